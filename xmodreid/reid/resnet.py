@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RESNETS', 'gem_pool', 'GeM', 'BNNeck', 'resnet_layer', 'ResNetStem', 'ResNetReID', 'load_resnet']
 
-# %% ../../nbs/41_reid.resnet.ipynb #99e2d36f
+# %% ../../nbs/41_reid.resnet.ipynb #59ddbf29
 import re
 
 import torch
@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from ..core import ModelError
 from .osnet import ReIDOutput, check_images
 
-# %% ../../nbs/41_reid.resnet.ipynb #f788780b
+# %% ../../nbs/41_reid.resnet.ipynb #8b51f53f
 def gem_pool(
     x:Tensor,         # `(B, C, h, w)` non-negative maps
     p:float|Tensor=3.,# Exponent, at least 1
@@ -25,7 +25,7 @@ def gem_pool(
     "Generalised-mean pooling (Radenović et al., 2018)."
     return x.clamp(min=eps).pow(p).mean((2, 3)).pow(1/p)
 
-# %% ../../nbs/41_reid.resnet.ipynb #14209c86
+# %% ../../nbs/41_reid.resnet.ipynb #7a24217f
 class GeM(nn.Module):
     "Generalised-mean pooling with a learned exponent."
     def __init__(self, p:float=3.): # Exponent at the start
@@ -33,7 +33,7 @@ class GeM(nn.Module):
         self.p = nn.Parameter(torch.tensor(float(p)))
     def forward(self, x:Tensor) -> Tensor: return gem_pool(x, self.p)
 
-# %% ../../nbs/41_reid.resnet.ipynb #2bf0b67d
+# %% ../../nbs/41_reid.resnet.ipynb #538147fa
 class BNNeck(nn.Module):
     "Batch normalisation between metric loss and classifier (Luo et al., 2019): `feat` before it, `embed` after it, `logits` while training."
     def __init__(self, dim:int,         # Length of the vectors
@@ -47,10 +47,10 @@ class BNNeck(nn.Module):
         embed = self.bn(feat)
         return ReIDOutput(feat, embed, self.classifier(embed) if self.training and self.classifier is not None else None)
 
-# %% ../../nbs/41_reid.resnet.ipynb #bbfa97f7
+# %% ../../nbs/41_reid.resnet.ipynb #a636e43f
 RESNETS = {10: ('BasicBlock', (1, 1, 1, 1)), 18: ('BasicBlock', (2, 2, 2, 2)), 34: ('BasicBlock', (3, 4, 6, 3)), 50: ('Bottleneck', (3, 4, 6, 3))}
 
-# %% ../../nbs/41_reid.resnet.ipynb #6ad65faf
+# %% ../../nbs/41_reid.resnet.ipynb #1bca6bc1
 def resnet_layer(
     block,       # torchvision's `BasicBlock` or `Bottleneck`
     ni:int,      # Input channels
@@ -63,7 +63,7 @@ def resnet_layer(
     skip = nn.Sequential(nn.Conv2d(ni, no, 1, stride=stride, bias=False), nn.BatchNorm2d(no)) if stride != 1 or ni != no else None
     return nn.Sequential(block(ni, planes, stride, skip), *(block(no, planes) for _ in range(n-1)))
 
-# %% ../../nbs/41_reid.resnet.ipynb #32184945
+# %% ../../nbs/41_reid.resnet.ipynb #be357991
 class ResNetStem(nn.Sequential):
     "First convolution, batch normalisation, ReLU and max-pooling, under torchvision's names."
     def __init__(self, no:int,         # Output channels
@@ -74,7 +74,7 @@ class ResNetStem(nn.Sequential):
         self.bn1, self.relu = nn.BatchNorm2d(no), nn.ReLU(inplace=True)
         if stride == 4: self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
 
-# %% ../../nbs/41_reid.resnet.ipynb #17789ec9
+# %% ../../nbs/41_reid.resnet.ipynb #642bf32b
 class ResNetReID(nn.Module):
     "ResNet backbone, pooling and BNNeck; `feat` and `embed` have `self.dim` channels."
     def __init__(self, n_classes:int=0,  # Identities to classify; 0 for no classifier
@@ -105,7 +105,7 @@ class ResNetReID(nn.Module):
                ) -> ReIDOutput:
         return self.neck(self.pool(self.feature_map(img, modality)))
 
-# %% ../../nbs/41_reid.resnet.ipynb #78afcdef
+# %% ../../nbs/41_reid.resnet.ipynb #55ffc7ce
 def _init_convs(model):
     for m in model.modules():
         if isinstance(m, nn.Conv2d): nn.init.kaiming_normal_(m.weight, mode='fan_out', nonlinearity='relu')
@@ -114,7 +114,7 @@ def _imagenet(layers, width):
     if width != 1 or layers == 10: raise ModelError(f"there are no ImageNet weights for ResNet-{layers} at width {width}; use `pretrained=False`")
     return getattr(torchvision.models, f'resnet{layers}')(weights='IMAGENET1K_V1').state_dict()
 
-# %% ../../nbs/41_reid.resnet.ipynb #99de2767
+# %% ../../nbs/41_reid.resnet.ipynb #cb694396
 @patch
 def stem(self:ResNetReID, img:Tensor, # `(B, 3, H, W)`
          modality:Tensor|None=None    # `(B,)` 0 RGB, 1 IR
@@ -135,7 +135,7 @@ def feature_map(self:ResNetReID, img:Tensor, # `(B, 3, H, W)`
     "The last feature map, before pooling."
     return self.layer4(self.layer3(self.layer2(self.layer1(self.stem(img, modality)))))
 
-# %% ../../nbs/41_reid.resnet.ipynb #6623e582
+# %% ../../nbs/41_reid.resnet.ipynb #4a1e8a0c
 def load_resnet(
     model:ResNetReID, # Network that receives the weights
     state:dict,       # State dict of a torchvision ResNet

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RULES', 'Rule', 'match_ranks', 'RankScores', 'cmc_map']
 
-# %% ../../nbs/46_reid.metrics.ipynb #992d6103
+# %% ../../nbs/46_reid.metrics.ipynb #c2d7f4c5
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 
 from ..core import ProtocolError,check_in
 
-# %% ../../nbs/46_reid.metrics.ipynb #2414f9af
+# %% ../../nbs/46_reid.metrics.ipynb #a04cf9ca
 @dataclass(frozen=True)
 class Rule:
     "What one data set removes from the gallery before ranking, and what its CMC counts."
@@ -26,40 +26,56 @@ RULES = {'market': Rule(same_cam=True),
          'regdb':  Rule(),
          'llcm':   Rule(same_cam=True, by_identity=True)}
 
-# %% ../../nbs/46_reid.metrics.ipynb #528b1e9b
-def _matches(q_pids, g_pids):
-    "Gallery positions of each query's person, `(B, P)` in gallery order, and a mask of the filled places."
+# %% ../../nbs/46_reid.metrics.ipynb #fed839ab
+def _gallery(g_pids):
+    "Gallery positions sorted by person, the persons in that order, and each image's person as 0..n-1."
     order = torch.argsort(g_pids, stable=True)
-    ids = g_pids[order]
+    return order,g_pids[order],torch.unique(g_pids, return_inverse=True)[1]
+
+# %% ../../nbs/46_reid.metrics.ipynb #24e72551
+def _matches(q_pids, order, ids):
+    "Gallery positions of each query's person, `(B, P)` in gallery order, and a mask of the filled places."
     lo,hi = torch.searchsorted(ids, q_pids),torch.searchsorted(ids, q_pids, right=True)
     at = lo[:,None]+torch.arange(int((hi-lo).max()), device=lo.device)
     return order[at.clamp(max=len(ids)-1)],at<hi[:,None]
 
-# %% ../../nbs/46_reid.metrics.ipynb #cad4c202
+# %% ../../nbs/46_reid.metrics.ipynb #6f73cd0c
 def _sorted_rows(d):
     "Each row's values in ascending order; NumPy's sort of bare values is the fastest on a CPU."
     return torch.from_numpy(np.sort(d.numpy(), axis=1)) if d.device.type=='cpu' else d.sort(dim=1).values
 
-# %% ../../nbs/46_reid.metrics.ipynb #1a26ec55
+# %% ../../nbs/46_reid.metrics.ipynb #cd12b0ca
 def _stable_ranks(d, p, at):
     "Ranks, from 1, of the values `p` found at the positions `at` of the rows `d`; equal values rank in order of position."
     s = _sorted_rows(d)
     before,upto = torch.searchsorted(s, p),torch.searchsorted(s, p, right=True)
+    tied = ((upto-before>1) & p.isfinite()).nonzero(as_tuple=True)
     cols = torch.arange(d.shape[1], device=d.device)
-    for r,k in zip(*(i.split(len(d)) for i in ((upto-before>1) & p.isfinite()).nonzero(as_tuple=True))):
+    for r,k in zip(*(i.split(len(d)) for i in tied)):
         before[r,k] += ((d[r]==p[r,k,None]) & (cols<at[r,k,None])).sum(1)
     return before+1
 
-# %% ../../nbs/46_reid.metrics.ipynb #56f58c8f
-def _identity_ranks(d, p, at, g_ids):
-    "Rank, from 1, of the first match when each gallery person counts once, at the best image."
-    earlier = (d<p) | ((d==p) & (torch.arange(d.shape[1], device=d.device)<at))
-    n = int(g_ids.max())+1
-    seen = torch.zeros(len(d), n+1, dtype=torch.bool, device=d.device)
-    seen.scatter_(1, torch.where(earlier, g_ids, n), True)
-    return seen[:,:n].sum(1)+1
+# %% ../../nbs/46_reid.metrics.ipynb #b33080c0
+def _identity_ranks(d, p, at, person):
+    "Rank, from 1, of the first match `(B, 1)` when each gallery person counts once, at the best image."
+    row,col = (d<=p).nonzero(as_tuple=True)
+    row,col = (i[(d[row,col]<p[row,0]) | (col<at[row,0])] for i in (row,col))
+    seen = torch.zeros(len(d), int(person.max())+1, dtype=torch.bool, device=d.device)
+    seen[row,person[col]] = True
+    return seen.sum(1)+1
 
-# %% ../../nbs/46_reid.metrics.ipynb #fe625b34
+# %% ../../nbs/46_reid.metrics.ipynb #92735133
+def _remove(d, pos, ok, q_camids, g_camids, rule):
+    "A copy of the distances in which what `rule` removes lies at infinity."
+    d = d.clone()
+    if rule.same_cam:
+        r,c = (ok & (g_camids[pos]==q_camids[:,None])).nonzero(as_tuple=True)
+        d[r,pos[r,c]] = torch.inf
+    for a,b in rule.same_place:
+        for x,y in ((a,b),(b,a)): d[(q_camids==x).nonzero(), (g_camids==y).nonzero().T] = torch.inf
+    return d
+
+# %% ../../nbs/46_reid.metrics.ipynb #427fae78
 def match_ranks(
     dist,          # `(B, G)` float distances, finite; lower is nearer
     q_pids,        # `(B,)` integer tensor, identity of each query
@@ -67,23 +83,21 @@ def match_ranks(
     q_camids=None, # `(B,)` integer tensor, camera of each query
     g_camids=None, # `(G,)` integer tensor
     rule=RULES['market'], # A `Rule`
+    gallery=None,  # What `_gallery(g_pids)` gives, when many blocks share one gallery
 ):                 # `(B, P)` ranks of the matches from 1, ascending, 0 where there is none; `(B,)` rank of the first for the CMC
     "Ranks of the matches of a block of queries, after the removals of `rule`."
-    pos,ok = _matches(q_pids, g_pids)
-    d = dist.clone()
-    if rule.same_cam:
-        r,c = (ok & (g_camids[pos]==q_camids[:,None])).nonzero(as_tuple=True)
-        d[r,pos[r,c]] = torch.inf
-    for a,b in rule.same_place:
-        for x,y in ((a,b),(b,a)): d[(q_camids==x).nonzero(), (g_camids==y).nonzero().T] = torch.inf
+    order,ids,person = gallery or _gallery(g_pids)
+    pos,ok = _matches(q_pids, order, ids)
     if pos.shape[1]==0: return pos,torch.zeros_like(q_pids)
+    d = _remove(dist, pos, ok, q_camids, g_camids, rule)
     p,k = d.gather(1, pos).masked_fill(~ok, torch.inf).sort(dim=1, stable=True)
     at,ok = pos.gather(1, k),p.isfinite()
     ranks = _stable_ranks(d, p, at)*ok
-    if not rule.by_identity: return ranks,ranks[:,0]
-    return ranks,_identity_ranks(d, p[:,:1], at[:,:1], torch.unique(g_pids, return_inverse=True)[1])*ok[:,0]
+    first = ranks[:,0]
+    if rule.by_identity: first = _identity_ranks(d, p[:,:1].masked_fill(~ok[:,:1], -torch.inf), at[:,:1], person)*ok[:,0]
+    return ranks,first
 
-# %% ../../nbs/46_reid.metrics.ipynb #902e9273
+# %% ../../nbs/46_reid.metrics.ipynb #e0ea1e0f
 @dataclass(frozen=True)
 class RankScores:
     "Scores of a ranking. Per-query arrays hold only the queries that had a match left."
@@ -103,7 +117,7 @@ class RankScores:
         "The scores as one table row."
         return {**{f'rank{r}': self.rank(r) for r in ranks}, 'mAP': self.mAP, 'mINP': self.mINP, 'queries': len(self.ap), 'left_out': self.left_out}
 
-# %% ../../nbs/46_reid.metrics.ipynb #b6ea7096
+# %% ../../nbs/46_reid.metrics.ipynb #87fe2408
 def _scores(ranks, first, n_ranks:int):
     "`RankScores` from the ranks of all queries."
     valid = first>0
@@ -114,7 +128,7 @@ def _scores(ranks, first, n_ranks:int):
     cmc = torch.bincount(first, minlength=n_ranks+1)[1:n_ranks+1].cumsum(0)/len(first)
     return RankScores(*(t.cpu().numpy() for t in (cmc.double(),ap,n/ranks.amax(1),first,valid)))
 
-# %% ../../nbs/46_reid.metrics.ipynb #1e887829
+# %% ../../nbs/46_reid.metrics.ipynb #43304a1b
 def _labels(name, x, n, device):
     x = torch.as_tensor(np.asarray(x) if not isinstance(x, torch.Tensor) else x)
     if x.ndim!=1 or len(x)!=n:
@@ -122,7 +136,7 @@ def _labels(name, x, n, device):
     if x.is_floating_point() or x.is_complex(): raise ProtocolError(f"`{name}` holds {x.dtype}; expected integers")
     return x.to(device, torch.int64)
 
-# %% ../../nbs/46_reid.metrics.ipynb #957fe549
+# %% ../../nbs/46_reid.metrics.ipynb #ba1ee0cc
 def _block(dist, rows, n_gallery):
     "Rows of a distance matrix, or of a function that computes them, as a checked float tensor."
     d = dist(rows) if callable(dist) else dist[rows]
@@ -136,7 +150,7 @@ def _block(dist, rows, n_gallery):
                             "Check the embeddings: a diverged training or an image of zeros gives such rows")
     return d
 
-# %% ../../nbs/46_reid.metrics.ipynb #fac06741
+# %% ../../nbs/46_reid.metrics.ipynb #60d30e77
 @torch.no_grad()
 def cmc_map(
     dist,           # `(Q, G)` tensor or array of distances, lower is nearer; or a function of a `slice` of queries that returns those rows
@@ -146,7 +160,7 @@ def cmc_map(
     g_camids=None,  # `(G,)` cameras of the gallery
     rule='market',  # A name in `RULES`, or a `Rule`
     max_rank=50,    # Length of the CMC curve; cut to the number of gallery images (or people)
-    chunk=512,      # Queries ranked at a time: memory is `chunk` x G
+    chunk=None,     # Queries ranked at a time: memory is `chunk` x G. By default as many as make a million distances
 ) -> RankScores:    # `.cmc`, `.mAP`, `.mINP` and the per-query values
     "CMC, mAP (Zheng 2015) and mINP (Ye 2021). Queries without a match are left out and counted; bad input raises `ProtocolError`."
     rule = rule if isinstance(rule, Rule) else RULES[check_in('rule', rule, RULES)]
@@ -160,14 +174,15 @@ def cmc_map(
     if callable(dist): device = torch.as_tensor(dist(slice(0,1))).device
     qp,gp = _labels('q_pids', q_pids, nq, device),_labels('g_pids', g_pids, ng, device)
     qc,gc = (None if c is None else _labels(s, c, n, device) for s,c,n in (('q_camids',q_camids,nq),('g_camids',g_camids,ng)))
+    gallery,chunk = _gallery(gp),chunk or max(2**20//ng, 16)
     parts = []
     for i in range(0, nq, chunk):
         rows = slice(i, min(i+chunk, nq))
-        parts.append(match_ranks(_block(dist, rows, ng), qp[rows], gp, None if qc is None else qc[rows], gc, rule))
+        parts.append(match_ranks(_block(dist, rows, ng), qp[rows], gp, qc if qc is None else qc[rows], gc, rule, gallery))
     width = max(r.shape[1] for r,_ in parts)
     ranks = torch.cat([torch.nn.functional.pad(r, (0,width-r.shape[1])) for r,_ in parts])
     first = torch.cat([f for _,f in parts])
     if not (first>0).any():
         raise ProtocolError(f"none of the {nq} queries has a match in the gallery of {ng} images once the rule is applied. "
                             "Check that both sets hold the same identities, under other cameras")
-    return _scores(ranks, first, min(max_rank, len(gp.unique()) if rule.by_identity else ng))
+    return _scores(ranks, first, min(max_rank, int(gallery[2].max())+1 if rule.by_identity else ng))

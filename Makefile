@@ -1,0 +1,35 @@
+# The two commands of the README are `make demo` and `make test`; both first make the environment in .venv.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+OUT    ?= runs/demo
+
+.PHONY: demo test test-slow docs lab readme clean
+
+$(VENV)/.ready: settings.ini setup.py
+	$(PYTHON) -c "import sys; sys.exit(not (3,10) <= sys.version_info[:2] <= (3,12) and 'xmodreid needs Python 3.10 to 3.12; this is ' + sys.version.split()[0] + '. Call: make PYTHON=python3.11')"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --python $(BIN)/python --editable ".[dev]"
+	touch $@
+
+demo: $(VENV)/.ready
+	$(BIN)/xmodreid_demo --out $(OUT)
+
+test: $(VENV)/.ready
+	$(BIN)/python scripts/check.py
+
+test-slow: $(VENV)/.ready
+	$(BIN)/python scripts/check.py --flags slow
+
+docs: $(VENV)/.ready
+	$(BIN)/python scripts/docs.py
+
+readme: $(VENV)/.ready
+	$(BIN)/python scripts/readme.py
+
+lab: $(VENV)/.ready
+	$(BIN)/jupyter lab nbs
+
+clean:
+	rm -rf runs _docs _proc build dist *.egg-info

@@ -8,7 +8,7 @@ __all__ = ['COLUMNS', 'GENERATED', 'SPLITS', 'IMAGE_EXTS', 'make_index', 'check_
            'settle_index', 'count_table', 'check_counts', 'pair_folder', 'save_keypoints', 'read_keypoints',
            'keypoints_of', 'poses_of']
 
-# %% ../../nbs/11_data.index.ipynb #9efb7a1b
+# %% ../../nbs/11_data.index.ipynb #70aeaf1a
 import os,re,warnings,zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,13 +19,13 @@ from PIL import Image
 
 from ..core import DataError,IR,MODALITIES,RGB,atomic_path,check_in,read_json,write_json
 
-# %% ../../nbs/11_data.index.ipynb #1b1c8e2b
+# %% ../../nbs/11_data.index.ipynb #8812e842
 COLUMNS = ('path','pid','camid','modality','split')
 GENERATED = ('source_path','generator','noisy')
 SPLITS = ('train','val','test','query','gallery')
 _SIDE = dict(train='train', val='val', test='test', query='test', gallery='test')
 
-# %% ../../nbs/11_data.index.ipynb #21fa045e
+# %% ../../nbs/11_data.index.ipynb #c817098e
 def make_index(
     rows,     # Iterable of `(path, pid, camid, modality, split)`
     **attrs,  # Facts about the whole table, e.g. `dataset='sysu'`; kept in `df.attrs`
@@ -38,7 +38,7 @@ def make_index(
     df.attrs.update(attrs)
     return df
 
-# %% ../../nbs/11_data.index.ipynb #59b93ed6
+# %% ../../nbs/11_data.index.ipynb #75a6bdfa
 def _first(items, n:int=5) -> str:
     "The first `n` of `items` in words."
     items = list(items)
@@ -58,7 +58,7 @@ def _check_values(df:pd.DataFrame):
     if 'noisy' in df and df.noisy.dtype!=bool: raise DataError(f"column `noisy` holds {df.noisy.dtype}; expected True or False in every row. "
                                                               "`concat_index` fills it for original images")
 
-# %% ../../nbs/11_data.index.ipynb #22a1f6b8
+# %% ../../nbs/11_data.index.ipynb #cb359f91
 def _check_splits(df:pd.DataFrame):
     "No identity on two sides of the split."
     sides = pd.DataFrame({'pid':df.pid, 'side':df.split.map(_SIDE)}).drop_duplicates()
@@ -76,7 +76,7 @@ def _check_paths(df:pd.DataFrame, files:bool):
     gone = [p for p in df.path if not os.path.isfile(p)] if files else []
     if gone: raise DataError(f"{len(gone)} images of the index are not there: {_first(gone)}. The paths must be valid from {os.getcwd()}")
 
-# %% ../../nbs/11_data.index.ipynb #31769808
+# %% ../../nbs/11_data.index.ipynb #3d4950a0
 def check_index(
     df:pd.DataFrame,   # The table of images
     files:bool=False,  # Also look whether every file is there
@@ -86,7 +86,7 @@ def check_index(
     _check_values(df); _check_splits(df); _check_paths(df, files)
     return df
 
-# %% ../../nbs/11_data.index.ipynb #83d3b976
+# %% ../../nbs/11_data.index.ipynb #21a045e6
 def index_summary(
     df:pd.DataFrame, # The table of images
 ) -> pd.DataFrame:   # One row a split and modality: number of identities, cameras and images
@@ -94,7 +94,7 @@ def index_summary(
     g = df.assign(split=pd.Categorical(df.split, [s for s in SPLITS if (df.split==s).any()], ordered=True)).groupby(['split','modality'], observed=True)
     return g.agg(identities=('pid','nunique'), cameras=('camid','nunique'), images=('path','size')).reset_index()
 
-# %% ../../nbs/11_data.index.ipynb #7e04f852
+# %% ../../nbs/11_data.index.ipynb #5341af3a
 def concat_index(
     *dfs:pd.DataFrame, # Tables, e.g. original and generated images
 ) -> pd.DataFrame:     # All rows in order, numbered from 0, with the columns of generated images
@@ -108,7 +108,7 @@ def concat_index(
     res.attrs = attrs
     return check_index(res)
 
-# %% ../../nbs/11_data.index.ipynb #73936a76
+# %% ../../nbs/11_data.index.ipynb #08b19d02
 def _swap(paths, f) -> list: return [f(p) if p else '' for p in paths]
 
 def save_index(
@@ -124,7 +124,7 @@ def save_index(
     write_json(folder/'index.json', df.attrs)
     return folder/'index.csv'
 
-# %% ../../nbs/11_data.index.ipynb #09478eae
+# %% ../../nbs/11_data.index.ipynb #2ec9d519
 def load_index(
     folder,        # A folder with `index.csv`
 ) -> pd.DataFrame: # The table, its paths valid from the current folder
@@ -140,7 +140,7 @@ def load_index(
     if (folder/'index.json').is_file(): df.attrs = read_json(folder/'index.json')
     return check_index(df)
 
-# %% ../../nbs/11_data.index.ipynb #804908b1
+# %% ../../nbs/11_data.index.ipynb #3af84b30
 def _ends_well(head:bytes, tail:bytes, size:int) -> bool:
     "Whether the last bytes are those its format ends with; `False` when that cannot be told."
     if head[:3]==b'\xff\xd8\xff': return b'\xff\xd9' in tail
@@ -165,7 +165,7 @@ def image_fault(
     except Exception as e: # Pillow's decoders raise anything from SyntaxError to struct.error
         return f"is not a whole image ({str(e).replace(str(path), path.name if isinstance(path, Path) else os.path.basename(path))})"
 
-# %% ../../nbs/11_data.index.ipynb #6600fd3b
+# %% ../../nbs/11_data.index.ipynb #0ebeae4b
 def image_faults(
     paths,             # Image files
     full:bool=False,   # Decode every one
@@ -177,7 +177,7 @@ def image_faults(
     with ThreadPoolExecutor(threads) as pool: found = pool.map(lambda b: [image_fault(p, full) for p in b], blocks)
     return {p: f for b,fs in zip(blocks, found) for p,f in zip(b, fs) if f}
 
-# %% ../../nbs/11_data.index.ipynb #27d0b65a
+# %% ../../nbs/11_data.index.ipynb #c1d9d451
 class Faults:
     "Collect what is wrong with a data set; raise it together, or skip it and say so."
     def __init__(self,
@@ -200,7 +200,7 @@ class Faults:
         warnings.warn(f"{self.name}: {n} fault(s) left out (all of them in df.attrs['skipped']):\n" + '\n'.join(lines), stacklevel=4)
         return self.items
 
-# %% ../../nbs/11_data.index.ipynb #c7e2f99c
+# %% ../../nbs/11_data.index.ipynb #5e1722b6
 def need_layout(
     root,        # Folder the user gave
     parts,       # What must be in it
@@ -215,7 +215,7 @@ def need_layout(
     inner = [c for c in sorted(root.iterdir()) if c.is_dir() and all((c/p).exists() for p in parts)]
     raise DataError(f"{name}: {root} lacks {_first(missing)}. Expected {layout}" + (f". It is one folder deeper: pass {inner[0]}" if inner else ''))
 
-# %% ../../nbs/11_data.index.ipynb #2d0a765b
+# %% ../../nbs/11_data.index.ipynb #3a035db9
 IMAGE_EXTS = ('.jpg','.jpeg','.png','.bmp')
 _LITTER = ('Thumbs.db','desktop.ini')
 
@@ -236,7 +236,7 @@ def list_images(
         else: seen[stem] = e.name; out.append((Path(e.path), m))
     return out
 
-# %% ../../nbs/11_data.index.ipynb #fb92974e
+# %% ../../nbs/11_data.index.ipynb #96715f2c
 def settle_index(
     rows,            # `(path, pid, camid, modality, split)` tuples
     faults:Faults,   # Faults met so far
@@ -250,14 +250,14 @@ def settle_index(
     for path,found in bad.items(): faults.add(path, found, 'copy it anew from the data set, or delete it')
     kept = {}
     for r in rows:
-        if r[0] in kept: faults.add(r[0], 'is listed twice', 'delete the second mention')
+        if r[0] in kept: faults.add(r[0], 'is listed twice' + (f', for {kept[r[0]][4]} and for {r[4]}' if r[4]!=kept[r[0]][4] else ''), 'keep one mention')
         elif r[0] not in bad: kept[r[0]] = r
     for split,wanted in (ids or {}).items():
         have = {r[1] for r in kept.values() if r[4]==split}
         for pid in sorted(set(wanted)-have): faults.add(f"identity {pid} of '{split}'", 'has no image', f'complete the images, or take {pid} off the list')
     return check_index(make_index(kept.values(), **attrs, skipped=faults.settle()))
 
-# %% ../../nbs/11_data.index.ipynb #c7a497de
+# %% ../../nbs/11_data.index.ipynb #fa506cb5
 def _found(df:pd.DataFrame, what:str) -> int:
     "Count what a key such as `'train+val rgb images'` or `'test cam3 ids'` asks for."
     splits,*more,kind = what.split()
@@ -273,7 +273,7 @@ def count_table(
     t = pd.DataFrame([(k, v, _found(df, k)) for k,v in expected.items()], columns=['what','expected','found'])
     return t.assign(ok=t.expected==t.found)
 
-# %% ../../nbs/11_data.index.ipynb #a4517f75
+# %% ../../nbs/11_data.index.ipynb #3ac2e5ac
 def check_counts(
     df:pd.DataFrame,     # The table of images
     expected:dict,       # What is counted -> published count
@@ -294,7 +294,7 @@ def check_counts(
     warnings.warn(words, stacklevel=3)
     return t
 
-# %% ../../nbs/11_data.index.ipynb #7c1ad463
+# %% ../../nbs/11_data.index.ipynb #efb4835b
 def pair_folder(
     root,                # Folder with `visible/NNNN.jpg` and `infrared/NNNN.jpg`
     split:str='train',   # Split every image gets
@@ -315,7 +315,7 @@ def pair_folder(
     rows = [r for i,s in enumerate(whole, 1) for r in ((vis[s],i,1,RGB,split), (ir[s],i,3,IR,split))]
     return settle_index(rows, faults, verify=False, dataset='pairs')
 
-# %% ../../nbs/11_data.index.ipynb #9ccb6429
+# %% ../../nbs/11_data.index.ipynb #6c776e5d
 def save_keypoints(
     npz,        # File to write, e.g. `root/'keypoints.npz'`
     paths,      # `N` image paths relative to the data set's folder
@@ -335,7 +335,7 @@ def save_keypoints(
     arrays = dict(path=paths, kpts=kpts, **({} if size is None else {'size':np.asarray(size)}), **{k: np.asarray(v) for k,v in extra.items()})
     with atomic_path(npz) as p: np.savez(p, **arrays)
 
-# %% ../../nbs/11_data.index.ipynb #81349de2
+# %% ../../nbs/11_data.index.ipynb #2ca776e8
 def _read_npz(npz, key:str) -> dict:
     "Relative path -> row of array `key`."
     npz = Path(npz)
@@ -360,7 +360,7 @@ def _aligned(df:pd.DataFrame, npz, root, key:str) -> np.ndarray:
                                 f"{_first(table, 2) or 'no rows'}; check `root` (now {root}), or make the keypoints anew")
     return np.stack([table[r] for r in rel]).astype(np.float32)
 
-# %% ../../nbs/11_data.index.ipynb #54814265
+# %% ../../nbs/11_data.index.ipynb #511cb722
 def read_keypoints(
     npz,    # A file written by `save_keypoints` or `write_synth`
 ) -> dict:  # Relative path -> `(18, 3)` float32

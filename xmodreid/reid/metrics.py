@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RULES', 'Rule', 'match_ranks', 'RankScores', 'cmc_map']
 
-# %% ../../nbs/46_reid.metrics.ipynb #c2d7f4c5
+# %% ../../nbs/46_reid.metrics.ipynb #08612127
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 
 from ..core import ProtocolError,check_in
 
-# %% ../../nbs/46_reid.metrics.ipynb #a04cf9ca
+# %% ../../nbs/46_reid.metrics.ipynb #a6a575b1
 @dataclass(frozen=True)
 class Rule:
     "What one data set removes from the gallery before ranking, and what its CMC counts."
@@ -26,45 +26,53 @@ RULES = {'market': Rule(same_cam=True),
          'regdb':  Rule(),
          'llcm':   Rule(same_cam=True, by_identity=True)}
 
-# %% ../../nbs/46_reid.metrics.ipynb #fed839ab
+# %% ../../nbs/46_reid.metrics.ipynb #a6ce333c
 def _gallery(g_pids):
     "Gallery positions sorted by person, the persons in that order, and each image's person as 0..n-1."
     order = torch.argsort(g_pids, stable=True)
     return order,g_pids[order],torch.unique(g_pids, return_inverse=True)[1]
 
-# %% ../../nbs/46_reid.metrics.ipynb #24e72551
+# %% ../../nbs/46_reid.metrics.ipynb #43c1cea7
 def _matches(q_pids, order, ids):
     "Gallery positions of each query's person, `(B, P)` in gallery order, and a mask of the filled places."
     lo,hi = torch.searchsorted(ids, q_pids),torch.searchsorted(ids, q_pids, right=True)
     at = lo[:,None]+torch.arange(int((hi-lo).max()), device=lo.device)
     return order[at.clamp(max=len(ids)-1)],at<hi[:,None]
 
-# %% ../../nbs/46_reid.metrics.ipynb #6f73cd0c
+# %% ../../nbs/46_reid.metrics.ipynb #9cbd2006
 def _sorted_rows(d):
     "Each row's values in ascending order; NumPy's sort of bare values is the fastest on a CPU."
     return torch.from_numpy(np.sort(d.numpy(), axis=1)) if d.device.type=='cpu' else d.sort(dim=1).values
 
-# %% ../../nbs/46_reid.metrics.ipynb #cd12b0ca
+# %% ../../nbs/46_reid.metrics.ipynb #9d8b2356
+def _earlier_ties(d, p, at, tied):
+    "For each tied place `(row, k)`: which columns hold the same value before position `at`. In blocks of rows."
+    cols = torch.arange(d.shape[1], device=d.device)
+    for r,k in zip(*(i.split(len(d)) for i in tied.nonzero(as_tuple=True))):
+        yield r,k,(d[r]==p[r,k,None]) & (cols<at[r,k,None])
+
+# %% ../../nbs/46_reid.metrics.ipynb #07f5ca45
 def _stable_ranks(d, p, at):
-    "Ranks, from 1, of the values `p` found at the positions `at` of the rows `d`; equal values rank in order of position."
+    "Ranks, from 1, of the values `p` found at the positions `at` of the rows `d`, equal values in order of position; and which of them are tied."
     s = _sorted_rows(d)
     before,upto = torch.searchsorted(s, p),torch.searchsorted(s, p, right=True)
-    tied = ((upto-before>1) & p.isfinite()).nonzero(as_tuple=True)
-    cols = torch.arange(d.shape[1], device=d.device)
-    for r,k in zip(*(i.split(len(d)) for i in tied)):
-        before[r,k] += ((d[r]==p[r,k,None]) & (cols<at[r,k,None])).sum(1)
-    return before+1
+    tied = (upto-before>1) & p.isfinite()
+    for r,k,earlier in _earlier_ties(d, p, at, tied): before[r,k] += earlier.sum(1)
+    return before+1,tied
 
-# %% ../../nbs/46_reid.metrics.ipynb #b33080c0
-def _identity_ranks(d, p, at, person):
+# %% ../../nbs/46_reid.metrics.ipynb #46e9d3b4
+def _identity_ranks(d, p, at, tied, person):
     "Rank, from 1, of the first match `(B, 1)` when each gallery person counts once, at the best image."
-    row,col = (d<=p).nonzero(as_tuple=True)
-    row,col = (i[(d[row,col]<p[row,0]) | (col<at[row,0])] for i in (row,col))
-    seen = torch.zeros(len(d), int(person.max())+1, dtype=torch.bool, device=d.device)
-    seen[row,person[col]] = True
-    return seen.sum(1)+1
+    n = int(person.max())+1
+    seen = torch.zeros(len(d)*n, dtype=torch.bool, device=d.device)
+    row,col = (d<p).nonzero(as_tuple=True)
+    seen[row*n+person[col]] = True
+    for r,_,earlier in _earlier_ties(d, p, at, tied):
+        row,col = earlier.nonzero(as_tuple=True)
+        seen[r[row]*n+person[col]] = True
+    return seen.view(-1, n).sum(1)+1
 
-# %% ../../nbs/46_reid.metrics.ipynb #92735133
+# %% ../../nbs/46_reid.metrics.ipynb #e40fbc70
 def _remove(d, pos, ok, q_camids, g_camids, rule):
     "A copy of the distances in which what `rule` removes lies at infinity."
     d = d.clone()
@@ -75,7 +83,7 @@ def _remove(d, pos, ok, q_camids, g_camids, rule):
         for x,y in ((a,b),(b,a)): d[(q_camids==x).nonzero(), (g_camids==y).nonzero().T] = torch.inf
     return d
 
-# %% ../../nbs/46_reid.metrics.ipynb #427fae78
+# %% ../../nbs/46_reid.metrics.ipynb #f8213b88
 def match_ranks(
     dist,          # `(B, G)` float distances, finite; lower is nearer
     q_pids,        # `(B,)` integer tensor, identity of each query
@@ -92,12 +100,12 @@ def match_ranks(
     d = _remove(dist, pos, ok, q_camids, g_camids, rule)
     p,k = d.gather(1, pos).masked_fill(~ok, torch.inf).sort(dim=1, stable=True)
     at,ok = pos.gather(1, k),p.isfinite()
-    ranks = _stable_ranks(d, p, at)*ok
-    first = ranks[:,0]
-    if rule.by_identity: first = _identity_ranks(d, p[:,:1].masked_fill(~ok[:,:1], -torch.inf), at[:,:1], person)*ok[:,0]
-    return ranks,first
+    ranks,tied = _stable_ranks(d, p, at)
+    if not rule.by_identity: return ranks*ok,ranks[:,0]*ok[:,0]
+    first = p[:,:1].masked_fill(~ok[:,:1], -torch.inf)
+    return ranks*ok,_identity_ranks(d, first, at[:,:1], tied[:,:1], person)*ok[:,0]
 
-# %% ../../nbs/46_reid.metrics.ipynb #e0ea1e0f
+# %% ../../nbs/46_reid.metrics.ipynb #8cf562f5
 @dataclass(frozen=True)
 class RankScores:
     "Scores of a ranking. Per-query arrays hold only the queries that had a match left."
@@ -117,7 +125,7 @@ class RankScores:
         "The scores as one table row."
         return {**{f'rank{r}': self.rank(r) for r in ranks}, 'mAP': self.mAP, 'mINP': self.mINP, 'queries': len(self.ap), 'left_out': self.left_out}
 
-# %% ../../nbs/46_reid.metrics.ipynb #87fe2408
+# %% ../../nbs/46_reid.metrics.ipynb #94d4bfc3
 def _scores(ranks, first, n_ranks:int):
     "`RankScores` from the ranks of all queries."
     valid = first>0
@@ -128,7 +136,7 @@ def _scores(ranks, first, n_ranks:int):
     cmc = torch.bincount(first, minlength=n_ranks+1)[1:n_ranks+1].cumsum(0)/len(first)
     return RankScores(*(t.cpu().numpy() for t in (cmc.double(),ap,n/ranks.amax(1),first,valid)))
 
-# %% ../../nbs/46_reid.metrics.ipynb #43304a1b
+# %% ../../nbs/46_reid.metrics.ipynb #2fb4eb4e
 def _labels(name, x, n, device):
     x = torch.as_tensor(np.asarray(x) if not isinstance(x, torch.Tensor) else x)
     if x.ndim!=1 or len(x)!=n:
@@ -136,7 +144,7 @@ def _labels(name, x, n, device):
     if x.is_floating_point() or x.is_complex(): raise ProtocolError(f"`{name}` holds {x.dtype}; expected integers")
     return x.to(device, torch.int64)
 
-# %% ../../nbs/46_reid.metrics.ipynb #ba1ee0cc
+# %% ../../nbs/46_reid.metrics.ipynb #be045e27
 def _block(dist, rows, n_gallery):
     "Rows of a distance matrix, or of a function that computes them, as a checked float tensor."
     d = dist(rows) if callable(dist) else dist[rows]
@@ -150,7 +158,7 @@ def _block(dist, rows, n_gallery):
                             "Check the embeddings: a diverged training or an image of zeros gives such rows")
     return d
 
-# %% ../../nbs/46_reid.metrics.ipynb #60d30e77
+# %% ../../nbs/46_reid.metrics.ipynb #eb568ed0
 @torch.no_grad()
 def cmc_map(
     dist,           # `(Q, G)` tensor or array of distances, lower is nearer; or a function of a `slice` of queries that returns those rows

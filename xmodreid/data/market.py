@@ -5,25 +5,26 @@
 # %% auto #0
 __all__ = ['MARKET_COUNTS', 'READERS', 'market', 'dataset']
 
-# %% ../../nbs/15_data.market.ipynb #7cf7a8ff
+# %% ../../nbs/15_data.market.ipynb #64f3386c
 import re
 from pathlib import Path
 
 import pandas as pd
 
 from ..core import RGB,check_in
-from .index import Faults,check_counts,list_images,load_index,need_layout,pair_folder,settle_index
+from .files import Faults,list_images,need_layout
+from .index import check_counts,load_index,pair_folder,settle_index
 from .llcm import llcm
 from .regdb import regdb
 from .sysu import sysu
 
-# %% ../../nbs/15_data.market.ipynb #480d293c
+# %% ../../nbs/15_data.market.ipynb #3b07199a
 MARKET_COUNTS = {'train ids':751, 'train images':12936, 'query ids':750, 'query images':3368, 'gallery ids':751, 'gallery images':15913}
 _LAYOUT = "bounding_box_train, query and bounding_box_test, with images such as 0002_c1s1_000451_03.jpg"
 _PARTS = dict(train='bounding_box_train', query='query', gallery='bounding_box_test')
 _NAME = r'(-1|\d{4})_c(\d)s\d_\d{6}_\d\d'
 
-# %% ../../nbs/15_data.market.ipynb #dd3a884f
+# %% ../../nbs/15_data.market.ipynb #114d854b
 def market(
     root,               # Folder with `bounding_box_train`, `query` and `bounding_box_test`
     on_bad:str='raise', # `'raise'`, or `'skip'`: leave bad files out, warn, and list them in `df.attrs['skipped']`
@@ -40,7 +41,7 @@ def market(
     check_counts(df, MARKET_COUNTS, 'Market-1501', on_bad)
     return df
 
-# %% ../../nbs/15_data.market.ipynb #d52deaeb
+# %% ../../nbs/15_data.market.ipynb #c9537769
 READERS = dict(sysu=sysu, regdb=regdb, llcm=llcm, market=market, pairs=pair_folder, index=load_index)
 
 def dataset(

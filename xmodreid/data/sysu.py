@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['SYSU_IR_CAMS', 'SYSU_COUNTS', 'read_ids', 'sysu_ids', 'sysu']
 
-# %% ../../nbs/12_data.sysu.ipynb #b8e67c38
+# %% ../../nbs/12_data.sysu.ipynb #86eac824
 import os,re,warnings
 from pathlib import Path
 
 import pandas as pd
 
 from ..core import DataError,IR,RGB
-from .index import Faults,check_counts,list_images,need_layout,settle_index
+from .files import Faults,list_images,need_layout
+from .index import check_counts,settle_index
 
-# %% ../../nbs/12_data.sysu.ipynb #b836f8ff
+# %% ../../nbs/12_data.sysu.ipynb #2c77175b
 SYSU_IR_CAMS = (3,6)
 SYSU_COUNTS = {'train+val ids':395, 'train+val rgb images':22258, 'train+val ir images':11909, 'test ids':96,
                'test cam1 ids':56, 'test cam2 ids':56, 'test cam3 ids':93, 'test cam4 ids':94, 'test cam5 ids':95, 'test cam6 ids':96,
@@ -22,7 +23,7 @@ SYSU_COUNTS = {'train+val ids':395, 'train+val rgb images':22258, 'train+val ir 
                'test cam6 images':1920}
 _LAYOUT = "cam1..cam6/<4-digit identity>/<4-digit number>.jpg and exp/{train,val,test}_id.txt"
 
-# %% ../../nbs/12_data.sysu.ipynb #d514d440
+# %% ../../nbs/12_data.sysu.ipynb #77b3a9ff
 def read_ids(
     path,     # `*.txt` with numbers between commas or white space, or `*.mat` with the variable `id`
 ) -> list:    # The identities in file order
@@ -45,7 +46,7 @@ def _mat_ids(path:Path) -> list:
     try: return [int(i) for i in loadmat(path)['id'].ravel()]
     except Exception as e: raise DataError(f"{path} is not a MATLAB file with a variable `id` ({e})") from None
 
-# %% ../../nbs/12_data.sysu.ipynb #02486db2
+# %% ../../nbs/12_data.sysu.ipynb #f6a68fda
 def sysu_ids(
     folder,   # Folder with `{train,val,test}_id.txt` (or `.mat`)
 ) -> dict:    # Split -> identities; a split without a list is left out
@@ -60,7 +61,7 @@ def sysu_ids(
         if both: raise DataError(f"identity {both[0]} is in {files[a].name} and in {files[b].name} ({len(both)} such). Take it off one of the lists")
     return ids
 
-# %% ../../nbs/12_data.sysu.ipynb #b29135ff
+# %% ../../nbs/12_data.sysu.ipynb #c7c365de
 def _sysu_rows(root:Path, ids:dict, faults:Faults) -> tuple:
     "Rows of the listed identities, and the number of images of every unlisted one."
     split = {pid: s for s,pids in ids.items() for pid in pids}
@@ -75,7 +76,7 @@ def _sysu_rows(root:Path, ids:dict, faults:Faults) -> tuple:
             rows += [(p,pid,cam,IR if cam in SYSU_IR_CAMS else RGB,split[pid]) for p,_ in list_images(d, faults, r'\d{4}')]
     return rows,unlisted
 
-# %% ../../nbs/12_data.sysu.ipynb #e58d3f9c
+# %% ../../nbs/12_data.sysu.ipynb #302cf4d4
 def sysu(
     root,               # Folder with `cam1` ... `cam6` and `exp`
     on_bad:str='raise', # `'raise'`, or `'skip'`: leave bad files out, warn, and list them in `df.attrs['skipped']`
@@ -87,7 +88,7 @@ def sysu(
     faults,lists = Faults('SYSU-MM01', on_bad),sysu_ids(ids or root/'exp')
     rows,unlisted = _sysu_rows(root, lists, faults)
     df = settle_index(rows, faults, verify, lists, dataset='sysu', unlisted=unlisted)
-    if unlisted: warnings.warn(f"SYSU-MM01: {sum(unlisted.values())} images of {len(unlisted)} identities that no list names were left out "
-                               "(the counts are in df.attrs['unlisted'])", stacklevel=2)
+    if unlisted: warnings.warn(f"SYSU-MM01: left out {sum(unlisted.values())} images of identities that no list names ({len(unlisted)} of them, "
+                               "counted in df.attrs['unlisted'])", stacklevel=2)
     check_counts(df, SYSU_COUNTS, 'SYSU-MM01', on_bad)
     return df

@@ -6,7 +6,7 @@
 __all__ = ['ACTIONS', 'Pose', 'PARTS', 'TEXELS', 'ATLAS', 'Build', 'Gait', 'sample_gait', 'skeleton', 'project', 'check_pose',
            'Outline', 'outline', 'rasterize', 'joints_seen', 'paint']
 
-# %% ../../nbs/08_data.puppet.ipynb #b44e36f2
+# %% ../../nbs/08_data.puppet.ipynb #ec46af1b
 from dataclasses import dataclass,replace
 
 import cv2
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core import PoseError
 
-# %% ../../nbs/08_data.puppet.ipynb #987f289c
+# %% ../../nbs/08_data.puppet.ipynb #95878b43
 @dataclass(frozen=True)
 class Build:
     "Proportions and outline of a dressed person, in shares of the stature."
@@ -41,7 +41,7 @@ class Build:
     bag_side:int=0      # 0 right, 1 left
     strap:bool=False    # The bag hangs from the far shoulder, not from the hand
 
-# %% ../../nbs/08_data.puppet.ipynb #6e79fdc2
+# %% ../../nbs/08_data.puppet.ipynb #707817bd
 @dataclass(frozen=True)
 class Gait:
     "Joint angles in radians; pairs are (right, left); swings are positive to the front."
@@ -52,7 +52,7 @@ class Gait:
     twist:float=0.; lean:float=0.            # Shoulders against hips; trunk to the front
     turn:float=0.; nod:float=0.              # Head against shoulders; chin down
 
-# %% ../../nbs/08_data.puppet.ipynb #5bc7d9c1
+# %% ../../nbs/08_data.puppet.ipynb #e9d13412
 ACTIONS = ('walk','stand','phone','pockets','folded','carry')
 
 def sample_gait(
@@ -78,7 +78,7 @@ def sample_gait(
     if action=='folded': arms |= dict(arm=(u(.1,.3),u(.1,.3)), elbow=(u(1.5,1.8),u(1.5,1.8)), out=(u(.15,.3),u(.15,.3)), fold=(u(1.,1.3),u(1.,1.3)))
     return Gait(**leg, **arms, **head)
 
-# %% ../../nbs/08_data.puppet.ipynb #1dc6a8ad
+# %% ../../nbs/08_data.puppet.ipynb #2c3c4c91
 def _limb(swing:float, out:float, side:int) -> np.ndarray:
     "Unit vector of a limb that hangs down, swung to the front and lifted to the outside."
     return np.array([side*np.sin(out), -np.cos(swing)*np.cos(out), np.sin(swing)*np.cos(out)])
@@ -111,7 +111,7 @@ def skeleton(
     J[[0,14,15,16,17]] = middle+_turn(_FACE*build.head, gait.twist+gait.turn, gait.nod)
     return J
 
-# %% ../../nbs/08_data.puppet.ipynb #cd8ebe25
+# %% ../../nbs/08_data.puppet.ipynb #18b20a64
 Pose = np.ndarray # `(18, 4)` float32: x, y, z in pixels, visibility 0 or 1
 
 def project(
@@ -136,7 +136,7 @@ def check_pose(
     if not np.isfinite(pose).all(): raise PoseError(f"the pose has a value that is not finite at joint {int(np.argwhere(~np.isfinite(pose))[0,0])}")
     return pose
 
-# %% ../../nbs/08_data.puppet.ipynb #2d878ecf
+# %% ../../nbs/08_data.puppet.ipynb #2a315077
 PARTS = ('thigh_r','thigh_l','shin_r','shin_l','foot_r','foot_l','uarm_r','uarm_l','farm_r','farm_l','hand_r','hand_l','neck','nose',
          'skirt','torso','head','mane','brim','pack','bag','strap')
 TEXELS = dict(thigh=(48,64), shin=(48,64), foot=(12,16), uarm=(32,48), farm=(32,48), hand=(6,8), neck=(8,16), nose=(4,4), skirt=(48,96),
@@ -153,7 +153,7 @@ _LIMBS = dict(thigh=(.053,.039,.8,.6,.003), shin=(.037,.028,.7,.35,.004), foot=(
               farm=(.027,.020,.8,.3,.002), hand=(.017,.012,.8,1.2,.004), neck=(.032,.034,.2,.2,.0), nose=(.006,.011,.5,.9,.0))
 _LIMB_ROWS = np.array([_LIMBS[k] for k in _KINDS[:14]])
 
-# %% ../../nbs/08_data.puppet.ipynb #c493091e
+# %% ../../nbs/08_data.puppet.ipynb #a9d31666
 @dataclass
 class Outline:
     "Every part of one figure in one image: axes, widths, depth order and facing; arrays over `PARTS`."
@@ -175,7 +175,7 @@ def _scale(P:np.ndarray, build:Build) -> float:
     if seen<2: raise PoseError("the pose has no size: trunk and legs together are under 2 pixels long")
     return seen/(build.torso+build.thigh+build.shin)
 
-# %% ../../nbs/08_data.puppet.ipynb #565e5fd4
+# %% ../../nbs/08_data.puppet.ipynb #c80ef57d
 def _facings(P:np.ndarray) -> tuple:
     "Yaw of trunk, hips and head, read off the pairs of joints."
     pair = lambda l,r: np.arctan2(-(P[l,2]-P[r,2]), P[l,0]-P[r,0])
@@ -205,7 +205,7 @@ def _limb_shapes(a:np.ndarray, b:np.ndarray, S:float, build:Build) -> tuple:
     w = ra[:,None]+(rb-ra)[:,None]*tau+bulge[:,None]*np.sin(np.pi*tau)
     return d,t0,t1,w*np.sqrt(np.maximum(1-.9*over**2, 0))
 
-# %% ../../nbs/08_data.puppet.ipynb #86507d78
+# %% ../../nbs/08_data.puppet.ipynb #63bde313
 _Q = np.linspace(0,1,_K)
 
 def _trunk(P:np.ndarray, S:float, build:Build, yaw:float) -> tuple:
@@ -231,7 +231,7 @@ def _head(P:np.ndarray, S:float, build:Build, yaw:float) -> tuple:
     w = wide*np.sqrt(np.maximum(1-np.abs(x)**2.3, .02))*(1-.17*np.maximum(x,0))*(1+build.hair*(x<.1)*.8)
     return ears+up*top, -up, 0., top+.060*h, w, np.sin(yaw)*.012*h*x
 
-# %% ../../nbs/08_data.puppet.ipynb #8aa483da
+# %% ../../nbs/08_data.puppet.ipynb #7e01e510
 def _worn(P:np.ndarray, S:float, build:Build, yaws:tuple, trunk:tuple, head:tuple) -> list:
     "Axis start, axis end, half widths and depth order of skirt, hair, cap, bags and strap (absent ones have no width)."
     yt,yh,yn = yaws
@@ -272,7 +272,7 @@ def _layers(z:np.ndarray, a:np.ndarray, P:np.ndarray, S:float, yaws:tuple) -> np
     key[13] = 3.1 if np.cos(yaws[2])>-.1 else 2.95
     return key
 
-# %% ../../nbs/08_data.puppet.ipynb #1e4a0076
+# %% ../../nbs/08_data.puppet.ipynb #fe7bb77d
 def outline(
     pose:Pose,   # `(18, 4)`; only x, y and z are used
     build:Build, # The person
@@ -297,7 +297,7 @@ def outline(
     on = np.array([True]*14+[build.skirt>0,True,True,build.mane[2]>0,build.brim,build.pack>0,build.bag>0,build.bag>0 and build.strap])
     return Outline(A, D, T0, np.maximum(T1,T0+.5), np.maximum(W,.3), C, key, yaw, on, S)
 
-# %% ../../nbs/08_data.puppet.ipynb #e6db2749
+# %% ../../nbs/08_data.puppet.ipynb #e942f0a5
 def rasterize(
     out:Outline,           # From `outline`, in pixels of this map
     size:tuple[int,int],   # `(height, width)`
@@ -312,10 +312,10 @@ def rasterize(
         if out.on[p]: cv2.fillPoly(label, [points[p]], int(p)+1, cv2.LINE_8, 4)
     return label
 
-# %% ../../nbs/08_data.puppet.ipynb #0fa2fa9f
+# %% ../../nbs/08_data.puppet.ipynb #99b1f268
 def _owners() -> np.ndarray:
-    "`(18, parts + 1)` bool: labels under which a joint still counts as seen."
-    own = np.zeros((18,len(PARTS)+1), bool)
+    "`(18, parts + 2)` bool: labels under which a joint still counts as seen; the last label is something in front of the person."
+    own = np.zeros((18,len(PARTS)+2), bool)
     def mark(j, *names):
         for n in names: own[j,_ID[n]+1] = True
     for s,arm,leg in (('r',2,8),('l',5,11)):
@@ -348,7 +348,7 @@ def joints_seen(
     for j,slack in ((0,-.022),(14,-.004),(15,-.004),(16,-.026),(17,-.026)): seen[j] &= bool(z[j]>ears+slack*S)
     return seen.astype(np.float32)
 
-# %% ../../nbs/08_data.puppet.ipynb #4365721d
+# %% ../../nbs/08_data.puppet.ipynb #f90cbb4a
 _V = np.linspace(-1,1,64)
 _THETA = np.arcsin(np.clip(_V,-.98,.98))
 
@@ -368,7 +368,7 @@ def _near_shadow(label:np.ndarray, key:np.ndarray, reach:int) -> np.ndarray:
     r = cv2.LUT(label, rank)
     return cv2.subtract(cv2.blur(r, (reach,reach)), r)
 
-# %% ../../nbs/08_data.puppet.ipynb #4774b5e8
+# %% ../../nbs/08_data.puppet.ipynb #2ef34fff
 def paint(
     canvas:np.ndarray,    # `(H, W, C)` uint8 background; painted over
     label:np.ndarray,     # `(H, W)` from `rasterize`

@@ -7,23 +7,23 @@ __all__ = ['COLUMNS', 'GENERATED', 'SPLITS', 'make_index', 'check_index', 'index
            'load_index', 'settle_index', 'count_table', 'check_counts', 'pair_folder', 'save_keypoints',
            'read_keypoints', 'keypoints_of', 'poses_of']
 
-# %% ../../nbs/11_data.index.ipynb #c7542c8f
-import os,warnings,zipfile
+# %% ../../nbs/11_data.index.ipynb #cell-003
+import os,re,warnings,zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..core import DataError,IR,MODALITIES,RGB,atomic_path,check_in,read_json,write_json
+from ..core import ConfigError,DataError,IR,MODALITIES,RGB,atomic_path,check_in,read_json,write_json
 from .files import Faults,first_few,image_faults,list_images,need_layout
 
-# %% ../../nbs/11_data.index.ipynb #66c4be19
+# %% ../../nbs/11_data.index.ipynb #cell-006
 COLUMNS = ('path','pid','camid','modality','split')
 GENERATED = ('source_path','generator','noisy')
 SPLITS = ('train','val','test','query','gallery')
 _SIDE = dict(train='train', val='val', test='test', query='test', gallery='test')
 
-# %% ../../nbs/11_data.index.ipynb #c550b68b
+# %% ../../nbs/11_data.index.ipynb #cell-007
 def make_index(
     rows,     # Iterable of `(path, pid, camid, modality, split)`
     **attrs,  # Facts about the whole table, e.g. `dataset='sysu'`; kept in `df.attrs`
@@ -36,7 +36,7 @@ def make_index(
     df.attrs.update(attrs)
     return df
 
-# %% ../../nbs/11_data.index.ipynb #53ae026d
+# %% ../../nbs/11_data.index.ipynb #cell-011
 def _check_values(df:pd.DataFrame):
     "Columns, their types and their allowed values."
     missing = [c for c in COLUMNS if c not in df.columns]
@@ -51,7 +51,7 @@ def _check_values(df:pd.DataFrame):
     if 'noisy' in df and df.noisy.dtype!=bool: raise DataError(f"column `noisy` holds {df.noisy.dtype}; expected True or False in every row. "
                                                               "`concat_index` fills it for original images")
 
-# %% ../../nbs/11_data.index.ipynb #a961aa7f
+# %% ../../nbs/11_data.index.ipynb #cell-012
 def _check_splits(df:pd.DataFrame):
     "No identity on two sides of the split."
     sides = pd.DataFrame({'pid':df.pid, 'side':df.split.map(_SIDE)}).drop_duplicates()
@@ -69,7 +69,7 @@ def _check_paths(df:pd.DataFrame, files:bool):
     gone = [p for p in df.path if not os.path.isfile(p)] if files else []
     if gone: raise DataError(f"{len(gone)} images of the index are not there: {first_few(gone)}. The paths must be valid from {os.getcwd()}")
 
-# %% ../../nbs/11_data.index.ipynb #aedf6f58
+# %% ../../nbs/11_data.index.ipynb #cell-013
 def check_index(
     df:pd.DataFrame,   # The table of images
     files:bool=False,  # Also look whether every file is there
@@ -79,7 +79,7 @@ def check_index(
     _check_values(df); _check_splits(df); _check_paths(df, files)
     return df
 
-# %% ../../nbs/11_data.index.ipynb #dfb5a942
+# %% ../../nbs/11_data.index.ipynb #cell-017
 def index_summary(
     df:pd.DataFrame, # The table of images
 ) -> pd.DataFrame:   # One row a split and modality: number of identities, cameras and images
@@ -87,7 +87,7 @@ def index_summary(
     g = df.assign(split=pd.Categorical(df.split, [s for s in SPLITS if (df.split==s).any()], ordered=True)).groupby(['split','modality'], observed=True)
     return g.agg(identities=('pid','nunique'), cameras=('camid','nunique'), images=('path','size')).reset_index()
 
-# %% ../../nbs/11_data.index.ipynb #049aafd3
+# %% ../../nbs/11_data.index.ipynb #cell-021
 def concat_index(
     *dfs:pd.DataFrame, # Tables, e.g. original and generated images
 ) -> pd.DataFrame:     # All rows in order, numbered from 0, with the columns of generated images
@@ -101,7 +101,7 @@ def concat_index(
     res.attrs = attrs
     return check_index(res)
 
-# %% ../../nbs/11_data.index.ipynb #b90d199a
+# %% ../../nbs/11_data.index.ipynb #cell-025
 def _swap(paths, f) -> list: return [f(p) if p else '' for p in paths]
 
 def save_index(
@@ -117,7 +117,7 @@ def save_index(
     write_json(folder/'index.json', df.attrs)
     return folder/'index.csv'
 
-# %% ../../nbs/11_data.index.ipynb #8e69b882
+# %% ../../nbs/11_data.index.ipynb #cell-026
 def load_index(
     folder,        # A folder with `index.csv`
 ) -> pd.DataFrame: # The table, its paths valid from the current folder
@@ -133,7 +133,7 @@ def load_index(
     if (folder/'index.json').is_file(): df.attrs = read_json(folder/'index.json')
     return check_index(df)
 
-# %% ../../nbs/11_data.index.ipynb #abcccd77
+# %% ../../nbs/11_data.index.ipynb #cell-030
 def settle_index(
     rows,            # `(path, pid, camid, modality, split)` tuples
     faults:Faults,   # Faults met so far
@@ -154,9 +154,11 @@ def settle_index(
         for pid in sorted(set(wanted)-have): faults.add(f"identity {pid} of '{split}'", 'has no image', f'complete the images, or take {pid} off the list')
     return check_index(make_index(kept.values(), **attrs, skipped=faults.settle()))
 
-# %% ../../nbs/11_data.index.ipynb #c2c006b2
+# %% ../../nbs/11_data.index.ipynb #cell-034
 def _found(df:pd.DataFrame, what:str) -> int:
     "Count what a key such as `'train+val rgb images'` or `'test cam3 ids'` asks for."
+    if not re.fullmatch(r'[a-z+]+( (rgb|ir|cam\d+))* (ids|images)', what):
+        raise ConfigError(f"{what!r} is not a count. Write splits, then rgb, ir or camN, then ids or images: 'train+val rgb images', 'test cam3 ids'")
     splits,*more,kind = what.split()
     d = df[df.split.isin(splits.split('+'))]
     for m in more: d = d[d.modality==m] if m in MODALITIES else d[d.camid==int(m.removeprefix('cam'))]
@@ -170,7 +172,7 @@ def count_table(
     t = pd.DataFrame([(k, v, _found(df, k)) for k,v in expected.items()], columns=['what','expected','found'])
     return t.assign(ok=t.expected==t.found)
 
-# %% ../../nbs/11_data.index.ipynb #c1f1f3ed
+# %% ../../nbs/11_data.index.ipynb #cell-035
 def check_counts(
     df:pd.DataFrame,     # The table of images
     expected:dict,       # What is counted -> published count
@@ -191,7 +193,7 @@ def check_counts(
     warnings.warn(words, stacklevel=3)
     return t
 
-# %% ../../nbs/11_data.index.ipynb #d99b37e4
+# %% ../../nbs/11_data.index.ipynb #cell-039
 def pair_folder(
     root,                # Folder with `visible/NNNN.jpg` and `infrared/NNNN.jpg`
     split:str='train',   # Split every image gets
@@ -212,7 +214,7 @@ def pair_folder(
     rows = [r for i,s in enumerate(whole, 1) for r in ((vis[s],i,1,RGB,split), (ir[s],i,3,IR,split))]
     return settle_index(rows, faults, verify=False, dataset='pairs')
 
-# %% ../../nbs/11_data.index.ipynb #36ff8549
+# %% ../../nbs/11_data.index.ipynb #cell-044
 def save_keypoints(
     npz,        # File to write, e.g. `root/'keypoints.npz'`
     paths,      # `N` image paths relative to the data set's folder
@@ -232,7 +234,7 @@ def save_keypoints(
     arrays = dict(path=paths, kpts=kpts, **({} if size is None else {'size':np.asarray(size)}), **{k: np.asarray(v) for k,v in extra.items()})
     with atomic_path(npz) as p: np.savez(p, **arrays)
 
-# %% ../../nbs/11_data.index.ipynb #26910fed
+# %% ../../nbs/11_data.index.ipynb #cell-045
 def _read_npz(npz, key:str) -> dict:
     "Relative path -> row of array `key`."
     npz = Path(npz)
@@ -257,7 +259,7 @@ def _aligned(df:pd.DataFrame, npz, root, key:str) -> np.ndarray:
                                 f"{first_few(table, 2) or 'no rows'}; check `root` (now {root}), or make the keypoints anew")
     return np.stack([table[r] for r in rel]).astype(np.float32)
 
-# %% ../../nbs/11_data.index.ipynb #48726f05
+# %% ../../nbs/11_data.index.ipynb #cell-046
 def read_keypoints(
     npz,    # A file written by `save_keypoints` or `write_synth`
 ) -> dict:  # Relative path -> `(18, 3)` float32

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['DIRECTIONS', 'PROTOCOLS', 'Protocol', 'drawn_gallery', 'sysu_permutations', 'listed_gallery', 'sysu_protocol',
-           'regdb_protocol', 'llcm_protocol', 'market_protocol', 'protocol', 'evaluate', 'summary']
+           'regdb_protocol', 'llcm_protocol', 'market_protocol', 'protocol', 'evaluate', 'summary', 'save_results',
+           'load_results']
 
-# %% ../../nbs/47_reid.protocols.ipynb #153e58ac
+# %% ../../nbs/47_reid.protocols.ipynb #cell-003
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,10 @@ import pandas as pd
 import torch
 
 from ..core import ConfigError,IR,ProtocolError,RGB,check_in,read_json,write_json
-from .distance import METRICS,pair_dist,prepare
+from .distance import pair_dist,prepare,rerank
 from .metrics import cmc_map
 
-# %% ../../nbs/47_reid.protocols.ipynb #a2153669
+# %% ../../nbs/47_reid.protocols.ipynb #cell-006
 @dataclass(frozen=True)
 class Protocol:
     "How a data set is evaluated. `trials(df)` lists `(trial, query rows, gallery rows)` as positions in `df`."
@@ -30,7 +31,7 @@ class Protocol:
     trials:Callable   # `df` -> list of `(trial, query positions, gallery positions)`
     def __repr__(self): return f'Protocol({self.name!r})'
 
-# %% ../../nbs/47_reid.protocols.ipynb #9d66cb13
+# %% ../../nbs/47_reid.protocols.ipynb #cell-007
 DIRECTIONS = {'ir2rgb':(IR,RGB), 'rgb2ir':(RGB,IR)} # name -> modality of the query, of the gallery
 
 def _rows(df, what, **where):
@@ -45,13 +46,13 @@ def _rows(df, what, **where):
                                 f"; the table has {col} {', '.join(map(str, sorted(df[col].unique())))}")
     return np.flatnonzero(keep)
 
-# %% ../../nbs/47_reid.protocols.ipynb #0faa4208
+# %% ../../nbs/47_reid.protocols.ipynb #cell-008
 def _folders(df, rows):
     "`(pid, camid)` -> its rows sorted by file name, in order of person, then camera."
     t = pd.DataFrame({'pid':df.pid.to_numpy()[rows], 'camid':df.camid.to_numpy()[rows], 'file':[Path(df.path.iloc[r]).name for r in rows], 'row':rows})
     return {k: g.to_numpy() for k,g in t.sort_values(['pid','camid','file'], kind='stable').groupby(['pid','camid']).row}
 
-# %% ../../nbs/47_reid.protocols.ipynb #dcc5e273
+# %% ../../nbs/47_reid.protocols.ipynb #cell-009
 def drawn_gallery(
     df,          # Table of images
     rows,        # Positions that may be drawn
@@ -64,7 +65,7 @@ def drawn_gallery(
         out += [rng.choice(files)] if shots==1 else rng.sample(list(files), min(shots, len(files)))
     return np.array(out)
 
-# %% ../../nbs/47_reid.protocols.ipynb #63ccfe7c
+# %% ../../nbs/47_reid.protocols.ipynb #cell-011
 def sysu_permutations(
     mat, # Path of `rand_perm_cam.mat`, published with SYSU-MM01's evaluation code
 ) -> dict: # `(pid, camid)` -> `(10, n)` image numbers from 1, one row a trial
@@ -75,7 +76,7 @@ def sysu_permutations(
     except (KeyError,ValueError,TypeError,NotImplementedError) as e: raise ProtocolError(f"{mat} is not the published rand_perm_cam.mat ({type(e).__name__}: {e})") from None
     return {(pid,cam): people[pid-1,0].astype(int) for cam,people in enumerate(cells[:,0], 1) for pid in range(1, len(people)+1) if people[pid-1,0].size}
 
-# %% ../../nbs/47_reid.protocols.ipynb #3c4a2745
+# %% ../../nbs/47_reid.protocols.ipynb #cell-012
 def listed_gallery(
     df,           # Table of images
     rows,         # Positions that may be listed
@@ -93,7 +94,7 @@ def listed_gallery(
         out += files[perm[trial-1,:shots]-1].tolist()
     return np.array(out)
 
-# %% ../../nbs/47_reid.protocols.ipynb #bd6807e5
+# %% ../../nbs/47_reid.protocols.ipynb #cell-013
 _SYSU_RGB = {'all':(1,2,4,5), 'indoor':(1,2)}
 
 def sysu_protocol(
@@ -121,7 +122,7 @@ def sysu_protocol(
     return Protocol(f"SYSU-MM01 {mode}-search, {'single' if shots==1 else 'ten'}-shot, {direction}, {gallery} gallery, {trials} trials" +
                     ('' if split=='test' else f', {split} split'), 'sysu', settings, pick)
 
-# %% ../../nbs/47_reid.protocols.ipynb #8ed78e83
+# %% ../../nbs/47_reid.protocols.ipynb #cell-015
 def regdb_protocol(
     trial=1,            # Which of the ten splits the table holds, 1..10
     direction='rgb2ir', # Query to gallery; `'rgb2ir'` is "visible to thermal"
@@ -140,7 +141,7 @@ def regdb_protocol(
         return [(trial, _rows(df, f'query ({q})', split=(split,), modality=(q,)), _rows(df, f'gallery ({g})', split=(split,), modality=(g,)))]
     return Protocol(f"RegDB split {trial}, {direction}", 'regdb', dict(dataset='regdb', trial=trial, direction=direction, split=split), pick)
 
-# %% ../../nbs/47_reid.protocols.ipynb #50822e87
+# %% ../../nbs/47_reid.protocols.ipynb #cell-016
 def llcm_protocol(
     direction='ir2rgb', # Query to gallery. The first public code swaps the two names
     trials=10,          # Number of galleries, drawn with seeds 0, 1, ...
@@ -153,7 +154,7 @@ def llcm_protocol(
         return [(t, query, drawn_gallery(df, rows, t)) for t in range(trials)]
     return Protocol(f"LLCM {direction}, {trials} trials", 'llcm', dict(dataset='llcm', direction=direction, trials=trials, split=split), pick)
 
-# %% ../../nbs/47_reid.protocols.ipynb #4f7ba897
+# %% ../../nbs/47_reid.protocols.ipynb #cell-017
 def market_protocol() -> Protocol:
     "Protocol of Market-1501: the listed queries among the listed gallery, one trial."
     def pick(df): return [(0, _rows(df, 'query', split=('query',)), _rows(df, 'gallery', split=('gallery',)))]
@@ -168,37 +169,42 @@ def protocol(
     "A protocol by the name of its data set."
     return PROTOCOLS[check_in('protocol', name, PROTOCOLS)](**kwargs)
 
-# %% ../../nbs/47_reid.protocols.ipynb #d6476236
+# %% ../../nbs/47_reid.protocols.ipynb #cell-019
 def _refuse_leaks(df, protocol, train_pids):
     "Stop when a person of the test was trained on."
     _,q,g = protocol.trials(df)[0]
     both = sorted(set(map(int, train_pids)) & set(df.pid.to_numpy()[np.concatenate([q,g])].tolist()))
     if both: raise ProtocolError(f"{len(both)} people of the test were trained on (the first is {both[0]}): the scores would mean nothing. Evaluate on people left out of training")
 
-# %% ../../nbs/47_reid.protocols.ipynb #52c49fc3
+def _distances(q, g, metric, rerank_args):
+    "Blocks of distances on demand, or the whole re-ranked matrix."
+    return (lambda rows: pair_dist(q[rows], g, metric)) if rerank_args is None else rerank(q, g, metric=metric, **rerank_args)
+
+# %% ../../nbs/47_reid.protocols.ipynb #cell-020
 def evaluate(
     emb,              # `(len(df), D)` embeddings, row for row those of `df`; normalised here when cosine is meant
     df,               # Table of images
     protocol:Protocol,# Chooses queries and galleries
     metric='cosine',  # `'cosine'` or `'euclidean'`
     train_pids=None,  # People the model was trained on; if one is in the test, this is refused
+    rerank=None,      # Arguments of `distance.rerank` (`dict(k1=20, k2=6, lam=.3)`); named in the result
     max_rank=20,      # Length of the CMC curves
-) -> pd.DataFrame:    # One row a trial: rank1, rank5, rank10, rank20, mAP, mINP (0..1), queries, left_out, gallery
+) -> pd.DataFrame:    # One row a trial: rank1, rank5, rank10, rank20, mAP, mINP (0..1), queries, left_out, gallery, rerank
     "Rank as the protocol says. `df.attrs` of the result hold the protocol, the metric and each trial's CMC curve."
     if len(emb)!=len(df): raise ProtocolError(f"{len(emb)} embeddings for a table of {len(df)} images: pass one row an image, in the order of the table")
     if train_pids is not None: _refuse_leaks(df, protocol, train_pids)
     x = prepare(emb, metric)
     pids,cams = (torch.as_tensor(df[c].to_numpy().copy(), device=x.device) for c in ('pid','camid'))
+    how = ' '.join(f'{k}={v}' for k,v in (rerank or {}).items()) or 'none'
     rows,curves = [],{}
     for trial,q,g in protocol.trials(df):
-        xg = x[g]
-        s = cmc_map(lambda r: pair_dist(x[q[r]], xg, metric), pids[q], pids[g], cams[q], cams[g], protocol.rule, max_rank)
-        rows.append({'trial':trial, **s.row(), 'gallery':len(g)}); curves[trial] = s.cmc.tolist()
+        s = cmc_map(_distances(x[q], x[g], metric, rerank), pids[q], pids[g], cams[q], cams[g], protocol.rule, max_rank)
+        rows.append({'trial':trial, **s.row(), 'gallery':len(g), 'rerank':how}); curves[trial] = s.cmc.tolist()
     res = pd.DataFrame(rows)
-    res.attrs.update(protocol=protocol.name, settings=protocol.settings, rule=protocol.rule, metric=metric, rerank='none', cmc=curves)
+    res.attrs.update(protocol=protocol.name, settings=protocol.settings, rule=protocol.rule, metric=metric, rerank=how, cmc=curves)
     return res
 
-# %% ../../nbs/47_reid.protocols.ipynb #dba81c41
+# %% ../../nbs/47_reid.protocols.ipynb #cell-024
 def _columns(res): return [c for c in res if c.startswith('rank') and c[4:].isdigit() or c in ('mAP','mINP')]
 
 def summary(
@@ -212,3 +218,34 @@ def summary(
     out['runs'] = len(runs)
     out.attrs.update(over='seeds' if 'seed' in results else 'trials')
     return out
+
+# %% ../../nbs/47_reid.protocols.ipynb #cell-027
+def save_results(
+    path,                 # JSON file
+    results:pd.DataFrame, # What `evaluate` gives
+    seed=None,            # Seed of the training
+    epoch='last',         # How the epoch was chosen: `'last'`, `'best'` (by the test set: flattering) or `'val'` (by the validation set)
+    dataset='',           # Which data, in words or as a path
+    **extra,              # Anything else worth keeping, e.g. `model='osnet'`
+) -> dict:                # What was written
+    "Write results, and all that makes them comparable, as JSON."
+    check_in('epoch', epoch, ('last','best','val'))
+    if 'protocol' not in results.attrs: raise ProtocolError("these results do not say by which protocol they were made: pass the table `evaluate` returned")
+    s,a = summary(results),results.attrs
+    score = lambda row: {k: float(v) for k,v in s.loc[row].items() if k!='runs' and np.isfinite(v)}
+    out = {k: a[k] for k in ('protocol','settings','rule','metric','rerank')}
+    out |= dict(seed=seed, epoch=epoch, dataset=str(dataset), **extra, mean=score('mean'), std=score('std'), over=s.attrs['over'],
+                trials=results.to_dict('records'), cmc={str(t): c for t,c in a['cmc'].items()})
+    write_json(path, out)
+    return out
+
+def load_results(
+    path,          # JSON file written by `save_results`
+) -> pd.DataFrame: # The table `evaluate` gave, with a `seed` column when one was stored, and everything else in `attrs`
+    "Read results back, ready for `pd.concat` and `summary`."
+    d = read_json(path)
+    if not isinstance(d, dict) or 'trials' not in d: raise ProtocolError(f"{path} holds no evaluation results; `save_results` writes them")
+    res = pd.DataFrame(d.pop('trials'))
+    if d['seed'] is not None: res['seed'] = d['seed']
+    res.attrs.update(d)
+    return res

@@ -8,19 +8,16 @@ __all__ = ['RGB', 'IR', 'MODALITIES', 'JOINTS', 'LIMBS', 'PAF_CHANNELS', 'FLIP_I
            'seeded', 'atomic_path', 'write_json', 'read_json', 'save_state', 'load_state', 'cache_dir', 'file_sha256',
            'progress', 'download']
 
-# %% ../nbs/00_core.ipynb #5c370632
+# %% ../nbs/00_core.ipynb #cell-003
 import hashlib,json,math,os,random,re,shutil,sys,time,urllib.error,urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
-import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
-# %% ../nbs/00_core.ipynb #a106b300
+# %% ../nbs/00_core.ipynb #cell-007
 class XModError(Exception):
     "Base of every error this package raises for a caller's mistake."
 class DataError(XModError):
@@ -36,7 +33,7 @@ class ConfigError(XModError):
 class DownloadError(XModError):
     "A file could not be fetched, or is not the file that was published."
 
-# %% ../nbs/00_core.ipynb #f8dfb8da
+# %% ../nbs/00_core.ipynb #cell-009
 def check_in(
     name:str,     # What the value is called in the caller's words
     value,        # The value that was passed
@@ -47,7 +44,7 @@ def check_in(
     if value in choices: return value
     raise ConfigError(f"{name}={value!r} is not known. Choose one of: {', '.join(map(str, choices))}")
 
-# %% ../nbs/00_core.ipynb #34d175d6
+# %% ../nbs/00_core.ipynb #cell-012
 RGB,IR = 'rgb','ir'
 MODALITIES = (RGB,IR)
 
@@ -57,7 +54,7 @@ def other_modality(
     "The modality on the other side of the gap."
     return IR if check_in('modality', modality, MODALITIES)==RGB else RGB
 
-# %% ../nbs/00_core.ipynb #e25e2c8a
+# %% ../nbs/00_core.ipynb #cell-015
 JOINTS = ('nose','neck','r_shoulder','r_elbow','r_wrist','l_shoulder','l_elbow','l_wrist','r_hip','r_knee','r_ankle',
           'l_hip','l_knee','l_ankle','r_eye','l_eye','r_ear','l_ear')
 LIMBS = ((1,2),(1,5),(2,3),(3,4),(5,6),(6,7),(1,8),(8,9),(9,10),(1,11),(11,12),(12,13),(1,0),(0,14),(14,16),(0,15),(15,17),(2,16),(5,17))
@@ -66,19 +63,21 @@ PAF_CHANNELS = ((12,13),(20,21),(14,15),(16,17),(22,23),(24,25),(0,1),(2,3),(4,5
 def _mirrored(name:str) -> str: return {'r':'l','l':'r'}[name[0]]+name[1:] if name[1]=='_' else name
 FLIP_INDEX = tuple(JOINTS.index(_mirrored(j)) for j in JOINTS)
 
-# %% ../nbs/00_core.ipynb #fde8f02f
+# %% ../nbs/00_core.ipynb #cell-019
 def seed_all(
     seed:int, # Any integer; only its last 32 bits count
 ):
     "Seed Python, NumPy and PyTorch."
+    import torch
     random.seed(seed); np.random.seed(seed % 2**32); torch.manual_seed(seed)
 
-# %% ../nbs/00_core.ipynb #1cebabc6
+# %% ../nbs/00_core.ipynb #cell-020
 @contextmanager
 def seeded(
     seed:int, # Any integer
 ):
     "Run a block with fixed randomness, then restore the generators of Python, NumPy and PyTorch."
+    import torch
     py,np_,th = random.getstate(),np.random.get_state(),torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
     seed_all(seed)
@@ -87,7 +86,7 @@ def seeded(
         random.setstate(py); np.random.set_state(np_); torch.set_rng_state(th)
         if cuda is not None: torch.cuda.set_rng_state_all(cuda)
 
-# %% ../nbs/00_core.ipynb #19ba6c38
+# %% ../nbs/00_core.ipynb #cell-023
 @contextmanager
 def atomic_path(
     path, # The file to (re)place; its folder is made when missing
@@ -103,7 +102,7 @@ def atomic_path(
             os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
 
-# %% ../nbs/00_core.ipynb #b4aba88a
+# %% ../nbs/00_core.ipynb #cell-027
 def write_json(
     path, # File to write
     obj,  # Anything `json` can write; NumPy scalars and paths are turned into plain ones
@@ -117,7 +116,7 @@ def write_json(
     text = json.dumps(obj, indent=2, default=plain, ensure_ascii=False)
     with atomic_path(path) as p: p.write_text(text+'\n', encoding='utf-8')
 
-# %% ../nbs/00_core.ipynb #caffcd0d
+# %% ../nbs/00_core.ipynb #cell-028
 def read_json(
     path, # File to read
 ):
@@ -126,8 +125,9 @@ def read_json(
     except FileNotFoundError: raise DataError(f"{path} does not exist") from None
     except (json.JSONDecodeError,UnicodeDecodeError) as e: raise DataError(f"{path} is not valid JSON: {e}. Delete it or restore a whole copy") from None
 
-# %% ../nbs/00_core.ipynb #ba4d297c
+# %% ../nbs/00_core.ipynb #cell-031
 def _pack(o, tensors:dict):
+    import torch
     if isinstance(o, (torch.Tensor,np.ndarray)):
         key = f't{len(tensors)}'
         t = torch.from_numpy(np.ascontiguousarray(o)) if isinstance(o, np.ndarray) else o.detach()
@@ -139,7 +139,7 @@ def _pack(o, tensors:dict):
     if o is None or isinstance(o, (bool,int,float,str)): return {'v': repr(o) if isinstance(o, float) else o, 'f': isinstance(o, float)}
     raise ModelError(f"a {type(o).__name__} cannot be stored in a state; expected tensors, arrays, numbers, strings, lists or dicts of them")
 
-# %% ../nbs/00_core.ipynb #aff3463c
+# %% ../nbs/00_core.ipynb #cell-032
 def _unpack(o, get):
     if 'pt' in o: return get(o['pt']).reshape(o['shape'])
     if 'np' in o: return get(o['np']).reshape(o['shape']).numpy()
@@ -148,30 +148,32 @@ def _unpack(o, get):
     if 'tuple' in o: return tuple(_unpack(v, get) for v in o['tuple'])
     return float(o['v']) if o['f'] else o['v']
 
-# %% ../nbs/00_core.ipynb #ca826bd8
+# %% ../nbs/00_core.ipynb #cell-033
 def save_state(
     path,           # File to write, by custom `*.safetensors`
     tree,           # Nested dicts, lists and tuples of tensors, NumPy arrays, numbers, strings and `None`
     meta:dict=None, # Strings to put into the header beside the tree, e.g. a description
 ):
     "Write `tree` to one safetensors file, atomically and without pickle."
+    from safetensors.torch import save_file
     tensors = {}
     header = {**(meta or {}), 'tree': json.dumps(_pack(tree, tensors))}
     with atomic_path(path) as p: save_file(tensors, str(p), metadata=header)
 
-# %% ../nbs/00_core.ipynb #24c4938d
+# %% ../nbs/00_core.ipynb #cell-034
 def load_state(
     path,         # A file written by `save_state`
     device='cpu', # Where the tensors go
 ):
     "Read a tree written by `save_state`; a missing, cut or foreign file raises a `ModelError`."
+    from safetensors import safe_open
     if not Path(path).is_file(): raise ModelError(f"no state file at {path}")
     try:
         with safe_open(str(path), framework='pt', device=str(device)) as f: return _unpack(json.loads(f.metadata()['tree']), f.get_tensor)
     except Exception as e:
         raise ModelError(f"{path} is not a whole state file ({type(e).__name__}: {e}). Delete it, or restore a copy") from None
 
-# %% ../nbs/00_core.ipynb #adcf9207
+# %% ../nbs/00_core.ipynb #cell-039
 def cache_dir(
     *parts:str, # Sub-folders below the cache folder
 ) -> Path:      # The folder; made when missing
@@ -182,7 +184,7 @@ def cache_dir(
     path.mkdir(parents=True, exist_ok=True)
     return path
 
-# %% ../nbs/00_core.ipynb #de0403ed
+# %% ../nbs/00_core.ipynb #cell-042
 def file_sha256(
     path, # File to read
 ) -> str: # 64 hexadecimal digits
@@ -192,7 +194,7 @@ def file_sha256(
         for block in iter(lambda: f.read(1<<20), b''): h.update(block)
     return h.hexdigest()
 
-# %% ../nbs/00_core.ipynb #766c0636
+# %% ../nbs/00_core.ipynb #cell-044
 def progress(
     it,             # Iterable
     desc:str=None,  # Words in front of the bar
@@ -202,7 +204,7 @@ def progress(
     "Iterate with a progress bar and a time estimate (on stderr, or as a widget in a notebook)."
     return tqdm(it, desc=desc, total=total, disable=not show, dynamic_ncols=True)
 
-# %% ../nbs/00_core.ipynb #d9764f81
+# %% ../nbs/00_core.ipynb #cell-046
 def _fetch(url:str, part:Path, size:int, show:bool):
     "Append what is missing of `url` to `part`."
     have = part.stat().st_size if part.exists() else 0
@@ -215,7 +217,7 @@ def _fetch(url:str, part:Path, size:int, show:bool):
                 f.write(block); bar.update(len(block))
                 if size and f.tell()>size: raise DownloadError(f"{url} sends more than the {size} bytes published. It is not the published file")
 
-# %% ../nbs/00_core.ipynb #7c5598b8
+# %% ../nbs/00_core.ipynb #cell-047
 def download(
     url:str,        # Where the file is published
     dest,           # File to write

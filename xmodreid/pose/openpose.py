@@ -7,7 +7,7 @@ __all__ = ['N_JOINTS', 'N_PAFS', 'POSE_NETS', 'POSE_WEIGHTS', 'PoseMaps', 'PoseN
            'OpenPoseBody', 'openpose_body', 'LightweightPose', 'lightweight_pose', 'ConvPoseMachine', 'cpm',
            'caffe_prototxt', 'load_pose_weights', 'pose_net']
 
-# %% ../../nbs/21_pose.openpose.ipynb #aa490525
+# %% ../../nbs/21_pose.openpose.ipynb #cell-003
 from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from torch import Tensor,nn
 
 from ..core import JOINTS,LIMBS,ConfigError,ModelError,PoseError,cache_dir,check_in,download
 
-# %% ../../nbs/21_pose.openpose.ipynb #157fd150
+# %% ../../nbs/21_pose.openpose.ipynb #cell-005
 N_JOINTS,N_PAFS = len(JOINTS),2*len(LIMBS)
 
 class PoseMaps(NamedTuple):
@@ -36,7 +36,7 @@ class PoseMaps(NamedTuple):
         "`(B, 18, h, w)`, the background left out."
         return self.heat[:,:N_JOINTS]
 
-# %% ../../nbs/21_pose.openpose.ipynb #2d447dc3
+# %% ../../nbs/21_pose.openpose.ipynb #cell-007
 class PoseNet(nn.Module):
     "Base of all pose networks: `net(img)` with `img` `(B, 3, H, W)` in [-1, 1] gives `PoseMaps`."
     stride = 8                 # Pixels of the image per step of the maps
@@ -62,7 +62,7 @@ class PoseNet(nn.Module):
             raise PoseError(f"image size {tuple(img.shape[2:])} is not a multiple of the network's stride {self.stride}. Pad it (PoseEstimator does)")
         return self.maps(self.normalise(img))
 
-# %% ../../nbs/21_pose.openpose.ipynb #a119fb49
+# %% ../../nbs/21_pose.openpose.ipynb #cell-009
 def _conv(ni:int, no:int, ks:int=3, stride:int=1, groups:int=1) -> nn.Sequential:
     "Convolution, batch norm, ReLU."
     return nn.Sequential(nn.Conv2d(ni, no, ks, stride, ks//2, groups=groups, bias=False), nn.BatchNorm2d(no), nn.ReLU(inplace=True))
@@ -74,25 +74,33 @@ class _Res(nn.Module):
         self.a,self.b,self.norm = _conv(n,n),nn.Conv2d(n,n,3,padding=1,bias=False),nn.BatchNorm2d(n)
     def forward(self, x): return F.relu(x + self.norm(self.b(self.a(x))))
 
-# %% ../../nbs/21_pose.openpose.ipynb #723f73bc
+# %% ../../nbs/21_pose.openpose.ipynb #cell-010
+class _Context(nn.Module):
+    "Tell every place what there is anywhere: the mean and the highest value of each channel, mixed and added."
+    def __init__(self, n:int):
+        super().__init__()
+        self.mix = nn.Sequential(nn.Linear(2*n,n),nn.ReLU(inplace=True),nn.Linear(n,n))
+    def forward(self, x): return x + self.mix(torch.cat([x.mean((2,3)),x.amax((2,3))],1))[...,None,None]
+
 class _Hourglass(nn.Module):
-    "Down `depth` times, up again, adding what was seen on the way down."
+    "Down `depth` times, look everywhere, up again, adding what was seen on the way down."
     def __init__(self, width:int, depth:int, grow:float=1.5):
         super().__init__()
         ws = [int(width*grow**i)//8*8 for i in range(depth+1)]
         self.down = nn.ModuleList(nn.Sequential(_conv(a,b,stride=2),_Res(b)) for a,b in zip(ws,ws[1:]))
+        self.context = _Context(ws[-1])
         self.up = nn.ModuleList(_conv(b,a,1) for a,b in zip(ws,ws[1:]))
         self.mend = nn.ModuleList(_conv(a,a) for a in ws[:-1])
     def forward(self, x):
         seen = [x]
         for d in self.down: seen.append(d(seen[-1]))
-        y = seen.pop()
+        y = self.context(seen.pop())
         for up,mend in zip(reversed(self.up),reversed(self.mend)):
             skip = seen.pop()
             y = mend(skip + F.interpolate(up(y), size=skip.shape[2:], mode='nearest'))
         return y
 
-# %% ../../nbs/21_pose.openpose.ipynb #cba62fde
+# %% ../../nbs/21_pose.openpose.ipynb #cell-011
 class CompactPose(PoseNet):
     "Encoder-decoder trunk at a small stride and `stages` heads, each of which sees the guess of the one before."
     def __init__(self,
@@ -125,7 +133,7 @@ class CompactPose(PoseNet):
             res += (PoseMaps(heat, paf if self.has_paf else None, logits),)
         return res[-1]._replace(earlier=res[:-1])
 
-# %% ../../nbs/21_pose.openpose.ipynb #59b7bea4
+# %% ../../nbs/21_pose.openpose.ipynb #cell-012
 def compact_pose(
     width:int=32,  # Channels at the network's stride
     **kwargs,      # `depth`, `stages`, `stride`, `paf` of `CompactPose`
@@ -133,7 +141,7 @@ def compact_pose(
     "The network this package trains itself; about half a million numbers at the default width."
     return CompactPose(width, **kwargs)
 
-# %% ../../nbs/21_pose.openpose.ipynb #89db0eed
+# %% ../../nbs/21_pose.openpose.ipynb #cell-019
 def _named(spec:str, ni:int, width:float=1., last_relu:bool=True) -> nn.Sequential:
     "Convolutions written as `name:channels:kernel`, and `pool`; the layer before a ReLU gives it its name. `width` scales channels above 38."
     names,layers = spec.split(),OrderedDict()
@@ -155,7 +163,7 @@ def _branch(t:int, b:int) -> str:
     if t==1: return ' '.join(f'conv5_{i}_CPM_L{b}:{c}:{k}' for i,c,k in ((1,128,3),(2,128,3),(3,128,3),(4,512,1),(5,no,1)))
     return ' '.join(f'Mconv{i}_stage{t}_L{b}:{c}:{k}' for i,c,k in (*((i,128,7) for i in range(1,6)),(6,128,1),(7,no,1)))
 
-# %% ../../nbs/21_pose.openpose.ipynb #c8868ee0
+# %% ../../nbs/21_pose.openpose.ipynb #cell-020
 class OpenPoseBody(PoseNet):
     "OpenPose's COCO body network (Cao et al., CVPR 2017): 52 million numbers at full width."
     stride,bgr,mean,scale = 8,True,128.,256.
@@ -186,7 +194,7 @@ def openpose_body(
     "OpenPose's COCO body network. Its published weights are for academic, non-commercial use."
     return OpenPoseBody(stages, width)
 
-# %% ../../nbs/21_pose.openpose.ipynb #a9d2786f
+# %% ../../nbs/21_pose.openpose.ipynb #cell-025
 def _cv(ni:int, no:int, ks:int=3, dil:int=1, bn:bool=False, relu:bool=True) -> nn.Sequential:
     "Convolution with bias, then batch norm and ReLU if wanted."
     return nn.Sequential(nn.Conv2d(ni,no,ks,padding=dil*(ks//2),dilation=dil), *([nn.BatchNorm2d(no)] if bn else []), *([nn.ReLU(inplace=True)] if relu else []))
@@ -199,7 +207,7 @@ def _mobile(ni:int, no:int, stride:int=1, dil:int=1) -> nn.Sequential:
 def _mobile_elu(n:int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(n,n,3,padding=1,groups=n,bias=False),nn.ELU(inplace=True),nn.Conv2d(n,n,1,bias=False),nn.ELU(inplace=True))
 
-# %% ../../nbs/21_pose.openpose.ipynb #e1b20903
+# %% ../../nbs/21_pose.openpose.ipynb #cell-026
 class _Align(nn.Module):
     "From the trunk's channels to the stages'."
     def __init__(self, ni:int, n:int):
@@ -228,7 +236,7 @@ class _Heads(nn.Module):
         x = self.trunk(x)
         return PoseMaps(self.heatmaps(x),self.pafs(x))
 
-# %% ../../nbs/21_pose.openpose.ipynb #83b5e5a0
+# %% ../../nbs/21_pose.openpose.ipynb #cell-027
 class LightweightPose(PoseNet):
     "Lightweight OpenPose (Osokin, 2018): a dilated MobileNet with an initial and `refine` refinement stages."
     stride,bgr,mean,scale = 8,True,128.,256.
@@ -261,7 +269,7 @@ def lightweight_pose(
     "Lightweight OpenPose. Code and weights are published under Apache-2.0."
     return LightweightPose(refine, width)
 
-# %% ../../nbs/21_pose.openpose.ipynb #08bacb22
+# %% ../../nbs/21_pose.openpose.ipynb #cell-030
 class ConvPoseMachine(PoseNet):
     "Convolutional pose machine (Wei et al., CVPR 2016) with shared image features; joint maps only."
     stride,mean,scale = 8,128.,256.
@@ -289,7 +297,7 @@ def cpm(
     "A convolutional pose machine."
     return ConvPoseMachine(stages, width)
 
-# %% ../../nbs/21_pose.openpose.ipynb #a8ebc09b
+# %% ../../nbs/21_pose.openpose.ipynb #cell-033
 def _fit(net:PoseNet, found:dict, what:str):
     "Load `found` into `net` if names and shapes fit entirely; names may lack the block in front."
     found = {k.removeprefix('module.'): v for k,v in found.items()}
@@ -302,7 +310,7 @@ def _fit(net:PoseNet, found:dict, what:str):
     if odd: raise ModelError(f"{what} does not hold the weights of {type(net).__name__}: {'; '.join(odd[:3])}" + (f' and {len(odd)-3} more' if len(odd)>3 else ''))
     net.load_state_dict(found, strict=False)
 
-# %% ../../nbs/21_pose.openpose.ipynb #14083a6b
+# %% ../../nbs/21_pose.openpose.ipynb #cell-034
 def caffe_prototxt(
     net:OpenPoseBody, # A network whose layers are named as in the published model
 ) -> str:
@@ -335,7 +343,7 @@ def _read_caffe(net:PoseNet, path:Path) -> dict:
             found[f'{name}.{part}'] = blob.flatten() if part=='bias' else blob
     return found
 
-# %% ../../nbs/21_pose.openpose.ipynb #03327da6
+# %% ../../nbs/21_pose.openpose.ipynb #cell-035
 def load_pose_weights(
     net:PoseNet, # Network to fill, in place
     path,        # `.pth`/`.pt` state dict or checkpoint, `.safetensors`, or `.caffemodel`
@@ -354,7 +362,7 @@ def load_pose_weights(
     _fit(net, found, path.name)
     return net
 
-# %% ../../nbs/21_pose.openpose.ipynb #084933c0
+# %% ../../nbs/21_pose.openpose.ipynb #cell-039
 POSE_NETS = dict(compact=compact_pose, openpose=openpose_body, lightweight=lightweight_pose, cpm=cpm)
 POSE_WEIGHTS = dict(
     openpose=dict(net='openpose', file='body_pose_model.pth', size=209267595, sha256='25a948c16078b0f08e236bda51a385d855ef4c153598947c28c0d47ed94bb746',

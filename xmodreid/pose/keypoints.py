@@ -7,17 +7,17 @@ __all__ = ['default_sigma', 'keypoint_heatmaps', 'decode_argmax', 'soft_argmax',
            'flip_pafs', 'save_heatmaps_npy', 'load_heatmaps_npy', 'joint_hits', 'pck', 'check_kpts', 'check_size',
            'flip_kpts', 'resize_kpts', 'pad_kpts', 'crop_kpts', 'hide_outside']
 
-# %% ../../nbs/20_pose.keypoints.ipynb #63dde575
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-002
 from pathlib import Path
 import numpy as np, torch
 from torch import Tensor
 from ..core import FLIP_INDEX, LIMBS, PAF_CHANNELS, ConfigError, PoseError, atomic_path
 from ..data.transforms import (check_kpts, check_size, crop_kpts, flip_kpts, hide_outside, pad_kpts, resize_kpts)
 
-# %% ../../nbs/20_pose.keypoints.ipynb #f8034767
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-005
 _all_ = ['check_kpts', 'check_size', 'flip_kpts', 'resize_kpts', 'pad_kpts', 'crop_kpts', 'hide_outside']
 
-# %% ../../nbs/20_pose.keypoints.ipynb #fa0c1385
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-009
 def _centres(n, stride, like):
     "Pixel coordinates of the centres of the cells of a map of `n` pixels."
     if stride < 1 or n % stride: raise ConfigError(f"`stride` must divide the image size; got stride {stride} and a side of {n} pixels")
@@ -31,7 +31,7 @@ def _tensor_kpts(kpts):
     vis = k[...,2] > 0
     return k[...,0].masked_fill(~vis, 0), k[...,1].masked_fill(~vis, 0), vis
 
-# %% ../../nbs/20_pose.keypoints.ipynb #44cf6f27
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-010
 def default_sigma(
     size,        # `(height, width)` of the image, pixels
     stride:int=1,# Pixels a cell
@@ -39,7 +39,7 @@ def default_sigma(
     "1/48 of the height, about OpenPose's 7 pixels in a box of 368, but never less than one cell."
     return max(check_size(size)[0]/48, float(stride))
 
-# %% ../../nbs/20_pose.keypoints.ipynb #d3425ee7
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-011
 def keypoint_heatmaps(
     kpts:Tensor,      # `(B, 18, 3)` x, y in pixels and confidence; confidence 0 gives an all-zero map
     size,             # `(height, width)` of the image, pixels
@@ -56,7 +56,7 @@ def keypoint_heatmaps(
     gx,gy = bell(w,x), bell(h,y)*vis[...,None]
     return gy[...,:,None] * gx[...,None,:]
 
-# %% ../../nbs/20_pose.keypoints.ipynb #dceeff48
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-016
 def _check_heat(heat):
     "Return the 18 joint maps of a `(B, 18 or 19, h, w)` tensor (a background channel is left out)."
     if not isinstance(heat, Tensor) or heat.ndim != 4 or heat.shape[1] not in (18,19):
@@ -70,7 +70,7 @@ def _parabola(flat, idx, step, ok):
     curve = 2*mid - lo - hi
     return torch.where(ok & (curve > 1e-9), (hi-lo)/(2*curve.clamp_min(1e-9)), 0.).clamp(-.5,.5)
 
-# %% ../../nbs/20_pose.keypoints.ipynb #44f9222d
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-017
 def decode_argmax(
     heat:Tensor,    # `(B, 18, h, w)`, or 19 maps with the background last
     stride:int=1,   # Pixels a cell
@@ -90,7 +90,7 @@ def decode_argmax(
     conf = torch.where(top > thr, top.clamp(0,1), 0.)
     return torch.stack([(x+.5)*stride-.5, (y+.5)*stride-.5, conf], -1)
 
-# %% ../../nbs/20_pose.keypoints.ipynb #90482d62
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-020
 def soft_argmax(
     heat:Tensor,     # `(B, 18, h, w)`, or 19 maps with the background last; heights in [0, 1]
     stride:int=1,    # Pixels a cell
@@ -106,7 +106,7 @@ def soft_argmax(
     y = (wgt.sum(-1) * torch.arange(h, device=heat.device, dtype=heat.dtype)).sum(-1)
     return torch.stack([(x+.5)*stride-.5, (y+.5)*stride-.5, (wgt*heat).sum((-2,-1))], -1)
 
-# %% ../../nbs/20_pose.keypoints.ipynb #3de8d298
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-025
 def _limb_geometry(kpts, size, stride):
     "Unit vectors `(B, 19, 2)`, visibility `(B, 19)`, and each cell's distance in pixels to each bone, `(B, 19, h, w)`."
     (h,w),(x,y,vis) = check_size(size), _tensor_kpts(kpts)
@@ -120,7 +120,7 @@ def _limb_geometry(kpts, size, stride):
     t = (px*e(ux) + py*e(uy)).clamp_min(0).minimum(e(n))
     return torch.stack([ux,uy],-1), ok, torch.sqrt((px-t*e(ux))**2 + (py-t*e(uy))**2)
 
-# %% ../../nbs/20_pose.keypoints.ipynb #4087e2f5
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-026
 def limb_masks(
     kpts:Tensor,      # `(B, 18, 3)` keypoints in pixels
     size,             # `(height, width)` of the image, pixels
@@ -135,7 +135,7 @@ def limb_masks(
     m = torch.exp(-d**2/(2*width**2)) if soft else (d <= width).to(d.dtype)
     return m * ok[...,None,None]
 
-# %% ../../nbs/20_pose.keypoints.ipynb #2ee02991
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-027
 def limb_pafs(
     kpts:Tensor,      # `(B, 18, 3)` keypoints in pixels
     size,             # `(height, width)` of the image, pixels
@@ -150,13 +150,13 @@ def limb_pafs(
     order = torch.as_tensor(PAF_CHANNELS, device=d.device).flatten().argsort()
     return field.flatten(1,2)[:,order]
 
-# %% ../../nbs/20_pose.keypoints.ipynb #74f1c4a3
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-031
 def _flip_limbs():
     "For each limb of the mirrored person, the limb it was and whether its direction turned round."
     pairs = [tuple(FLIP_INDEX[j] for j in l) for l in LIMBS]
     return [LIMBS.index(p) for p in pairs]
 
-# %% ../../nbs/20_pose.keypoints.ipynb #cb199c92
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-032
 def flip_heatmaps(
     heat:Tensor, # `(B, 18, h, w)`, or 19 maps with the background last
 ) -> Tensor:     # Same shape
@@ -164,7 +164,7 @@ def flip_heatmaps(
     _check_heat(heat)
     return heat[:, list(FLIP_INDEX) + list(range(18, heat.shape[1]))].flip(-1)
 
-# %% ../../nbs/20_pose.keypoints.ipynb #6855c21b
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-033
 def flip_pafs(
     pafs:Tensor, # `(B, 38, h, w)`
 ) -> Tensor:     # Same shape
@@ -175,7 +175,7 @@ def flip_pafs(
         out[:,cx],out[:,cy] = -pafs[:,PAF_CHANNELS[j][0]].flip(-1), pafs[:,PAF_CHANNELS[j][1]].flip(-1)
     return out
 
-# %% ../../nbs/20_pose.keypoints.ipynb #2e4317ba
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-039
 def save_heatmaps_npy(
     path,  # File to write, by custom `.npy`
     heat,  # `(18, H, W)` array or tensor
@@ -192,7 +192,7 @@ def _check_maps(a, name):
         raise PoseError(f"{name}: expected 18 maps (18, H, W) in COCO-18 order; got {a.shape}. Drop a background channel, move channels first.")
     if not np.isfinite(a).all(): raise PoseError(f"{name}: maps hold NaN or infinite values; expected heights in [0, 1]")
 
-# %% ../../nbs/20_pose.keypoints.ipynb #0f694d14
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-040
 def load_heatmaps_npy(
     path, # `.npy` file of 18 maps
 ) -> Tensor: # `(18, H, W)` float32
@@ -204,7 +204,7 @@ def load_heatmaps_npy(
     _check_maps(a, path)
     return torch.from_numpy(a.astype(np.float32))
 
-# %% ../../nbs/20_pose.keypoints.ipynb #1a0d73f2
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-043
 def joint_hits(
     pred,             # `(B, 18, 2 or 3)`; a third column of 0 says the joint was not found
     target,           # `(B, 18, 3)` true keypoints, pixels
@@ -222,7 +222,7 @@ def joint_hits(
     found = pred[...,2]>0 if pred.shape[-1]==3 else torch.ones_like(vis)
     return (d <= thr*body[:,None]) & vis & found, vis
 
-# %% ../../nbs/20_pose.keypoints.ipynb #a8da135d
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-044
 def pck(
     pred,             # `(B, 18, 2 or 3)` found keypoints, pixels
     target,           # `(B, 18, 3)` true keypoints, pixels

@@ -6,7 +6,7 @@
 __all__ = ['rng_state', 'set_rng_state', 'opt_state', 'load_opt_state', 'training_state', 'load_training_state', 'Checkpoint',
            'fit_resumable']
 
-# %% ../nbs/04_checkpoint.ipynb #0b34f91a
+# %% ../nbs/04_checkpoint.ipynb #cell-003
 import random
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from fastcore.foundation import L
 
 from .core import ConfigError,ModelError,load_state,save_state
 
-# %% ../nbs/04_checkpoint.ipynb #c68feede
+# %% ../nbs/04_checkpoint.ipynb #cell-006
 def rng_state() -> dict: # A tree for `save_state`
     "The state of the generators of Python, NumPy and PyTorch."
     kind,keys,pos,has,cached = np.random.get_state()
@@ -26,7 +26,7 @@ def rng_state() -> dict: # A tree for `save_state`
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return dict(numpy=[kind,keys,pos,has,cached], python=[version,np.array(ints, dtype=np.uint32),gauss], torch=torch.get_rng_state(), cuda=list(cuda))
 
-# %% ../nbs/04_checkpoint.ipynb #2e38448b
+# %% ../nbs/04_checkpoint.ipynb #cell-007
 def set_rng_state(
     state:dict, # From `rng_state`
 ):
@@ -37,7 +37,7 @@ def set_rng_state(
     torch.set_rng_state(state['torch'])
     if state['cuda'] and torch.cuda.is_available(): torch.cuda.set_rng_state_all(state['cuda'])
 
-# %% ../nbs/04_checkpoint.ipynb #564f6f0f
+# %% ../nbs/04_checkpoint.ipynb #cell-010
 def opt_state(
     opt, # fastai `Optimizer`
 ) -> dict: # A tree for `save_state`
@@ -53,7 +53,7 @@ def load_opt_state(
     if len(tree['state'])!=len(opt.all_params()): raise ModelError(f"the checkpoint's optimizer has {len(tree['state'])} parameters, this one {len(opt.all_params())}. Use the settings it was made with")
     opt.load_state_dict(dict(state=tree['state'], hypers=L(tree['hypers'])))
 
-# %% ../nbs/04_checkpoint.ipynb #b0662b8f
+# %% ../nbs/04_checkpoint.ipynb #cell-012
 def _keepers(learn:Learner) -> dict: return {cb.name: cb for cb in learn.cbs if hasattr(cb, 'state_tree')}
 
 def training_state(
@@ -62,10 +62,10 @@ def training_state(
     "Everything needed to go on exactly: model, optimizer, generators, recorder, callbacks."
     rec = learn.recorder
     return dict(epoch=learn.epoch+1, n_epoch=learn.n_epoch, model=dict(learn.model.state_dict()), opt=opt_state(learn.opt), rng=rng_state(),
-                losses=[float(l) for l in rec.losses], values=[[float(v) for v in row] for row in rec.values], iters=list(rec.iters), lrs=[float(l) for l in rec.lrs], train_iter=learn.train_iter,
+                losses=[float(l) for l in rec.losses], values=[[None if v is None else float(v) for v in row] for row in rec.values], iters=list(rec.iters), lrs=[float(l) for l in rec.lrs], train_iter=learn.train_iter,
                 smooth=dict(val=float(rec.smooth_loss.val), count=rec.smooth_loss.count), callbacks={k: cb.state_tree() for k,cb in _keepers(learn).items()})
 
-# %% ../nbs/04_checkpoint.ipynb #e1ea663d
+# %% ../nbs/04_checkpoint.ipynb #cell-013
 def load_training_state(
     learn:Learner, # A learner made as the one that was kept
     state:dict,    # From `training_state`
@@ -81,7 +81,7 @@ def load_training_state(
     for k,tree in state['callbacks'].items(): keepers[k].load_tree(tree)
     set_rng_state(state['rng'])
 
-# %% ../nbs/04_checkpoint.ipynb #ccca64a7
+# %% ../nbs/04_checkpoint.ipynb #cell-015
 class Checkpoint(Callback):
     "At the end of an epoch write the state of the training to `folder/last.safetensors`; go on from that file when it is there."
     order,run_valid = 100,False
@@ -95,7 +95,7 @@ class Checkpoint(Callback):
         if hasattr(self, 'lr_finder') or hasattr(self, 'gather_preds'): return
         if (self.epoch+1)%self.every==0 or self.epoch+1==self.n_epoch: save_state(self.path, training_state(self.learn))
 
-# %% ../nbs/04_checkpoint.ipynb #07a35bc8
+# %% ../nbs/04_checkpoint.ipynb #cell-016
 class _Restore(Callback):
     "Load a kept state when the fit begins, after the other callbacks have set themselves up; run the epochs that are left."
     order = 99
@@ -110,7 +110,7 @@ class _Restore(Callback):
     def epochs_left(self):
         for self.learn.epoch in range(self.state['epoch'], self.learn.n_epoch): self.learn._with_events(self.learn._do_epoch, 'epoch', CancelEpochException)
 
-# %% ../nbs/04_checkpoint.ipynb #95af9cdb
+# %% ../nbs/04_checkpoint.ipynb #cell-017
 def fit_resumable(
     learn:Learner,  # A learner; the same settings must be used at each call
     n_epoch:int,    # Epochs in all, those already done included
@@ -119,15 +119,12 @@ def fit_resumable(
     every:int=1,    # Epochs between two checkpoints
     **kwargs,       # Passed on to `fit`, e.g. `lr`
 ) -> int:           # Epoch the training went on from; 0 when it began
-    "Train, or go on from the checkpoint in `folder`; a finished training is only loaded."
+    "Train, or go on from the checkpoint in `folder`; of a finished training no epoch is left, so it is only loaded."
     path,start,cbs = Path(folder)/'last.safetensors',0,[Checkpoint(folder, every)]
     if path.exists():
         state = load_state(path)
         start = state['epoch']
         if state['n_epoch']!=n_epoch: raise ConfigError(f"{path} belongs to a training of {state['n_epoch']} epochs, not {n_epoch}: the schedule would differ. Use another folder")
-        if start>=n_epoch:
-            load_training_state(learn, state)
-            return start
         cbs.append(_Restore(state))
         learn._do_fit = cbs[-1].epochs_left  # in place of fastai's loop, which would begin at epoch 0
     try: (fit or learn.fit)(n_epoch, cbs=cbs, **kwargs)

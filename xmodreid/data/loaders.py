@@ -85,10 +85,11 @@ def train_val_rows(
     val = (df.split=='val').to_numpy()
     if not val.any() and val_pct>0:
         both = df.groupby('pid').modality.nunique()
-        ids = np.random.default_rng([seed,0]).permutation(both.index[both==both.max()].to_numpy())
-        n = max(1, round(val_pct*df.pid.nunique()))
-        if n >= df.pid.nunique(): raise DataError(f"{df.pid.nunique()} identities are too few to hold out {n}. Pass val_pct=0")
-        val = df.pid.isin(ids[:n]).to_numpy()
+        pools = [both.index[both>1]] if (both>1).any() else [np.unique(df.pid[df.modality==m]) for m in sorted(set(df.modality))]
+        held,rng = [],np.random.default_rng([seed,0])
+        for ids in pools: held += rng.permutation(ids)[:max(1, round(val_pct*len(ids)))].tolist()
+        if len(held) >= len(both) or min(map(len,pools))<2: raise DataError(f"{len(both)} identities are too few to hold out {len(held)}. Pass val_pct=0")
+        val = df.pid.isin(held).to_numpy()
     return np.flatnonzero(~val),np.flatnonzero(val)
 
 # %% ../../nbs/19_data.loaders.ipynb #cell-013

@@ -102,7 +102,7 @@ def occluder(
     "Mask and colours of something in front of the person."
     h,w = size
     kind = OCCLUDERS[rng.integers(len(OCCLUDERS))] if kind is None else check_in('kind', kind, OCCLUDERS)
-    mask = np.zeros((h,w), np.uint8)
+    mask,dark = np.zeros((h,w), np.uint8),np.zeros((h,w), np.uint8) # dark: lids, wheels, windows
     colour = rng.uniform(.12,.75)*rng.uniform(.75,1.15,3)
     side = int(rng.integers(2))
     if kind=='pole':
@@ -111,11 +111,13 @@ def occluder(
     if kind=='bin':
         x,r,y = int(w*rng.uniform(.05,.95)),int(w*rng.uniform(.14,.24)),int(h*rng.uniform(.6,.76))
         cv2.fillPoly(mask, [np.array([[x-r,y],[x+r,y],[x+int(r*.85),h],[x-int(r*.85),h]])], 1); cv2.ellipse(mask, (x,y), (r,r//3), 0, 0, 360, 1, -1)
+        cv2.ellipse(dark, (x,y), (r*4//5,r//4), 0, 0, 360, 1, -1)
     if kind=='car':
-        y,x = int(h*rng.uniform(.66,.8)),int(w*rng.uniform(.35,.9))
-        p = np.array([[0,y],[x*6//10,y],[x*9//10,y+h//14],[x,y+h//7],[x,h],[0,h]])
-        if side: p[:,0] = w-1-p[:,0]
-        cv2.fillPoly(mask, [p], 1)
+        y,x = int(h*rng.uniform(.66,.8)),int(w*rng.uniform(.45,.9))
+        flip = lambda *p: np.array([[w-1-q[0] if side else q[0],q[1]] for q in p], dtype=np.int32)
+        cv2.fillPoly(mask, [flip((0,y),(x//2,y),(x*7//10,y+h//11),(x*95//100,y+h//9),(x,y+h//6),(x,h),(0,h))], 1)
+        cv2.fillPoly(dark, [flip((0,y+h//50),(x*46//100,y+h//50),(x*62//100,y+h//11),(0,y+h//11))], 1)
+        cv2.circle(dark, flip((x*7//10,h-h//40))[0].tolist(), h//14, 1, -1)
     if kind=='rail':
         y = int(h*rng.uniform(.62,.75)); t = max(2,h//60)
         cv2.rectangle(mask, (0,y), (w,y+t), 1, -1); cv2.rectangle(mask, (0,(y+h)//2), (w,(y+h)//2+t), 1, -1)
@@ -125,7 +127,9 @@ def occluder(
         for _ in range(26): cv2.circle(mask, (int(x+rng.normal(0,w*.16)),int(h*(.93+rng.normal(0,.07)))), int(w*rng.uniform(.06,.13)), 1, -1)
         colour = np.array([.17,.26,.13])*rng.uniform(.6,1.4)
     across = np.cos((np.arange(w)/w-.4)*2.2)[None,:,None]*np.linspace(1.08,.8,h)[:,None,None]
-    return mask>0,np.clip(colour*across*255, 0, 255).astype(np.uint8)
+    paint = np.clip(colour*across*255, 0, 255).astype(np.uint8)
+    paint[dark>0] //= 3
+    return mask>0,paint
 
 # %% ../../nbs/09_data.cameras.ipynb #cell-020
 def expose(

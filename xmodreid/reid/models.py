@@ -22,7 +22,7 @@ REID_MODELS = { # name: builder called with `n_classes`
     'resnet50': partial(ResNetReID, layers=50), 'resnet50_gem': partial(ResNetReID, layers=50, pool='gem'),
     'resnet50_two_stems': partial(ResNetReID, layers=50, pool='gem', two_stems=True),
     'resnet18': partial(ResNetReID, layers=18),
-    'resnet10_small': partial(ResNetReID, layers=10, width=.5, stem_stride=2),    # for 64x32 images on a CPU
+    'resnet10_small': partial(ResNetReID, layers=10, width=.5),                   # for 64x32 images on a CPU: many cheap steps
 }
 
 # %% ../../nbs/43_reid.models.ipynb #cell-006

@@ -7,7 +7,7 @@ __all__ = ['NORMS', 'GENERATORS', 'norm_layer', 'init_normal', 'check_pose_input
            'warp_inputs', 'WarpGenerator', 'make_generator', 'patch_layers', 'PatchDiscriminator', 'CycleBatch',
            'PoseCycleGAN']
 
-# %% ../../nbs/30_gan.models.ipynb #a8757ad3
+# %% ../../nbs/30_gan.models.ipynb #cell-003
 from typing import NamedTuple
 
 import torch
@@ -17,7 +17,7 @@ from ..core import ModelError,check_in
 from ..pose.keypoints import keypoint_heatmaps
 from ..pose.parts import PARTS,warp_person
 
-# %% ../../nbs/30_gan.models.ipynb #07b4c4e5
+# %% ../../nbs/30_gan.models.ipynb #cell-006
 NORMS = {'instance':nn.InstanceNorm2d, 'group':lambda c: nn.GroupNorm(next(g for g in (8,4,2,1) if c%g==0), c),
          'batch':nn.BatchNorm2d, 'none':lambda c: nn.Identity()}
 
@@ -28,7 +28,7 @@ def norm_layer(
     "The normalisation called `name`, for `channels` channels."
     return NORMS[check_in('norm', name, NORMS)](channels)
 
-# %% ../../nbs/30_gan.models.ipynb #4c95fe81
+# %% ../../nbs/30_gan.models.ipynb #cell-007
 def init_normal(
     net:nn.Module,  # Changed in place
     std:float=.02,  # Standard deviation of the weights of convolutions
@@ -42,7 +42,7 @@ def init_normal(
             nn.init.normal_(m.weight, 1, std); nn.init.zeros_(m.bias)
     return net
 
-# %% ../../nbs/30_gan.models.ipynb #67ae6dab
+# %% ../../nbs/30_gan.models.ipynb #cell-008
 def check_pose_input(
     img:Tensor,   # `(B, 3, H, W)` image
     *kpts:Tensor, # `(B, 18, 3)` poses
@@ -55,7 +55,7 @@ def check_pose_input(
     for k in kpts:
         if k.shape!=(len(img),18,3): raise ModelError(f"poses must be ({len(img)}, 18, 3), one for each image; got {tuple(k.shape)}")
 
-# %% ../../nbs/30_gan.models.ipynb #212c5bd8
+# %% ../../nbs/30_gan.models.ipynb #cell-011
 class ResBlock(nn.Module):
     "Two 3x3 convolutions with reflected borders, added to their input."
     def __init__(self,
@@ -67,7 +67,7 @@ class ResBlock(nn.Module):
         self.body = nn.Sequential(*conv(), nn.ReLU(True), *conv())
     def forward(self, x): return x+self.body(x)
 
-# %% ../../nbs/30_gan.models.ipynb #035e1e5b
+# %% ../../nbs/30_gan.models.ipynb #cell-012
 def resnet_layers(
     in_ch:int,           # Channels of the input
     out_ch:int=3,        # Channels of the output, in [-1, 1]
@@ -84,7 +84,7 @@ def resnet_layers(
     for c in (4*width,2*width): ls += [nn.ConvTranspose2d(c,c//2,3,2,1,output_padding=1,bias=bias), *act(c//2)]
     return nn.Sequential(*ls, nn.ReflectionPad2d(3), nn.Conv2d(width,out_ch,7), nn.Tanh())
 
-# %% ../../nbs/30_gan.models.ipynb #8d3724ed
+# %% ../../nbs/30_gan.models.ipynb #cell-019
 class ResnetGenerator(nn.Module):
     "The thesis's generator: image and 18 heatmaps of the target pose in, image out; the source pose is not used."
     def __init__(self,
@@ -105,16 +105,16 @@ class ResnetGenerator(nn.Module):
         y = self.net(torch.cat([img, keypoint_heatmaps(tgt_kpts, img.shape[-2:])], 1))
         return y.expand(-1,3,-1,-1)
 
-# %% ../../nbs/30_gan.models.ipynb #f3d88aff
+# %% ../../nbs/30_gan.models.ipynb #cell-022
 def warp_inputs(
     img:Tensor,      # `(B, 3, H, W)` in [-1, 1]
     src_kpts:Tensor, # `(B, 18, 3)` pose in `img`, pixels
     tgt_kpts:Tensor, # `(B, 18, 3)` pose to paint, pixels
-) -> Tensor:         # `(B, 36, H, W)` warped person 3, mask 1, background 3, hole 1, heatmaps 18, parts 10
+) -> Tensor:         # `(B, 36, H, W)` warped person 3, mask 1, background 3, hole 1, parts 10, heatmaps 18
     "Everything the warp and the pose tell about the picture to paint."
     return torch.cat([*warp_person(img, src_kpts, tgt_kpts), keypoint_heatmaps(tgt_kpts, img.shape[-2:])], 1)
 
-# %% ../../nbs/30_gan.models.ipynb #4f4d4437
+# %% ../../nbs/30_gan.models.ipynb #cell-026
 class WarpGenerator(nn.Module):
     "Part-warp generator: the source carried to the target pose part by part, then painted by a small U-shaped network."
     def __init__(self,
@@ -129,7 +129,8 @@ class WarpGenerator(nn.Module):
         w1,w2,w3 = width,2*width,3*width
         self.stem,self.down1,self.down2 = conv(3+1+3+1+18+len(PARTS),w1),conv(w1,w2,2),conv(w2,w3,2)
         self.mid = nn.Sequential(*[ResBlock(w3,norm) for _ in range(blocks)])
-        self.up1,self.up2 = conv(w3+w2,w2),conv(w2+w1,w1)
+        self.thin1,self.thin2 = nn.Conv2d(w3,w2,1),nn.Conv2d(w2,w1,1)
+        self.up1,self.up2 = conv(w2,w2),conv(w1,w1)
         self.head = nn.Conv2d(w1, 1 if grey else 3, 3, 1, 1)
     def forward(self,
         img:Tensor,      # `(B, 3, H, W)` in [-1, 1]; height and width multiples of 4
@@ -141,11 +142,11 @@ class WarpGenerator(nn.Module):
         b = self.down1(a)
         c = self.mid(self.down2(b))
         twice = lambda x: x.repeat_interleave(2,-1).repeat_interleave(2,-2)
-        b = self.up1(torch.cat([twice(c),b],1))
-        a = self.up2(torch.cat([twice(b),a],1))
+        b = self.up1(twice(self.thin1(c))+b)
+        a = self.up2(twice(self.thin2(b))+a)
         return self.head(a).tanh().expand(-1,3,-1,-1)
 
-# %% ../../nbs/30_gan.models.ipynb #00d4c472
+# %% ../../nbs/30_gan.models.ipynb #cell-029
 GENERATORS = dict(resnet=ResnetGenerator, warp=WarpGenerator)
 
 def make_generator(
@@ -155,7 +156,7 @@ def make_generator(
     "Build a generator by name; raises `ConfigError` for an unknown one."
     return GENERATORS[check_in('generator', kind, GENERATORS)](**kwargs)
 
-# %% ../../nbs/30_gan.models.ipynb #21486eec
+# %% ../../nbs/30_gan.models.ipynb #cell-032
 def patch_layers(
     in_ch:int,           # Channels of the input
     width:int=64,        # Channels of the first layer, doubled by each further one up to 8 times
@@ -169,7 +170,7 @@ def patch_layers(
         ls += [nn.Conv2d(a,b,4,2 if i<layers else 1,1,bias=norm in ('instance','none')), norm_layer(norm,b), nn.LeakyReLU(.2,True)]
     return nn.Sequential(*ls, nn.Conv2d(b,1,4,1,1))
 
-# %% ../../nbs/30_gan.models.ipynb #70bd71b0
+# %% ../../nbs/30_gan.models.ipynb #cell-035
 class PatchDiscriminator(nn.Module):
     "PatchGAN, of the image alone or of image and pose; returns a list of patch maps."
     def __init__(self,
@@ -194,7 +195,7 @@ class PatchDiscriminator(nn.Module):
         mid = self.net[:self.cut](x)
         return [self.net[self.cut:](mid)]+([self.fine(mid)] if self.fine is not None else [])
 
-# %% ../../nbs/30_gan.models.ipynb #bbf18f79
+# %% ../../nbs/30_gan.models.ipynb #cell-038
 class CycleBatch(NamedTuple):
     "What a pose CycleGAN paints for a batch, beside what it was given; all images `(B, 3, H, W)` in [-1, 1], poses `(B, 18, 3)`."
     rgb:Tensor       # Real RGB images
@@ -206,7 +207,7 @@ class CycleBatch(NamedTuple):
     rec_rgb:Tensor   # `fake_ir` brought back
     rec_ir:Tensor    # `fake_rgb` brought back
 
-# %% ../../nbs/30_gan.models.ipynb #0c62172f
+# %% ../../nbs/30_gan.models.ipynb #cell-039
 class PoseCycleGAN(nn.Module):
     "Two generators and two discriminators; calling it runs both cycles."
     def __init__(self,

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator,MaxNLocator,NullFormatter
 
 from ..core import ConfigError,DataError,check_in
 
@@ -55,8 +56,12 @@ def _draw_lines(ax, lines:pd.DataFrame, colours:dict, beta:float, log:bool):
         if beta: ax.plot(lines.index, y, color=colours[name], alpha=.18, lw=.7)
         ax.plot(lines.index, smooth(y, beta), color=colours[name], lw=1.6, marker='o' if few and not beta else None, ms=3, label=name)
     values = lines.to_numpy(float)
-    if log and (values[np.isfinite(values)]>0).any(): ax.set_yscale('log')
-    ax.set_xlabel('epoch'); ax.grid(alpha=.25, which='major')
+    values = values[np.isfinite(values)&(values>0)]
+    if log and len(values):
+        ax.set_yscale('log')
+        ax.yaxis.set_major_locator(LogLocator(subs=(1,2,5) if values.max()<200*values.min() else (1,)))
+        ax.yaxis.set_major_formatter(lambda v,_: f'{v:g}'); ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True)); ax.set_xlabel('epoch'); ax.grid(alpha=.25, which='major')
     for side in ('top','right'): ax.spines[side].set_visible(False)
 
 # %% ../../nbs/62_viz.losses.ipynb #cell-013

@@ -43,9 +43,16 @@ def removed(
 
 # %% ../../nbs/46_reid.metrics.ipynb #cell-013
 def _gallery(g_pids):
-    "Gallery positions sorted by person, the persons in that order, and each image's person as 0..n-1."
+    "Gallery positions sorted by person, the persons in that order, each image's person as 0..n-1, and the `_levels`."
     order = torch.argsort(g_pids, stable=True)
-    return order,g_pids[order],torch.unique(g_pids, return_inverse=True)[1]
+    person = torch.unique(g_pids, return_inverse=True)[1]
+    return order,g_pids[order],person,_levels(order, torch.bincount(person))
+
+def _levels(order, counts):
+    "Positions of the first image of each person, of the second, ...; persons with more images stand first."
+    starts = counts.cumsum(0)-counts
+    by = counts.argsort(descending=True, stable=True)
+    return [order[starts[by[:n]]+k] for k,n in enumerate((counts[:,None]>torch.arange(int(counts.max()), device=counts.device)).sum(0).tolist())]
 
 # %% ../../nbs/46_reid.metrics.ipynb #cell-014
 def _matches(q_pids, order, ids):
@@ -60,42 +67,41 @@ def _sorted_rows(d):
     return torch.from_numpy(np.sort(d.numpy(), axis=1)) if d.device.type=='cpu' else d.sort(dim=1).values
 
 # %% ../../nbs/46_reid.metrics.ipynb #cell-016
-def _earlier_ties(d, p, at, tied):
-    "For each tied place `(row, k)`: which columns hold the same value before position `at`. In blocks of rows."
-    cols = torch.arange(d.shape[1], device=d.device)
-    for r,k in zip(*(i.split(len(d)) for i in tied.nonzero(as_tuple=True))):
-        yield r,k,(d[r]==p[r,k,None]) & (cols<at[r,k,None])
-
-# %% ../../nbs/46_reid.metrics.ipynb #cell-017
 def _stable_ranks(d, p, at):
     "Ranks, from 1, of the values `p` found at the positions `at` of the rows `d`, equal values in order of position; and which of them are tied."
     s = _sorted_rows(d)
-    before,upto = torch.searchsorted(s, p),torch.searchsorted(s, p, right=True)
-    tied = (upto-before>1) & p.isfinite()
-    for r,k,earlier in _earlier_ties(d, p, at, tied): before[r,k] += earlier.sum(1)
+    before = torch.searchsorted(s, p)
+    tied = (s.gather(1, (before+1).clamp(max=s.shape[1]-1))==p) & (before+1<s.shape[1]) & p.isfinite()
+    cols = torch.arange(d.shape[1], device=d.device)
+    for r,k in zip(*(i.split(len(d)) for i in tied.nonzero(as_tuple=True))):
+        before[r,k] += ((d[r]==p[r,k,None]) & (cols<at[r,k,None])).sum(1)
     return before+1,tied
 
 # %% ../../nbs/46_reid.metrics.ipynb #cell-018
-def _identity_ranks(d, p, at, tied, person):
+def _identity_ranks(d, p, at, tied, person, levels):
     "Rank, from 1, of the first match `(B, 1)` when each gallery person counts once, at the best image."
-    n = int(person.max())+1
-    seen = torch.zeros(len(d)*n, dtype=torch.bool, device=d.device)
-    row,col = (d<p).nonzero(as_tuple=True)
-    seen[row*n+person[col]] = True
-    for r,_,earlier in _earlier_ties(d, p, at, tied):
-        row,col = earlier.nonzero(as_tuple=True)
-        seen[r[row]*n+person[col]] = True
-    return seen.view(-1, n).sum(1)+1
+    best = d.index_select(1, levels[0])
+    for cols in levels[1:]:
+        part = best[:,:len(cols)]
+        torch.minimum(part, d.index_select(1, cols), out=part)
+    ranks = (best<p).sum(1)+1
+    r = tied[:,0].nonzero()[:,0]
+    if len(r):                       # equal distances: position decides
+        earlier = (d[r]<p[r]) | ((d[r]==p[r]) & (torch.arange(d.shape[1], device=d.device)<at[r]))
+        seen = torch.zeros(len(r), len(levels[0])+1, dtype=torch.bool, device=d.device)
+        ranks[r] = seen.scatter_(1, torch.where(earlier, person, len(levels[0])), True)[:,:-1].sum(1)+1
+    return ranks
 
 # %% ../../nbs/46_reid.metrics.ipynb #cell-019
 def _remove(d, pos, ok, q_camids, g_camids, rule):
     "A copy of the distances in which what `rule` removes lies at infinity."
     d = d.clone()
+    for x,y in (pair for a,b in rule.same_place for pair in ((a,b),(b,a))):
+        query,cols = q_camids==x,(g_camids==y).nonzero()[:,0]
+        if len(cols) and query.any(): d.index_copy_(1, cols, d.index_select(1, cols).masked_fill_(query[:,None], torch.inf))
     if rule.same_cam:
         r,c = (ok & (g_camids[pos]==q_camids[:,None])).nonzero(as_tuple=True)
         d[r,pos[r,c]] = torch.inf
-    for a,b in rule.same_place:
-        for x,y in ((a,b),(b,a)): d[(q_camids==x).nonzero(), (g_camids==y).nonzero().T] = torch.inf
     return d
 
 # %% ../../nbs/46_reid.metrics.ipynb #cell-020
@@ -109,7 +115,7 @@ def match_ranks(
     gallery=None,  # What `_gallery(g_pids)` gives, when many blocks share one gallery
 ):                 # `(B, P)` ranks of the matches from 1, ascending, 0 where there is none; `(B,)` rank of the first for the CMC
     "Ranks of the matches of a block of queries, after the removals of `rule`."
-    order,ids,person = gallery or _gallery(g_pids)
+    order,ids,person,levels = gallery or _gallery(g_pids)
     pos,ok = _matches(q_pids, order, ids)
     if pos.shape[1]==0: return pos,torch.zeros_like(q_pids)
     d = _remove(dist, pos, ok, q_camids, g_camids, rule)
@@ -118,7 +124,7 @@ def match_ranks(
     ranks,tied = _stable_ranks(d, p, at)
     if not rule.by_identity: return ranks*ok,ranks[:,0]*ok[:,0]
     first = p[:,:1].masked_fill(~ok[:,:1], -torch.inf)
-    return ranks*ok,_identity_ranks(d, first, at[:,:1], tied[:,:1], person)*ok[:,0]
+    return ranks*ok,_identity_ranks(d, first, at[:,:1], tied[:,:1], person, levels)*ok[:,0]
 
 # %% ../../nbs/46_reid.metrics.ipynb #cell-026
 @dataclass(frozen=True)
@@ -166,9 +172,7 @@ def _block(dist, rows, n_gallery):
     d = torch.as_tensor(d)
     if d.ndim!=2 or d.shape[1]!=n_gallery: raise ProtocolError(f"distances have shape {tuple(d.shape)}; expected (queries, {n_gallery}), one column a gallery image")
     d = d if d.dtype in (torch.float32,torch.float64) else d.double() if not d.is_floating_point() else d.float()
-    lo,hi = torch.aminmax(d)
-    if not (lo.isfinite() and hi.isfinite()):
-        bad = (~d.isfinite()).any(1).nonzero()[:,0]
+    if not d.sum().isfinite() and len(bad := (~d.isfinite()).any(1).nonzero()[:,0]):
         raise ProtocolError(f"the distances of {len(bad)} queries (the first is query {rows.start+int(bad[0])}) hold NaN or infinity. "
                             "Check the embeddings: a diverged training or an image of zeros gives such rows")
     return d
@@ -208,4 +212,4 @@ def cmc_map(
     if not (first>0).any():
         raise ProtocolError(f"none of the {nq} queries has a match in the gallery of {ng} images once the rule is applied. "
                             "Check that both sets hold the same identities, under other cameras")
-    return _scores(ranks, first, min(max_rank, int(gallery[2].max())+1 if rule.by_identity else ng))
+    return _scores(ranks, first, min(max_rank, len(gallery[3][0]) if rule.by_identity else ng))

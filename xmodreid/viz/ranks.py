@@ -56,11 +56,11 @@ def _picture(df, row, images):
     except OSError as e: raise DataError(f"cannot show row {row}, {path}: {e}. Paths must be valid from the current folder; or pass the pictures as `images`") from None
 
 # %% ../../nbs/61_viz.ranks.ipynb #cell-015
-def _tile(ax, im, colour, title):
+def _tile(ax, im, colour, title, scale):
     "One picture in a coloured frame."
     ax.imshow(im)
     ax.set(xticks=[], yticks=[])
-    ax.set_title(title, fontsize=7, pad=3, color=colour)
+    ax.set_title(title, fontsize=min(8*scale, 10), pad=2, color=colour)
     for s in ax.spines.values(): s.set(edgecolor=colour, linewidth=3, visible=True)
 
 # %% ../../nbs/61_viz.ranks.ipynb #cell-016
@@ -83,8 +83,8 @@ def plot_ranks(
     for (query,t),line in zip(lists,axs):
         q = df.iloc[query]
         for ax in (line[0],*line[2:2+len(t)]): ax.set_axis_on()
-        _tile(line[0], _picture(df, query, images), 'black', f'query\n{q.modality} · cam {q.camid}')
-        for ax,r in zip(line[2:],t.itertuples()): _tile(ax, _picture(df, r.row, images), FRAMES[r.correct], f'{r.modality} · cam {r.camid}\n{r.distance:.2f}')
+        _tile(line[0], _picture(df, query, images), 'black', f'query\n{q.modality} · cam {q.camid}', scale)
+        for ax,r in zip(line[2:],t.itertuples()): _tile(ax, _picture(df, r.row, images), FRAMES[r.correct], f'{r.modality} · cam {r.camid}\n{r.distance:.2f}', scale)
     if title: fig.suptitle(title, y=1.02, fontsize=10)
     plt.close(fig)
     return fig

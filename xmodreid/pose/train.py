@@ -168,7 +168,7 @@ def pose_learner(
     net.train(was)
     terms = [HeatmapMseTerm() if probe.logits is None else HeatmapTerm()] + ([] if probe.paf is None else [PafTerm(paf_weight)])
     kwargs = dict(opt_func=Adam, wd=1e-4, moms=(.95,.85,.95), metrics=[PckMetric(.05),PckMetric(.1)]) | kwargs
-    return Learner(dls, net, loss_func=no_loss, cbs=[*terms,TermRecorder(warn=False),EpochSeed(),*([Repaint(seed)] if robust else []),*cbs], **kwargs)
+    return Learner(dls, net, loss_func=no_loss, cbs=[*terms,TermRecorder(warn=False),*([] if any(isinstance(c,EpochSeed) for c in cbs) else [EpochSeed()]),*([Repaint(seed)] if robust else []),*cbs], **kwargs)
 
 # %% ../../nbs/24_pose.train.ipynb #cell-019
 def train_pose(

@@ -49,13 +49,15 @@ class ReIDTerm(LossTerm):
 
 # %% ../../nbs/48_reid.learner.ipynb #cell-009
 class CrossEntropyTerm(ReIDTerm):
-    "Cross entropy with smoothed labels."
+    "Cross entropy with smoothed labels; summed over the stripes of a part-based network."
     def __init__(self, weight=1.,       # Multiplier in the total loss, or a schedule
                  smoothing:float=.1,    # Share of the target spread over all identities
                  noisy:float=1.):       # Trust in labels marked noisy, 0..1
         super().__init__(weight, noisy)
         self.smoothing = smoothing
-    def compute(self): return smoothed_cross_entropy(self.logits, self.labels, self.smoothing, self.trust)
+    def compute(self):
+        scores = self.logits.unbind(1) if self.logits.ndim == 3 else [self.logits]  # one classifier, or one a stripe
+        return sum(smoothed_cross_entropy(z, self.labels, self.smoothing, self.trust) for z in scores)
 
 # %% ../../nbs/48_reid.learner.ipynb #cell-011
 class MetricTerm(ReIDTerm):

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..core import ModelError, check_in, load_state, save_state
 from .osnet import OSNet
+from .pcb import PCB
 from .resnet import ResNetReID
 
 # %% ../../nbs/43_reid.models.ipynb #cell-005
@@ -21,6 +22,7 @@ REID_MODELS = { # name: builder called with `n_classes`
     'osnet_x0_25_small': partial(OSNet, width=.25, stem_stride=2),                # for 64x32 images
     'resnet50': partial(ResNetReID, layers=50), 'resnet50_gem': partial(ResNetReID, layers=50, pool='gem'),
     'resnet50_two_stems': partial(ResNetReID, layers=50, pool='gem', two_stems=True),
+    'pcb': PCB,                                                                   # six stripes, for 384x128 images
     'resnet18': partial(ResNetReID, layers=18),
     'resnet10_small': partial(ResNetReID, layers=10, width=.5),                   # for 64x32 images on a CPU: many cheap steps
 }

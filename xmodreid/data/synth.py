@@ -79,7 +79,7 @@ def _retailored(p:Person, rng:np.random.Generator) -> Person:
     def other(g): return g and replace(g, material=str(rng.choice([m for m in MATERIALS if m!=g.material])))
     return replace(p, top=other(p.top), legs=other(p.legs), jacket=other(p.jacket))
 
-# %% ../../nbs/10_data.synth.ipynb #cell-011
+# %% ../../nbs/10_data.synth.ipynb #cell-013
 def _person(world, pid) -> Person:
     if pid not in world.people: raise ConfigError(f"there is no person {pid!r}; this world has {len(world.people)}, numbered from 1")
     return world.people[pid]
@@ -102,7 +102,7 @@ def _view(world, cam:Camera) -> np.ndarray:
     if cam.camid not in world._views: world._views[cam.camid] = place_view(cam, world.canvas, world.cfg.seed)
     return world._views[cam.camid]
 
-# %% ../../nbs/10_data.synth.ipynb #cell-013
+# %% ../../nbs/10_data.synth.ipynb #cell-015
 @patch
 def sample_pose(
     self:SynthWorld,
@@ -124,7 +124,7 @@ def sample_pose(
     p[:,1] += h/2-.5-scale*(top+low)/2+h*rng.normal(0,.015)
     return p
 
-# %% ../../nbs/10_data.synth.ipynb #cell-015
+# %% ../../nbs/10_data.synth.ipynb #cell-017
 def _shadow(canvas:np.ndarray, pose:np.ndarray, scale:float):
     "Darken the floor about the feet."
     for j in (10,13):
@@ -135,7 +135,7 @@ def _shadow(canvas:np.ndarray, pose:np.ndarray, scale:float):
         dark = 1-.5*np.exp(-(gx[None]**2+gy[:,None]**2))
         canvas[y0:y1,x0:x1] = (canvas[y0:y1,x0:x1]*dark[...,None]).astype(np.uint8)
 
-# %% ../../nbs/10_data.synth.ipynb #cell-016
+# %% ../../nbs/10_data.synth.ipynb #cell-018
 def _picture(world:SynthWorld, pid:int, pose:Pose, cam:Camera, rng=None, told:bool=False) -> tuple:
     "Image and visibility of the joints."
     pose = check_pose(pose); z = world.zoom; (h,w),view = world.canvas,_view(world, cam)
@@ -154,7 +154,7 @@ def _picture(world:SynthWorld, pid:int, pose:Pose, cam:Camera, rng=None, told:bo
     small = cv2.resize(canvas, world.cfg.size[::-1], interpolation=cv2.INTER_AREA)
     return expose(small, cam, world.cfg.noise, rng),joints_seen(big, label, out)
 
-# %% ../../nbs/10_data.synth.ipynb #cell-017
+# %% ../../nbs/10_data.synth.ipynb #cell-019
 @patch
 def render(
     self:SynthWorld,
@@ -168,7 +168,7 @@ def render(
     _person(self, pid)
     return _picture(self, pid, pose, _camera(self, camid, modality), rng)[0]
 
-# %% ../../nbs/10_data.synth.ipynb #cell-018
+# %% ../../nbs/10_data.synth.ipynb #cell-020
 @patch
 def snapshot(
     self:SynthWorld,
@@ -183,7 +183,7 @@ def snapshot(
     pose[:,3] = seen
     return im,pose
 
-# %% ../../nbs/10_data.synth.ipynb #cell-024
+# %% ../../nbs/10_data.synth.ipynb #cell-026
 def true_render(
     world:SynthWorld, # Where the person lives
     pid:int,          # Who
@@ -194,7 +194,7 @@ def true_render(
     "The true image of a person in a pose, drawn exactly on the joints given."
     return world.render(pid, pose, None, camid, rng)
 
-# %% ../../nbs/10_data.synth.ipynb #cell-025
+# %% ../../nbs/10_data.synth.ipynb #cell-027
 def oracle_render(
     world:SynthWorld, # Where the person lives
     pid:int,          # Who
@@ -206,7 +206,7 @@ def oracle_render(
     _person(world, pid)
     return _picture(world, pid, pose, _camera(world, camid), rng, told=True)[0]
 
-# %% ../../nbs/10_data.synth.ipynb #cell-026
+# %% ../../nbs/10_data.synth.ipynb #cell-028
 def true_mask(
     world:SynthWorld, # Where the person lives
     pid:int,          # Who
@@ -217,7 +217,7 @@ def true_mask(
     label = rasterize(outline(big, _person(world, pid).build), world.canvas)
     return cv2.resize((label>0).astype(np.float32), world.cfg.size[::-1], interpolation=cv2.INTER_AREA)
 
-# %% ../../nbs/10_data.synth.ipynb #cell-030
+# %% ../../nbs/10_data.synth.ipynb #cell-032
 SYNTH_VERSION = 2 # Grows when the same configuration gives other images
 
 def _as_config(size) -> SynthConfig:
@@ -230,7 +230,7 @@ def _read_config(root:Path) -> tuple:
     try: return SynthConfig(**saved['config']),int(saved['version'])
     except (TypeError,KeyError,ValueError) as e: raise DataError(f"{root/'synth.json'} is not the configuration of a synthetic data set ({e}). Delete the folder and write it again") from None
 
-# %% ../../nbs/10_data.synth.ipynb #cell-031
+# %% ../../nbs/10_data.synth.ipynb #cell-033
 def _is_written(root:Path, cfg:SynthConfig) -> bool:
     "Whether the folder already holds this data set; an error when it holds something else."
     if not root.exists(): return False
@@ -243,7 +243,7 @@ def _is_written(root:Path, cfg:SynthConfig) -> bool:
     if wrong: raise DataError(f"{root} holds another synthetic data set: {'; '.join(wrong)}. Delete it, or choose another folder")
     return True
 
-# %% ../../nbs/10_data.synth.ipynb #cell-032
+# %% ../../nbs/10_data.synth.ipynb #cell-034
 def _write_all(root:Path, world:SynthWorld, show:bool):
     "Write images, splits, joints and, last, the configuration."
     cfg = world.cfg
@@ -263,7 +263,7 @@ def _write_all(root:Path, world:SynthWorld, show:bool):
     np.savez_compressed(root/'keypoints.npz', path=np.array(paths, dtype=np.str_), pose=poses, kpts=poses[:,:,[0,1,3]], size=np.array(cfg.size))
     write_json(root/'synth.json', dict(version=SYNTH_VERSION, images=len(paths), config=asdict(cfg)))
 
-# %% ../../nbs/10_data.synth.ipynb #cell-033
+# %% ../../nbs/10_data.synth.ipynb #cell-035
 def write_synth(
     root,                # Folder to make; a complete one of the same configuration is left as it is
     size='small',        # A key of `SYNTH_SIZES`, or a `SynthConfig`
@@ -284,7 +284,7 @@ def write_synth(
     finally: shutil.rmtree(tmp, ignore_errors=True)
     return root
 
-# %% ../../nbs/10_data.synth.ipynb #cell-034
+# %% ../../nbs/10_data.synth.ipynb #cell-036
 def load_synth(
     root, # Folder written by `write_synth`
 ) -> SynthWorld:

@@ -76,27 +76,19 @@ class _Res(nn.Module):
         self.a,self.b,self.norm = _conv(n,n),nn.Conv2d(n,n,3,padding=1,bias=False),nn.BatchNorm2d(n)
     def forward(self, x): return F.relu(x + self.norm(self.b(self.a(x))))
 
-class _Context(nn.Module):
-    "Tell every place what there is anywhere: the mean and the highest value of each channel, mixed and added."
-    def __init__(self, n:int):
-        super().__init__()
-        self.mix = nn.Sequential(nn.Linear(2*n,n),nn.ReLU(inplace=True),nn.Linear(n,n))
-    def forward(self, x): return x + self.mix(torch.cat([x.mean((2,3)),x.amax((2,3))],1))[...,None,None]
-
 # %% ../../nbs/21_pose.openpose.ipynb #cell-010
 class _Hourglass(nn.Module):
-    "Halve the grid once per further entry of `ws`, look everywhere, and come back up, adding what was seen on the way down."
+    "Halve the grid once per further entry of `ws` and come back up, adding what was seen on the way down."
     def __init__(self, ws:list):
         super().__init__()
         steps = list(zip(ws,ws[1:]))
         self.down = nn.ModuleList(nn.Sequential(_conv(a,b,stride=2),_Res(b)) for a,b in steps)
-        self.context = _Context(ws[-1])
         self.up = nn.ModuleList(_conv(b,a,1) for a,b in steps)
         self.mend = _conv(ws[0],ws[0])
     def forward(self, x):
         seen = [x]
         for d in self.down: seen.append(d(seen[-1]))
-        y = self.context(seen.pop())
+        y = seen.pop()
         for up in reversed(self.up):
             skip = seen.pop()
             y = skip + _grow(up(y), skip)

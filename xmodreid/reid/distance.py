@@ -72,9 +72,10 @@ def knn(
     x = prepare(x, metric)
     y = x if y is None else prepare(y, metric).to(x)
     if not 1<=k<=len(y): raise ProtocolError(f"k={k} neighbours of {len(y)} images were asked for; k must lie in 1..{len(y)}")
-    step = _step(chunk, len(y))
-    out = [pair_dist(x[i:i+step], y, metric).topk(k, largest=False) for i in range(0, len(x), step)]
-    return torch.cat([o.values for o in out]),torch.cat([o.indices for o in out])
+    step,d,i = _step(chunk, len(y)),x.new_empty(len(x), k),torch.empty(len(x), k, dtype=torch.int64, device=x.device)
+    for at in range(0, len(x), step): # into one array: small results kept between large blocks would break up the memory
+        torch.topk(pair_dist(x[at:at+step], y, metric), k, largest=False, out=(d[at:at+step],i[at:at+step]))
+    return d,i
 
 # %% ../../nbs/45_reid.distance.ipynb #cell-016
 def _lists(idx, width):
@@ -146,12 +147,14 @@ def _to_jaccard(m):
     return m
 
 # %% ../../nbs/45_reid.distance.ipynb #cell-022
-def _blocks(x, k, chunk=None):
-    "Squared distances of blocks of rows to all of `x`, with the `k` nearest of each row."
-    for i in range(0, len(x), _step(chunk, len(x))):
-        d = pair_dist(x[i:i+_step(chunk, len(x))], x, 'euclidean').square_()
-        near = d.topk(k, largest=False)
-        yield d,near.indices.cpu().numpy(),near.values.cpu().numpy()
+def _neighbours(x, k, chunk=None, use=None):
+    "`k` nearest of each row and their squared distances; `use(at, block)` sees each block of squared distances on the way."
+    step,sq,idx = _step(chunk, len(x)),x.new_empty(len(x), k),torch.empty(len(x), k, dtype=torch.int64, device=x.device)
+    for at in range(0, len(x), step):
+        d = pair_dist(x[at:at+step], x, 'euclidean').square_()
+        torch.topk(d, k, largest=False, out=(sq[at:at+step],idx[at:at+step]))
+        if use: use(at, d)
+    return idx.cpu().numpy(),sq.cpu().numpy()
 
 # %% ../../nbs/45_reid.distance.ipynb #cell-023
 @torch.no_grad()
@@ -168,17 +171,17 @@ def rerank(
     x = torch.cat([prepare(q, metric),prepare(g, metric).to(q if isinstance(q, Tensor) else prepare(q))])
     if not 0<=lam<=1: raise ProtocolError(f"lam={lam} must lie in 0..1: it is the weight of the original distance")
     if not 1<=k2<=k1<len(x): raise ProtocolError(f"k1={k1}, k2={k2} with {len(x)} images: expected 1 <= k2 <= k1 < images")
-    idx,sq,top,orig = [],[],[],[]
-    for d,i,s in _blocks(x, k1+1, chunk):
-        seen = sum(map(len, idx))
-        idx.append(i); sq.append(s); top.append(d.amax(1))
-        if seen<len(q): orig.append((d/top[-1][:,None])[:len(q)-seen,len(q):])
-    V = _encode(x, np.concatenate(idx), np.concatenate(sq), k1+1, round(k1/2)+1, k2, torch.cat(top).cpu().numpy())
+    top,orig = x.new_empty(len(x)),x.new_empty(len(q), len(g))
+    def use(at, d):
+        top[at:at+len(d)] = d.amax(1)
+        own = orig[at:at+len(d)]
+        own.copy_(d[:len(own),len(q):]/top[at:at+len(own),None])
+    V = _encode(x, *_neighbours(x, k1+1, chunk, use), k1+1, round(k1/2)+1, k2, top.cpu().numpy())
     columns = V[len(q):].tocsc()
     A = V[:len(q)]
     J = [torch.from_numpy(m.toarray()) for m in _overlap(A, columns, columns.indptr[A.indices])]
     m = torch.cat(J).to(x)
-    return (1-m/(2-m))*(1-lam)+torch.cat(orig)*lam
+    return (1-m/(2-m))*(1-lam)+orig*lam
 
 # %% ../../nbs/45_reid.distance.ipynb #cell-029
 @torch.no_grad()
@@ -192,8 +195,7 @@ def jaccard(
     "k-reciprocal Jaccard distance of all pairs, in memory that grows with N. Raises `ProtocolError` for too few images."
     x = prepare(x)
     if not 1<=k2<=k1<=len(x): raise ProtocolError(f"k1={k1}, k2={k2} with {len(x)} images: expected 1 <= k2 <= k1 <= images")
-    near = [(i,s) for _,i,s in _blocks(x, k1, chunk)]
-    return jaccard_of_neighbours(x, *map(np.concatenate, zip(*near)), k2, keep)
+    return jaccard_of_neighbours(x, *_neighbours(x, k1, chunk), k2, keep)
 
 # %% ../../nbs/45_reid.distance.ipynb #cell-030
 @torch.no_grad()

@@ -40,6 +40,7 @@ class PoseMaps(NamedTuple):
 class PoseNet(nn.Module):
     "Base of all pose networks: `net(img)` with `img` `(B, 3, H, W)` in [-1, 1] gives `PoseMaps`."
     stride = 8                 # Pixels of the image per step of the maps
+    pad = .1                   # Border the network likes around a tight crop, as a share of each side
     bgr = False                # Does the network expect blue first?
     mean,scale = 127.5,127.5   # It sees `(pixel - mean)/scale`, pixel in 0..255
 
@@ -97,6 +98,7 @@ class _Hourglass(nn.Module):
 # %% ../../nbs/21_pose.openpose.ipynb #cell-011
 class CompactPose(PoseNet):
     "Stages of hourglasses on a grid twice as coarse as the answer; each stage sees the guess of the one before."
+    pad = 0.                   # It is trained on crops as they are
     def __init__(self,
         width:int=32,    # Channels at the network's stride; the coarser grids have 1.5, 2 and 3 times as many
         depth:int=3,     # How many times the grid is halved below the stride

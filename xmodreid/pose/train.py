@@ -220,7 +220,7 @@ def evaluate_pck(
     progress:bool=False,# Show a progress bar?
 ) -> pd.DataFrame:      # One row a group and one for all: `images`, and `pck@t` in percent
     "PCK of an estimator by modality (or another column, or joint)."
-    est = net if isinstance(net,PoseEstimator) else PoseEstimator(net, pad=0.)
+    est = net if isinstance(net,PoseEstimator) else PoseEstimator(net)
     found,own = _look(df, est, size, 64, 0., progress)
     true = np.stack([resize_kpts(k,o,size) for k,o in zip(np.asarray(kpts,dtype=np.float32),own)])
     vis = true[...,2]>0

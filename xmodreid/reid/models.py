@@ -24,7 +24,7 @@ REID_MODELS = { # name: builder called with `n_classes`
     'resnet50_two_stems': partial(ResNetReID, layers=50, pool='gem', two_stems=True),
     'pcb': PCB,                                                                   # six stripes, for 384x128 images
     'resnet18': partial(ResNetReID, layers=18),
-    'resnet10_small': partial(ResNetReID, layers=10, width=.5),                   # for 64x32 images on a CPU: many cheap steps
+    'resnet10_small': partial(ResNetReID, layers=10, width=.75, depth=3),         # for 64x32 images on a CPU: many cheap steps
 }
 
 # %% ../../nbs/43_reid.models.ipynb #cell-006

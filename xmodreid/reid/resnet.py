@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RESNETS', 'gem_pool', 'GeM', 'BNNeck', 'resnet_layer', 'ResNetStem', 'ResNetReID', 'load_resnet']
 
-# %% ../../nbs/41_reid.resnet.ipynb #59ddbf29
+# %% ../../nbs/41_reid.resnet.ipynb #cell-003
 import re
 
 import torch
@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from ..core import ModelError
 from .osnet import ReIDOutput, check_images
 
-# %% ../../nbs/41_reid.resnet.ipynb #8b51f53f
+# %% ../../nbs/41_reid.resnet.ipynb #cell-006
 def gem_pool(
     x:Tensor,         # `(B, C, h, w)` non-negative maps
     p:float|Tensor=3.,# Exponent, at least 1
@@ -25,7 +25,7 @@ def gem_pool(
     "Generalised-mean pooling (Radenović et al., 2018)."
     return x.clamp(min=eps).pow(p).mean((2, 3)).pow(1/p)
 
-# %% ../../nbs/41_reid.resnet.ipynb #7a24217f
+# %% ../../nbs/41_reid.resnet.ipynb #cell-009
 class GeM(nn.Module):
     "Generalised-mean pooling with a learned exponent."
     def __init__(self, p:float=3.): # Exponent at the start
@@ -33,7 +33,7 @@ class GeM(nn.Module):
         self.p = nn.Parameter(torch.tensor(float(p)))
     def forward(self, x:Tensor) -> Tensor: return gem_pool(x, self.p)
 
-# %% ../../nbs/41_reid.resnet.ipynb #538147fa
+# %% ../../nbs/41_reid.resnet.ipynb #cell-012
 class BNNeck(nn.Module):
     "Batch normalisation between metric loss and classifier (Luo et al., 2019): `feat` before it, `embed` after it, `logits` while training."
     def __init__(self, dim:int,         # Length of the vectors
@@ -47,10 +47,10 @@ class BNNeck(nn.Module):
         embed = self.bn(feat)
         return ReIDOutput(feat, embed, self.classifier(embed) if self.training and self.classifier is not None else None)
 
-# %% ../../nbs/41_reid.resnet.ipynb #a636e43f
+# %% ../../nbs/41_reid.resnet.ipynb #cell-015
 RESNETS = {10: ('BasicBlock', (1, 1, 1, 1)), 18: ('BasicBlock', (2, 2, 2, 2)), 34: ('BasicBlock', (3, 4, 6, 3)), 50: ('Bottleneck', (3, 4, 6, 3))}
 
-# %% ../../nbs/41_reid.resnet.ipynb #1bca6bc1
+# %% ../../nbs/41_reid.resnet.ipynb #cell-016
 def resnet_layer(
     block,       # torchvision's `BasicBlock` or `Bottleneck`
     ni:int,      # Input channels
@@ -63,7 +63,7 @@ def resnet_layer(
     skip = nn.Sequential(nn.Conv2d(ni, no, 1, stride=stride, bias=False), nn.BatchNorm2d(no)) if stride != 1 or ni != no else None
     return nn.Sequential(block(ni, planes, stride, skip), *(block(no, planes) for _ in range(n-1)))
 
-# %% ../../nbs/41_reid.resnet.ipynb #be357991
+# %% ../../nbs/41_reid.resnet.ipynb #cell-018
 class ResNetStem(nn.Sequential):
     "First convolution, batch normalisation, ReLU and max-pooling, under torchvision's names."
     def __init__(self, no:int,         # Output channels
@@ -74,13 +74,14 @@ class ResNetStem(nn.Sequential):
         self.bn1, self.relu = nn.BatchNorm2d(no), nn.ReLU(inplace=True)
         if stride == 4: self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
 
-# %% ../../nbs/41_reid.resnet.ipynb #642bf32b
+# %% ../../nbs/41_reid.resnet.ipynb #cell-020
 class ResNetReID(nn.Module):
     "ResNet backbone, pooling and BNNeck; `feat` and `embed` have `self.dim` channels."
     def __init__(self, n_classes:int=0,  # Identities to classify; 0 for no classifier
                  layers:int=50,          # 10, 18, 34 or 50
                  width:float=1.,         # Multiplier of the channels
-                 last_stride:int=1,      # Stride of the last layer; 2 is torchvision's
+                 last_stride:int=1,      # Stride of layer 4; 2 is torchvision's
+                 depth:int=4,            # How many of the four layers to use; 3 makes a cheap network for small images
                  pool:str='avg',         # 'avg' or 'gem'
                  two_stems:bool=False,   # A stem for each modality? Then `modality` must be given
                  stem_stride:int=4,      # How much the stem shrinks the image
@@ -88,10 +89,12 @@ class ResNetReID(nn.Module):
         super().__init__()
         if layers not in RESNETS: raise ModelError(f"`layers` must be one of {list(RESNETS)}; got {layers}")
         if pool not in ('avg', 'gem'): raise ModelError(f"`pool` must be 'avg' or 'gem'; got {pool!r}")
+        if depth not in (1, 2, 3, 4): raise ModelError(f"`depth` must be 1 to 4 layers; got {depth}")
+        self.depth = depth
         block, c = getattr(torchvision.models.resnet, RESNETS[layers][0]), int(64*width)
         self.stems = nn.ModuleList(ResNetStem(c, stem_stride) for _ in range(2 if two_stems else 1))
         ni, strides = c, (1, 2, 2, last_stride)
-        for i, (n, s) in enumerate(zip(RESNETS[layers][1], strides)):
+        for i, (n, s) in enumerate(zip(RESNETS[layers][1][:depth], strides)):
             setattr(self, f'layer{i+1}', resnet_layer(block, ni, c << i, n, s))
             ni = (c << i)*block.expansion
         self.dim, self.pool = ni, GeM() if pool == 'gem' else nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -105,7 +108,7 @@ class ResNetReID(nn.Module):
                ) -> ReIDOutput:
         return self.neck(self.pool(self.feature_map(img, modality)))
 
-# %% ../../nbs/41_reid.resnet.ipynb #55ffc7ce
+# %% ../../nbs/41_reid.resnet.ipynb #cell-021
 def _init_convs(model):
     for m in model.modules():
         if isinstance(m, nn.Conv2d): nn.init.kaiming_normal_(m.weight, mode='fan_out', nonlinearity='relu')
@@ -114,7 +117,7 @@ def _imagenet(layers, width):
     if width != 1 or layers == 10: raise ModelError(f"there are no ImageNet weights for ResNet-{layers} at width {width}; use `pretrained=False`")
     return getattr(torchvision.models, f'resnet{layers}')(weights='IMAGENET1K_V1').state_dict()
 
-# %% ../../nbs/41_reid.resnet.ipynb #cb694396
+# %% ../../nbs/41_reid.resnet.ipynb #cell-023
 @patch
 def stem(self:ResNetReID, img:Tensor, # `(B, 3, H, W)`
          modality:Tensor|None=None    # `(B,)` 0 RGB, 1 IR
@@ -133,9 +136,11 @@ def feature_map(self:ResNetReID, img:Tensor, # `(B, 3, H, W)`
                 modality:Tensor|None=None    # `(B,)` 0 RGB, 1 IR
                ) -> Tensor:                  # `(B, dim, h, w)`
     "The last feature map, before pooling."
-    return self.layer4(self.layer3(self.layer2(self.layer1(self.stem(img, modality)))))
+    x = self.stem(img, modality)
+    for i in range(self.depth): x = getattr(self, f'layer{i+1}')(x)
+    return x
 
-# %% ../../nbs/41_reid.resnet.ipynb #4a1e8a0c
+# %% ../../nbs/41_reid.resnet.ipynb #cell-027
 def load_resnet(
     model:ResNetReID, # Network that receives the weights
     state:dict,       # State dict of a torchvision ResNet

@@ -36,7 +36,7 @@ def directive_faults(cell, where):
 def mixed_faults(cell, where):
     "An import beside other code makes the documentation run that code out of order."
     if re.match(r"#\|\s*(export|exporti|default_exp|eval: false)", cell["source"]): return
-    try: body = ast.parse("\n".join("pass" if line.startswith(("%", "!")) else line for line in cell["source"].splitlines())).body
+    try: body = ast.parse("\n".join("" if line.startswith(("%", "!")) else line for line in cell["source"].splitlines())).body
     except SyntaxError as e:
         yield f"{where}: {e}"
         return

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['told', 'parse_size', 'read_data', 'read_joints', 'xmodreid_demo', 'xmodreid_synth', 'xmodreid_train_pose',
-           'xmodreid_train_gan', 'xmodreid_translate', 'xmodreid_train_reid', 'reid_terms', 'xmodreid_evaluate']
+           'xmodreid_train_gan', 'xmodreid_translate', 'xmodreid_train_reid', 'reid_terms', 'xmodreid_evaluate',
+           'xmodreid_annotate']
 
 # %% ../nbs/80_cli.ipynb #cell-003
 import sys
@@ -71,9 +72,9 @@ def read_joints(
     root = Path(data.rpartition(':')[2] if len(data.rpartition(':')[0])!=1 else data)
     if (root/'keypoints.npz').is_file(): return keypoints_of(df, root/'keypoints.npz', root)
     if not pose: raise DataError(f"{root} has no keypoints.npz. Give a pose network with --pose (see xmodreid_train_pose), and they are estimated")
-    from xmodreid.exp.run import load_pose
+    from xmodreid.exp.run import load_pose_run
     from xmodreid.pose.estimate import estimate_keypoints
-    return estimate_keypoints(df, load_pose(pose), size=size)
+    return estimate_keypoints(df, load_pose_run(pose), size=size)
 
 # %% ../nbs/80_cli.ipynb #cell-014
 def _rows(df, splits):
@@ -118,10 +119,11 @@ def xmodreid_train_pose(
     data:str,           # Data set with keypoints.npz, e.g. from xmodreid_synth
     out:str,            # Folder for network, checkpoint and settings
     size:str='64x32',   # Height x width of the images, pixels
-    epochs:int=10,      # Passes over the images
-    width:int=24,       # Channels of the network
-    bs:int=32,          # Images a batch
-    lr:float=4e-3,      # Highest learning rate
+    epochs:int=8,       # Passes over the images
+    width:int=32,       # Channels of the network
+    bs:int=16,          # Images a batch
+    lr:float=8e-3,      # Highest learning rate
+    robust:store_true=False, # Shift, repaint and damage the images, for a network that is to see other cameras
     seed:int=0,         # Seed of weights, order and augmentation
 ):
     "Train a compact OpenPose-style network on both modalities and say how many joints it finds on people held out."
@@ -130,7 +132,7 @@ def xmodreid_train_pose(
         from xmodreid.pose.train import evaluate_pck
         df = read_data(data)
         kpts,use = read_joints(df, data),_rows(df, ('train','val'))
-        est = fit_pose(out, df.iloc[use], kpts[use], PoseRun(parse_size(size), width, epochs, bs, lr, seed))
+        est = fit_pose(out, df.iloc[use], kpts[use], PoseRun(parse_size(size), width, epochs, bs, lr, robust, robust, seed))
         held = np.flatnonzero(~df.split.isin(['train','val']).to_numpy())
         if len(held):
             table = evaluate_pck(est, df.iloc[held], kpts[held], parse_size(size))
@@ -156,11 +158,11 @@ def xmodreid_train_gan(
 ):
     "Train the pose CycleGAN: a person's RGB image becomes an infrared image of the same person in another pose, and back."
     with told():
-        from xmodreid.exp.run import GanRun,fit_gan,load_pose
+        from xmodreid.exp.run import GanRun,fit_gan,load_pose_run
         df,hw = read_data(data),parse_size(size)
         use = _rows(df, ('train',))
         kpts,df = read_joints(df, data, pose, hw)[use],df.iloc[use]
-        fit_gan(out, df, kpts, load_pose(pose), GanRun(hw, generator, width, not colour, epochs, iters, bs, lr, d_lr, seed))
+        fit_gan(out, df, kpts, load_pose_run(pose), GanRun(hw, generator, width, not colour, epochs, iters, bs, lr, d_lr, seed))
         print(f"translators in {out}; the curve of every loss in {Path(out)/'epochs.csv'}")
 
 # %% ../nbs/80_cli.ipynb #cell-020
@@ -179,9 +181,9 @@ def xmodreid_translate(
     "Translate a data set into the other modality and other poses; the new folder is a data set with index, keypoints and sources."
     with told():
         from xmodreid.core import read_json
-        from xmodreid.exp.run import load_gan
+        from xmodreid.exp.run import load_gan_run
         from xmodreid.gan.translate import translate
-        df,gs = read_data(data),load_gan(gan)
+        df,gs = read_data(data),load_gan_run(gan)
         run = read_json(Path(gan)/'config.json')
         use = _rows(df, (split,))
         kpts = read_joints(df, data, pose, run['size'])[use]
@@ -200,7 +202,7 @@ def xmodreid_train_reid(
     iters:int=40,       # Batches an epoch; 0: as many as the images fill
     p:int=8,            # People a batch
     k:int=2,            # Images of each person and modality
-    lr:float=2e-3,      # Highest learning rate
+    lr:float=3e-3,      # Highest learning rate
     seed:int=0,         # Seed of weights, order and augmentation
 ):
     "Train a Re-ID model on labelled images, real or generated."
@@ -219,7 +221,7 @@ def reid_terms(
     "Loss terms by their names on the command line."
     from xmodreid.reid.learner import CrossEntropyTerm,TripletTerm,WeightedTripletTerm
     from xmodreid.reid.noisy import SymmetricCrossEntropyTerm
-    known = {'ce':CrossEntropyTerm, 'triplet':TripletTerm, 'soft-triplet':lambda: TripletTerm(margin=None), 'weighted-triplet':WeightedTripletTerm, 'sce':SymmetricCrossEntropyTerm}
+    known = {'ce':CrossEntropyTerm, 'triplet':lambda: TripletTerm(normalize=True), 'soft-triplet':lambda: TripletTerm(margin=None), 'weighted-triplet':WeightedTripletTerm, 'sce':SymmetricCrossEntropyTerm}
     return [known[check_in('loss', n, known)]() for n in text.split('+')]
 
 # %% ../nbs/80_cli.ipynb #cell-023
@@ -239,13 +241,13 @@ def xmodreid_evaluate(
     "Evaluate a Re-ID model by an official protocol: rank-1, 5, 10, 20, mAP and mINP."
     with told():
         from xmodreid.data.loaders import embed_dl
-        from xmodreid.exp.run import load_reid
+        from xmodreid.exp.run import load_reid_run
         from xmodreid.reid.learner import embed_images
         from xmodreid.reid.protocols import PROTOCOLS,evaluate,protocol as named,summary
         own = dict(sysu=dict(mode=mode, shots=shots, gallery=gallery, direction=direction, permutations=permutations or None),
                    regdb=dict(trial=trial, direction=direction), llcm=dict(direction=direction), market={})
         rule = named(check_in('protocol', protocol, PROTOCOLS), **own[protocol])
-        df,net = read_data(data),load_reid(model)
+        df,net = read_data(data),load_reid_run(model)
         df = df[~df.split.isin(['train','val'])].reset_index(drop=True)
         scores = evaluate(embed_images(net, embed_dl(df, size=net.size), progress_bar=True), df, rule, train_pids=net.classes)
         scores.to_csv(Path(out or model)/'scores.csv', index=False)
@@ -253,3 +255,26 @@ def xmodreid_evaluate(
         write_json(Path(out or model)/'scores.json', dict(protocol=rule.name, settings={k: str(v) for k,v in rule.settings.items()}, data=data, model=str(model), epoch='last', **{k: float(v) for k,v in mean.items()}))
         print(rule.name)
         print((100*mean.drop('runs')).round(1).to_frame('percent').T.to_string())
+
+# %% ../nbs/80_cli.ipynb #cell-024
+_GUESSES = '''from functools import cache
+@cache
+def looker():
+    from xmodreid.exp.run import load_pose_run
+    from xmodreid.pose.annotate import guesses_of
+    return guesses_of(load_pose_run({folder!r}))
+estimate = lambda path: looker()(path)'''
+
+# %% ../nbs/80_cli.ipynb #cell-025
+@call_parse
+def xmodreid_annotate(
+    folder:str,           # Folder of images; annotations.npz and export/ are written into it
+    port:int=8866,        # Port on 127.0.0.1; when it is taken, one near it
+    pose:str='',          # Folder of a pose network that guesses joints on request (see xmodreid_train_pose)
+    no_browser:store_true=False, # Only print the address
+):
+    "Place 18 joints on the images of a folder, in a browser on this machine; every click is saved at once."
+    with told():
+        from xmodreid.pose.webapp import serve
+        if pose and not (Path(pose)/'net.safetensors').is_file(): raise DataError(f"{pose} holds no pose network (net.safetensors is missing). Train one with xmodreid_train_pose")
+        serve(folder, port, not no_browser, _GUESSES.format(folder=str(Path(pose).resolve())) if pose else '')

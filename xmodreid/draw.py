@@ -6,7 +6,7 @@
 __all__ = ['IMAGENET_MEAN', 'IMAGENET_STD', 'JOINT_COLOURS', 'to_uint8', 'draw_skeleton', 'overlay_heatmaps', 'image_grid',
            'show_images']
 
-# %% ../nbs/02_draw.ipynb #1d10a4f9
+# %% ../nbs/02_draw.ipynb #cell-003
 import cv2
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from .core import JOINTS,LIMBS,PoseError,XModError,check_in
 
-# %% ../nbs/02_draw.ipynb #eec15965
+# %% ../nbs/02_draw.ipynb #cell-005
 IMAGENET_MEAN,IMAGENET_STD = (.485,.456,.406),(.229,.224,.225)
 
 def to_uint8(
@@ -34,13 +34,13 @@ def to_uint8(
     im = (im.clamp(0,1)*255).round().to(torch.uint8).movedim(-3,-1).numpy()
     return im if im.shape[-1]==3 else np.repeat(im, 3, -1)
 
-# %% ../nbs/02_draw.ipynb #8f913ccb
+# %% ../nbs/02_draw.ipynb #cell-008
 def _joint_colour(j:int) -> tuple[int,int,int]:
     warm,cold,middle = (255,120,40),(60,150,255),(250,230,80)
     return {'r_':warm,'l_':cold}.get(JOINTS[j][:2], middle)
 JOINT_COLOURS = tuple(_joint_colour(j) for j in range(18))
 
-# %% ../nbs/02_draw.ipynb #ae4be244
+# %% ../nbs/02_draw.ipynb #cell-009
 def draw_skeleton(
     img,                # `(H, W, 3)` uint8 picture, or a `(3, H, W)` tensor in [-1, 1]
     kpts,               # `(18, 3)` joints: x, y in pixels and confidence; `<= 0` is not drawn
@@ -59,7 +59,7 @@ def draw_skeleton(
         if kpts[j,2]>0: cv2.circle(out, point(j), int(t*16*1.1), JOINT_COLOURS[j], -1, cv2.LINE_AA, 4)
     return out
 
-# %% ../nbs/02_draw.ipynb #45d7e0f7
+# %% ../nbs/02_draw.ipynb #cell-012
 def overlay_heatmaps(
     img,            # `(H, W, 3)` uint8 picture, or a `(3, H, W)` tensor in [-1, 1]
     heatmaps,       # `(K, h, w)` maps in [0, 1]; resized to the picture
@@ -73,7 +73,7 @@ def overlay_heatmaps(
     a = alpha*maps[...,None]
     return (img*(1-a)+hot*a).round().astype(np.uint8)
 
-# %% ../nbs/02_draw.ipynb #5e2a9625
+# %% ../nbs/02_draw.ipynb #cell-015
 def image_grid(
     rows,             # List of rows, each a list of pictures, tensors in [-1, 1] or `None` for an empty place
     row_titles=None,  # A word in front of each row
@@ -97,7 +97,7 @@ def image_grid(
     plt.close(fig)
     return fig
 
-# %% ../nbs/02_draw.ipynb #36710e81
+# %% ../nbs/02_draw.ipynb #cell-018
 def show_images(
     ims,              # Pictures, or tensors in [-1, 1]
     titles=None,      # One title a picture
@@ -110,5 +110,5 @@ def show_images(
     rows = [ims[i:i+ncols] for i in range(0, len(ims), ncols)]
     fig = image_grid(rows, scale=scale, norm=norm)
     for ax,t in zip((a for i,a in enumerate(fig.axes) if i<len(ims)), titles or []): ax.set_title(t, fontsize=8)
-    if titles and len(rows)>1: fig.subplots_adjust(hspace=.25)
+    if titles and len(rows)>1: fig.subplots_adjust(hspace=.3)
     return fig

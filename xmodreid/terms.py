@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['no_loss', 'LossTerm', 'TermRecorder']
 
-# %% ../nbs/03_terms.ipynb #782dae98
+# %% ../nbs/03_terms.ipynb #cell-003
 import math,re,warnings
 
 import pandas as pd
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .core import XModError
 
-# %% ../nbs/03_terms.ipynb #a5e8b6b5
+# %% ../nbs/03_terms.ipynb #cell-005
 def no_loss(
     pred, # What the model returned
     *yb,  # Targets, unused
@@ -26,7 +26,7 @@ def no_loss(
     y = next((t for t in yb if isinstance(t, Tensor)), None)
     return torch.zeros((), device=y.device if y is not None else None)
 
-# %% ../nbs/03_terms.ipynb #622c2033
+# %% ../nbs/03_terms.ipynb #cell-006
 class LossTerm(Callback):
     "Add `weight * compute()` to the training loss; keep the unweighted value in `value`."
     order,run_valid = -5,False
@@ -53,7 +53,7 @@ class LossTerm(Callback):
         self.learn.loss_grad = self.learn.loss_grad+weighted
         self.learn.loss = self.learn.loss_grad.detach().clone()
 
-# %% ../nbs/03_terms.ipynb #bdacaed5
+# %% ../nbs/03_terms.ipynb #cell-012
 class TermRecorder(Callback):
     "Record every `LossTerm`, raw and weighted, by batch and by epoch; add a column a term (raw) to the progress table."
     order,run_valid,weak_share = Recorder.order+1,False,.02
@@ -100,7 +100,7 @@ class TermRecorder(Callback):
                 self.warned.add(k)
                 warnings.warn(f"epoch {self.epoch}: the weighted {k} loss ({v:.3g}) is under {self.weak_share:.0%} of {top} ({now[top]:.3g}): it hardly takes part")
 
-# %% ../nbs/03_terms.ipynb #cfea1b0b
+# %% ../nbs/03_terms.ipynb #cell-014
 @patch(as_prop=True)
 def epochs(self:TermRecorder) -> pd.DataFrame: # Columns `epoch`, `term`, `raw`, `weighted` (NaN for what is not part of the generator's loss)
     "The mean of each term in each epoch."
@@ -111,7 +111,7 @@ def batches(self:TermRecorder) -> pd.DataFrame: # One row a batch: `epoch` and a
     "The raw value of each term in each batch."
     return pd.DataFrame([{'epoch': e, **{k: float(v) for k,v in r.items()}} for e,r in self.rows])
 
-# %% ../nbs/03_terms.ipynb #64d13fac
+# %% ../nbs/03_terms.ipynb #cell-015
 @patch
 def state_tree(self:TermRecorder) -> dict:
     "What a checkpoint keeps."

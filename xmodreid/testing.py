@@ -6,7 +6,7 @@
 __all__ = ['oracle_dir', 'oracle', 'test_allclose', 'check_grad', 'reference_u', 'reference_tensor', 'reference_input',
            'reference_fill', 'toy_dls', 'toy_learner']
 
-# %% ../nbs/01_testing.ipynb #c88beda5
+# %% ../nbs/01_testing.ipynb #cell-003
 import json,os
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from torch import nn
 
 from .core import DataError,seeded
 
-# %% ../nbs/01_testing.ipynb #d0aa8eb3
+# %% ../nbs/01_testing.ipynb #cell-005
 def oracle_dir() -> Path: # The folder, or `None`
     "Folder of the reference cases: `$XMODREID_ORACLES`, or `shared/oracles` beside the project."
     given = os.environ.get('XMODREID_ORACLES')
@@ -24,7 +24,7 @@ def oracle_dir() -> Path: # The folder, or `None`
     for up in (Path.cwd(),*Path.cwd().parents):
         if (up.parent/'shared'/'oracles').is_dir() and (up/'settings.ini').exists(): return up.parent/'shared'/'oracles'
 
-# %% ../nbs/01_testing.ipynb #56d70ec4
+# %% ../nbs/01_testing.ipynb #cell-006
 def oracle(
     name:str, # File name, with or without `.npz`; a `.json` name gives the parsed document
 ):            # Dict of arrays, the parsed JSON, or `None` where the reference cases are absent
@@ -36,7 +36,7 @@ def oracle(
     if path.suffix=='.json': return json.loads(path.read_text())
     with np.load(path, allow_pickle=False) as f: return {k: f[k] for k in f.files}
 
-# %% ../nbs/01_testing.ipynb #516e2668
+# %% ../nbs/01_testing.ipynb #cell-010
 def test_allclose(
     a,          # Tensor, array or number found
     b,          # Tensor, array or number expected
@@ -48,7 +48,7 @@ def test_allclose(
     np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
 test_allclose.__test__ = False
 
-# %% ../nbs/01_testing.ipynb #e30b39f6
+# %% ../nbs/01_testing.ipynb #cell-012
 def check_grad(
     f,    # Function of tensors, with a scalar or tensor result
     *xs,  # Tensors it is differentiated by; they are turned to double precision
@@ -57,7 +57,7 @@ def check_grad(
     xs = [x.detach().double().requires_grad_() for x in xs]
     torch.autograd.gradcheck(f, xs, eps=1e-6, atol=1e-5, rtol=1e-4)
 
-# %% ../nbs/01_testing.ipynb #ed134ede
+# %% ../nbs/01_testing.ipynb #cell-015
 def reference_u(
     k:int,      # Position of the tensor in the reference's state dict; -1 for the input
     n:int,      # How many numbers
@@ -70,7 +70,7 @@ def reference_u(
     v = (np.uint64(a)*j + np.uint64(b)*q + np.uint64((c*(k+1)+S) % M)) % np.uint64(M)
     return v.astype(np.float64)/M
 
-# %% ../nbs/01_testing.ipynb #dc002994
+# %% ../nbs/01_testing.ipynb #cell-016
 def reference_tensor(
     k:int,       # Position in the reference's state dict
     shape,       # Shape of the tensor
@@ -85,7 +85,7 @@ def reference_tensor(
     else: v = np.sqrt(6/np.prod(shape[1:]))*(2*u-1)
     return torch.from_numpy(v.astype(np.float32)).reshape(tuple(shape))
 
-# %% ../nbs/01_testing.ipynb #75fbf3ee
+# %% ../nbs/01_testing.ipynb #cell-017
 def reference_input(
     shape,      # Shape of the input, `(N, C, H, W)`
     rule:dict,  # `M`, `a`, `b`, `c`, `S`
@@ -93,7 +93,7 @@ def reference_input(
     "The input image batch that belongs to the rule."
     return torch.from_numpy((2*reference_u(-1, int(np.prod(shape)), rule)-1).astype(np.float32)).reshape(tuple(shape))
 
-# %% ../nbs/01_testing.ipynb #458479ed
+# %% ../nbs/01_testing.ipynb #cell-018
 @torch.no_grad()
 def reference_fill(
     entries,   # Iterable of `(k, tensor, kind)`: a tensor of our network and the place and kind of its twin in the reference's state dict
@@ -103,7 +103,7 @@ def reference_fill(
     for k,t,kind in entries:
         if not kind.endswith('num_batches_tracked'): t.copy_(reference_tensor(k, tuple(t.shape), kind, rule))
 
-# %% ../nbs/01_testing.ipynb #791ccaf9
+# %% ../nbs/01_testing.ipynb #cell-023
 def toy_dls(
     n:int=32,     # Number of samples in the training set; half of it again for validation
     bs:int=8,     # Batch size
@@ -117,7 +117,7 @@ def toy_dls(
     ds = list(zip(x,y))
     return DataLoaders(DataLoader(ds[:n], bs=bs), DataLoader(ds[n:], bs=bs))
 
-# %% ../nbs/01_testing.ipynb #622feb4f
+# %% ../nbs/01_testing.ipynb #cell-024
 def toy_learner(
     cbs=None,        # Callbacks under test
     loss_func=None,  # Mean squared error when `None`

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..core import DataError,check_in
 
-# %% ../../nbs/07_data.files.ipynb #cell-006
+# %% ../../nbs/07_data.files.ipynb #cell-007
 def _ends_well(head:bytes, tail:bytes, size:int) -> bool:
     "Whether the last bytes are those its format ends with; `False` when that cannot be told."
     if head[:3]==b'\xff\xd8\xff': return b'\xff\xd9' in tail
@@ -39,7 +39,7 @@ def image_fault(
     except Exception as e: # Pillow's decoders raise anything from SyntaxError to struct.error
         return f"is not a whole image ({str(e).replace(str(path), path.name if isinstance(path, Path) else os.path.basename(path))})"
 
-# %% ../../nbs/07_data.files.ipynb #cell-009
+# %% ../../nbs/07_data.files.ipynb #cell-010
 def image_faults(
     paths,             # Image files
     full:bool=False,   # Decode every one
@@ -51,7 +51,7 @@ def image_faults(
     with ThreadPoolExecutor(threads) as pool: found = pool.map(lambda b: [image_fault(p, full) for p in b], blocks)
     return {p: f for b,fs in zip(blocks, found) for p,f in zip(b, fs) if f}
 
-# %% ../../nbs/07_data.files.ipynb #cell-012
+# %% ../../nbs/07_data.files.ipynb #cell-013
 class Faults:
     "Collect what is wrong with a data set; raise it together, or skip it and say so."
     def __init__(self,
@@ -74,7 +74,7 @@ class Faults:
         warnings.warn(f"{self.name}: {n} fault(s) left out (all of them in df.attrs['skipped']):\n" + '\n'.join(lines), stacklevel=4)
         return self.items
 
-# %% ../../nbs/07_data.files.ipynb #cell-014
+# %% ../../nbs/07_data.files.ipynb #cell-015
 def first_few(
     items,    # What to list
     n:int=5,  # How many to spell out
@@ -83,7 +83,7 @@ def first_few(
     items = list(items)
     return ', '.join(map(str, items[:n])) + (f' and {len(items)-n} more' if len(items)>n else '')
 
-# %% ../../nbs/07_data.files.ipynb #cell-017
+# %% ../../nbs/07_data.files.ipynb #cell-018
 def need_layout(
     root,        # Folder the user gave
     parts,       # What must be in it
@@ -98,7 +98,7 @@ def need_layout(
     inner = [c for c in sorted(root.iterdir()) if c.is_dir() and all((c/p).exists() for p in parts)]
     raise DataError(f"{name}: {root} lacks {first_few(missing)}. Expected {layout}" + (f". It is one folder deeper: pass {inner[0]}" if inner else ''))
 
-# %% ../../nbs/07_data.files.ipynb #cell-020
+# %% ../../nbs/07_data.files.ipynb #cell-021
 IMAGE_EXTS = ('.jpg','.jpeg','.png','.bmp')
 _LITTER = ('Thumbs.db','desktop.ini')
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..core import DataError,PoseError,check_in,progress
 from .transforms import check_size,resize_kpts,resize_person
 
-# %% ../../nbs/18_data.images.ipynb #cell-005
+# %% ../../nbs/18_data.images.ipynb #cell-006
 def read_image(
     path, # Image file
 ) -> np.ndarray: # `(H, W, 3)` uint8
@@ -33,7 +33,7 @@ def image_size(
         with Image.open(path) as im: return im.height,im.width
     except OSError as e: raise DataError(f"{path}: not a readable image ({e})") from None
 
-# %% ../../nbs/18_data.images.ipynb #cell-006
+# %% ../../nbs/18_data.images.ipynb #cell-007
 class ImageStore:
     "Images of one size by row number: decoded once into memory, or read at each use."
     def __init__(self,
@@ -72,7 +72,7 @@ class ImageStore:
         if self.data is not None: return self.data[torch.from_numpy(rows)]
         return torch.from_numpy(np.stack([o[0] for o in self._map(self._read, rows)])).permute(0,3,1,2).contiguous()
 
-# %% ../../nbs/18_data.images.ipynb #cell-008
+# %% ../../nbs/18_data.images.ipynb #cell-009
 def fit_kpts(
     kpts,    # `(N, 18, 3)` in pixels of the images on disk
     sizes,   # `(N, 2)` heights and widths on disk

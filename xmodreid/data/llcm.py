@@ -17,13 +17,13 @@ from .index import check_counts,settle_index
 from .regdb import check_labels,read_pairs
 from .sysu import read_ids
 
-# %% ../../nbs/14_data.llcm.ipynb #cell-005
+# %% ../../nbs/14_data.llcm.ipynb #cell-006
 LLCM_COUNTS = {'train ids':713, 'test ids':351}
 _LAYOUT = "idx/{train_vis,train_nir,test_id}.txt, vis/<identity>, nir/<identity> and {test_vis,test_nir}/cam<1..9>/<identity>"
 _NAME = r'(\d{4})_c(\d\d)_s\d+_f\d+_(vis|nir)'
 _LIKE = '0001_c01_s185535_f7010_nir.jpg'
 
-# %% ../../nbs/14_data.llcm.ipynb #cell-007
+# %% ../../nbs/14_data.llcm.ipynb #cell-008
 def parse_llcm(
     stem:str,  # File name without its ending
 ) -> tuple:    # `(pid, camid, modality)`, or `None` where the name has another form
@@ -31,7 +31,7 @@ def parse_llcm(
     m = re.fullmatch(_NAME, stem, re.ASCII)
     return m and (int(m[1]), int(m[2]), RGB if m[3]=='vis' else IR)
 
-# %% ../../nbs/14_data.llcm.ipynb #cell-010
+# %% ../../nbs/14_data.llcm.ipynb #cell-011
 def _llcm_list(root:Path, split:str, faults:Faults) -> list:
     "Rows of the images that `idx/{split}_vis.txt` and `idx/{split}_nir.txt` name."
     rows,labels = [],[]
@@ -45,7 +45,7 @@ def _llcm_list(root:Path, split:str, faults:Faults) -> list:
     check_labels(labels, f'idx/{split}_*.txt', faults)
     return rows
 
-# %% ../../nbs/14_data.llcm.ipynb #cell-011
+# %% ../../nbs/14_data.llcm.ipynb #cell-012
 def _llcm_folders(root:Path, ids:list, faults:Faults) -> list:
     "Rows of `test_vis` and `test_nir`, by modality, identity, camera, name: the order in which the protocol draws the gallery."
     rows,listed = [],set(ids)
@@ -58,7 +58,7 @@ def _llcm_folders(root:Path, ids:list, faults:Faults) -> list:
                 else: faults.add(p, f'has the name of another folder than {top}/{d.parent.name}/{d.name}', 'move it where it belongs')
     return rows
 
-# %% ../../nbs/14_data.llcm.ipynb #cell-012
+# %% ../../nbs/14_data.llcm.ipynb #cell-013
 def llcm(
     root,               # Folder with `idx`, `vis`, `nir`, `test_vis` and `test_nir`
     on_bad:str='raise', # `'raise'`, or `'skip'`: leave bad files out, warn, and list them in `df.attrs['skipped']`

@@ -6,7 +6,7 @@
 __all__ = ['EpochLoader', 'EpochSeed', 'train_val_rows', 'TranslationLoader', 'translation_dls', 'ReidLoader', 'reid_dls',
            'embed_dl', 'pose_augment', 'PoseLoader', 'pose_dls']
 
-# %% ../../nbs/19_data.loaders.ipynb #cell-003
+# %% ../../nbs/19_data.loaders.ipynb #cell-004
 import copy,warnings
 import numpy as np,torch
 from fastai.callback.core import Callback
@@ -20,7 +20,7 @@ from .transforms import (AUGMENTS,augment as apply_augment,channel_mix,colour_ji
                                       random_affine,random_erasing,random_flip,random_pad_crop)
 from ..draw import draw_skeleton,image_grid,show_images,to_uint8
 
-# %% ../../nbs/19_data.loaders.ipynb #cell-008
+# %% ../../nbs/19_data.loaders.ipynb #cell-010
 class EpochLoader(DataLoader):
     "Batches by `make_batch(rows, generator)`, in the order of an `EpochSampler`; a subclass defines `make_batch` and `show_batch`."
     n_inp = 1
@@ -56,7 +56,7 @@ class EpochLoader(DataLoader):
         return dl
     def make_batch(self, rows, gen): raise NotImplementedError(f"{type(self).__name__} must define make_batch")
 
-# %% ../../nbs/19_data.loaders.ipynb #cell-009
+# %% ../../nbs/19_data.loaders.ipynb #cell-011
 class EpochSeed(Callback):
     "Tell the training loader which epoch it is, so that a resumed training sees the batches it would have seen; a further fit goes on counting."
     order = -20
@@ -70,7 +70,7 @@ class EpochSeed(Callback):
     def state_tree(self) -> dict: return dict(base=self.base, done=self.done)
     def load_tree(self, tree:dict): self.base,self.done = int(tree['base']),int(tree['done'])
 
-# %% ../../nbs/19_data.loaders.ipynb #cell-011
+# %% ../../nbs/19_data.loaders.ipynb #cell-013
 def train_val_rows(
     df,                  # Index of images
     val_pct:float=.1,    # Share of the identities to hold out, where `df` has no `val` rows; 0: hold out nobody
@@ -92,7 +92,7 @@ def train_val_rows(
         val = df.pid.isin(held).to_numpy()
     return np.flatnonzero(~val),np.flatnonzero(val)
 
-# %% ../../nbs/19_data.loaders.ipynb #cell-013
+# %% ../../nbs/19_data.loaders.ipynb #cell-015
 def _with_joints(kpts, rows, min_joints):
     "The rows with enough visible joints; warn of the others."
     ok = (kpts[rows,:,2]>0).sum(1).numpy() >= min_joints
@@ -106,7 +106,7 @@ def _domains(df, rows, what):
         if not len(r): raise DataError(f"no {m} image to {what}: translation needs both modalities. Check column `modality`" + (', or pass val_pct=0' if what=='validate' else ''))
     return out
 
-# %% ../../nbs/19_data.loaders.ipynb #cell-015
+# %% ../../nbs/19_data.loaders.ipynb #cell-017
 class TranslationLoader(EpochLoader):
     "Yields `(rgb, rgb_kpts, ir, ir_kpts)`: images `(B, 3, H, W)` in [-1, 1], keypoints `(B, 18, 3)` in pixels."
     n_inp = 4
@@ -130,7 +130,7 @@ class TranslationLoader(EpochLoader):
         def drawn(ims, ks): return [draw_skeleton(to_uint8(i), k) for i,k in zip(ims,ks)]
         return image_grid([drawn(rgb,rk), drawn([blank]*len(ik),ik), drawn(ir,ik), drawn([blank]*len(rk),rk)], row_titles=['rgb','to take','ir','to take'], scale=.7)
 
-# %% ../../nbs/19_data.loaders.ipynb #cell-016
+# %% ../../nbs/19_data.loaders.ipynb #cell-018
 def translation_dls(
     df,                   # Index of images, both modalities
     kpts,                 # `(len(df), 18, 3)` keypoints in pixels of the images on disk
@@ -162,14 +162,14 @@ def translation_dls(
     else: vdl = TranslationLoader(rows=(a,b), sampler=OrderedSampler(0,bs), **common)
     return DataLoaders(tdl, vdl, device=torch.device(device))
 
-# %% ../../nbs/19_data.loaders.ipynb #cell-024
+# %% ../../nbs/19_data.loaders.ipynb #cell-026
 def _recipes(recipe):
     "The augmentation of each modality: a name of `AUGMENTS` for RGB (infrared then gets `'ir'`), or a dict by modality."
     if isinstance(recipe, str): recipe = {RGB:recipe, IR:'none' if recipe=='none' else 'ir'}
     for m,name in recipe.items(): check_in('modality', m, MODALITIES); check_in('augment', name, AUGMENTS)
     return [recipe.get(m,'none') for m in MODALITIES]
 
-# %% ../../nbs/19_data.loaders.ipynb #cell-025
+# %% ../../nbs/19_data.loaders.ipynb #cell-027
 class ReidLoader(EpochLoader):
     "Yields `(img, modality, label, camid, noisy, row)`, images `(B, 3, H, W)` ImageNet-normalised."
     n_inp = 2
@@ -193,7 +193,7 @@ class ReidLoader(EpochLoader):
         titles = [f'{r.pid} c{r.camid} {r.modality}' for r in rows.itertuples()]
         return show_images(list(img), titles, norm='imagenet', scale=.8)
 
-# %% ../../nbs/19_data.loaders.ipynb #cell-026
+# %% ../../nbs/19_data.loaders.ipynb #cell-028
 def _need_columns(df):
     "Raise `DataError` unless the columns of a Re-ID table are there and no modality is unknown."
     for c in ('path','pid','camid','modality'):
@@ -207,7 +207,7 @@ def _labels(df, classes, what):
     if new: raise DataError(f"{what} has {len(new)} identities that are not trained on: {new[:5]}. A classifier can be judged on trained identities only; judge others by ranking")
     return np.searchsorted(classes, df.pid)
 
-# %% ../../nbs/19_data.loaders.ipynb #cell-027
+# %% ../../nbs/19_data.loaders.ipynb #cell-029
 def reid_dls(
     df,                   # Index of the images to train on; all rows are used
     size=(256,128),       # `(height, width)` of training
@@ -237,7 +237,7 @@ def reid_dls(
     dls.classes = classes.tolist()
     return dls
 
-# %% ../../nbs/19_data.loaders.ipynb #cell-028
+# %% ../../nbs/19_data.loaders.ipynb #cell-030
 def embed_dl(
     df,                  # Index of images
     size=(256,128),      # `(height, width)`
@@ -250,7 +250,7 @@ def embed_dl(
     _need_columns(df)
     return ReidLoader(ImageStore(df.path, size, cache, threads=threads), df, df.pid, OrderedSampler(len(df),bs), device=device)
 
-# %% ../../nbs/19_data.loaders.ipynb #cell-033
+# %% ../../nbs/19_data.loaders.ipynb #cell-035
 def pose_augment(
     img:Tensor,    # `(B, 3, H, W)` in [0, 1]
     kpts:Tensor,   # `(B, 18, 3)` in pixels
@@ -261,7 +261,7 @@ def pose_augment(
     img = channel_mix(colour_jitter(img, .3, .1, .8, generator), .3, generator)
     return random_erasing(img, .25, (.01,.06), fill=(.5,.5,.5), generator=generator),kpts
 
-# %% ../../nbs/19_data.loaders.ipynb #cell-034
+# %% ../../nbs/19_data.loaders.ipynb #cell-036
 class PoseLoader(EpochLoader):
     "Yields `(img, kpts)`: images `(B, 3, H, W)` in [-1, 1], keypoints `(B, 18, 3)` in pixels."
     n_inp = 1
@@ -278,7 +278,7 @@ class PoseLoader(EpochLoader):
         img,k = [o[:max_n].cpu() for o in (self.one_batch() if b is None else b)]
         return show_images([draw_skeleton(to_uint8(i), o) for i,o in zip(img,k)], scale=.8)
 
-# %% ../../nbs/19_data.loaders.ipynb #cell-035
+# %% ../../nbs/19_data.loaders.ipynb #cell-037
 def pose_dls(
     df,                   # Index of images
     kpts,                 # `(len(df), 18, 3)` keypoints in pixels of the images on disk

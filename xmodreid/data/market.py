@@ -18,13 +18,13 @@ from .llcm import llcm
 from .regdb import regdb
 from .sysu import sysu
 
-# %% ../../nbs/15_data.market.ipynb #cell-005
+# %% ../../nbs/15_data.market.ipynb #cell-006
 MARKET_COUNTS = {'train ids':751, 'train images':12936, 'query ids':750, 'query images':3368, 'gallery ids':751, 'gallery images':15913}
 _LAYOUT = "bounding_box_train, query and bounding_box_test, with images such as 0002_c1s1_000451_03.jpg"
 _PARTS = dict(train='bounding_box_train', query='query', gallery='bounding_box_test')
 _NAME = r'(-1|\d{4})_c(\d)s\d_\d{6}_\d\d'
 
-# %% ../../nbs/15_data.market.ipynb #cell-007
+# %% ../../nbs/15_data.market.ipynb #cell-008
 def market(
     root,               # Folder with `bounding_box_train`, `query` and `bounding_box_test`
     on_bad:str='raise', # `'raise'`, or `'skip'`: leave bad files out, warn, and list them in `df.attrs['skipped']`
@@ -41,7 +41,7 @@ def market(
     check_counts(df, MARKET_COUNTS, 'Market-1501', on_bad)
     return df
 
-# %% ../../nbs/15_data.market.ipynb #cell-014
+# %% ../../nbs/15_data.market.ipynb #cell-015
 READERS = dict(sysu=sysu, regdb=regdb, llcm=llcm, market=market, pairs=pair_folder, index=load_index)
 
 def dataset(

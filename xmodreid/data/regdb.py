@@ -15,11 +15,11 @@ from ..core import DataError,IR,RGB,check_in
 from .files import Faults,need_layout
 from .index import check_counts,settle_index
 
-# %% ../../nbs/13_data.regdb.ipynb #cell-005
+# %% ../../nbs/13_data.regdb.ipynb #cell-006
 REGDB_COUNTS = {f'{s} {m}':n for s in ('train','test') for m,n in (('ids',206),('rgb images',2060),('ir images',2060))}
 _LAYOUT = "Visible/<identity>/*.bmp, Thermal/<identity>/*.bmp and idx/{train,test}_{visible,thermal}_{1..10}.txt"
 
-# %% ../../nbs/13_data.regdb.ipynb #cell-007
+# %% ../../nbs/13_data.regdb.ipynb #cell-008
 def read_pairs(
     path,          # A list file, lines of `path label`
     faults:Faults, # Takes lines that cannot be understood
@@ -35,7 +35,7 @@ def read_pairs(
         else: faults.add(f'{path}, line {n}', f'is {line.strip()[:60]!r}, not a path and a label', 'restore the list from the data set')
     return out
 
-# %% ../../nbs/13_data.regdb.ipynb #cell-009
+# %% ../../nbs/13_data.regdb.ipynb #cell-010
 def check_labels(
     pairs,         # `(pid, label)` of every line of the lists of one split
     where,         # What they were read from, for the message
@@ -48,7 +48,7 @@ def check_labels(
             faults.add(where, f'gives label {label} to identity {pid}, but {first[pid]} to it or {label} to identity {back.get(label, pid)} elsewhere',
                        'restore the lists from the data set'); return
 
-# %% ../../nbs/13_data.regdb.ipynb #cell-012
+# %% ../../nbs/13_data.regdb.ipynb #cell-013
 def _regdb_rows(root:Path, split:str, trial:int, faults:Faults) -> list:
     "Rows of one half, visible first."
     rows,labels = [],[]
@@ -62,7 +62,7 @@ def _regdb_rows(root:Path, split:str, trial:int, faults:Faults) -> list:
     check_labels(labels, f"idx/{split}_*_{trial}.txt", faults)
     return rows
 
-# %% ../../nbs/13_data.regdb.ipynb #cell-013
+# %% ../../nbs/13_data.regdb.ipynb #cell-014
 def regdb(
     root,               # Folder with `Visible`, `Thermal` and `idx`
     trial:int=1,        # Which of the ten splits, 1..10

@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 from ..core import ConfigError,DataError,check_in
 
-# %% ../../nbs/17_data.samplers.ipynb #cell-005
+# %% ../../nbs/17_data.samplers.ipynb #cell-006
 class EpochSampler:
     "Base of the samplers: yields arrays of row numbers, one a batch, that depend on `(seed, epoch)` alone."
     def __init__(self,
@@ -25,13 +25,13 @@ class EpochSampler:
     def rng(self, stream:int=0): return np.random.default_rng([self.seed, self.epoch, stream])
     def __iter__(self): raise NotImplementedError(f"{type(self).__name__} must define __iter__ and __len__")
 
-# %% ../../nbs/17_data.samplers.ipynb #cell-007
+# %% ../../nbs/17_data.samplers.ipynb #cell-008
 def _count(name, value):
     "Return a whole number of at least 1."
     if isinstance(value, bool) or int(value)!=value or value<1: raise ConfigError(f"`{name}` must be a whole number >= 1; got {value!r}")
     return int(value)
 
-# %% ../../nbs/17_data.samplers.ipynb #cell-008
+# %% ../../nbs/17_data.samplers.ipynb #cell-009
 class OrderedSampler(EpochSampler):
     "Every row once, in order; the last batch may be short."
     def __init__(self,
@@ -57,12 +57,12 @@ class ShuffledSampler(OrderedSampler):
         order = self.rng().permutation(self.n)
         return (order[i*self.bs:(i+1)*self.bs] for i in range(len(self)))
 
-# %% ../../nbs/17_data.samplers.ipynb #cell-011
+# %% ../../nbs/17_data.samplers.ipynb #cell-012
 def _endless(n, total, rng):
     "`total` row numbers below `n`: one permutation after another."
     return np.concatenate([rng.permutation(n) for _ in range(-(-total//n))])[:total]
 
-# %% ../../nbs/17_data.samplers.ipynb #cell-012
+# %% ../../nbs/17_data.samplers.ipynb #cell-013
 class UnpairedSampler(EpochSampler):
     "Yields a pair of row arrays a batch, one for each domain."
     def __init__(self,
@@ -81,7 +81,7 @@ class UnpairedSampler(EpochSampler):
         a,b = (_endless(n, self.n_iters*self.bs, self.rng(i)) for i,n in enumerate((self.n_a,self.n_b)))
         return ((a[i*self.bs:(i+1)*self.bs], b[i*self.bs:(i+1)*self.bs]) for i in range(self.n_iters))
 
-# %% ../../nbs/17_data.samplers.ipynb #cell-015
+# %% ../../nbs/17_data.samplers.ipynb #cell-016
 def _draw(rows, cams, uses, k, rng):
     "`k` of `rows`: cameras take turns, the least used come first; repeats only when there are fewer than `k`. Counts them in `uses`."
     key = uses[rows] + rng.random(len(rows))
@@ -94,7 +94,7 @@ def _draw(rows, cams, uses, k, rng):
     np.add.at(uses, picks, 1)
     return picks
 
-# %% ../../nbs/17_data.samplers.ipynb #cell-016
+# %% ../../nbs/17_data.samplers.ipynb #cell-017
 def _column(name, values, n):
     "A column of `n` values, zeros when there is none."
     if values is None: return np.zeros(n, int)
@@ -102,7 +102,7 @@ def _column(name, values, n):
     if v.shape != (n,): raise DataError(f"`{name}` must have one value for each of the {n} labels; got shape {v.shape}")
     return v
 
-# %% ../../nbs/17_data.samplers.ipynb #cell-017
+# %% ../../nbs/17_data.samplers.ipynb #cell-018
 class PKSampler(EpochSampler):
     "Yields batches of `p` identities x `k` images, or x `k` images of each modality."
     def __init__(self,

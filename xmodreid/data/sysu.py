@@ -15,7 +15,7 @@ from ..core import DataError,IR,RGB
 from .files import Faults,list_images,need_layout
 from .index import check_counts,settle_index
 
-# %% ../../nbs/12_data.sysu.ipynb #cell-006
+# %% ../../nbs/12_data.sysu.ipynb #cell-007
 SYSU_IR_CAMS = (3,6)
 SYSU_COUNTS = {'train+val ids':395, 'train+val rgb images':22258, 'train+val ir images':11909, 'test ids':96,
                'test cam1 ids':56, 'test cam2 ids':56, 'test cam3 ids':93, 'test cam4 ids':94, 'test cam5 ids':95, 'test cam6 ids':96,
@@ -23,7 +23,7 @@ SYSU_COUNTS = {'train+val ids':395, 'train+val rgb images':22258, 'train+val ir 
                'test cam6 images':1920}
 _LAYOUT = "cam1..cam6/<4-digit identity>/<4-digit number>.jpg and exp/{train,val,test}_id.txt"
 
-# %% ../../nbs/12_data.sysu.ipynb #cell-009
+# %% ../../nbs/12_data.sysu.ipynb #cell-010
 def read_ids(
     path,     # `*.txt` with numbers between commas or white space, or `*.mat` with the variable `id`
 ) -> list:    # The identities in file order
@@ -47,7 +47,7 @@ def _mat_ids(path:Path) -> list:
     try: return [int(i) for i in loadmat(path)['id'].ravel()]
     except Exception as e: raise DataError(f"{path} is not a MATLAB file with a variable `id` ({e})") from None
 
-# %% ../../nbs/12_data.sysu.ipynb #cell-012
+# %% ../../nbs/12_data.sysu.ipynb #cell-014
 def sysu_ids(
     folder,   # Folder with `{train,val,test}_id.txt` (or `.mat`)
 ) -> dict:    # Split -> identities; a split without a list is left out
@@ -62,7 +62,7 @@ def sysu_ids(
         if both: raise DataError(f"identity {both[0]} is in {files[a].name} and in {files[b].name} ({len(both)} such). Take it off one of the lists")
     return ids
 
-# %% ../../nbs/12_data.sysu.ipynb #cell-014
+# %% ../../nbs/12_data.sysu.ipynb #cell-016
 def _sysu_rows(root:Path, ids:dict, faults:Faults) -> tuple:
     "Rows of the listed identities, and the number of images of every unlisted one."
     split = {pid: s for s,pids in ids.items() for pid in pids}
@@ -77,7 +77,7 @@ def _sysu_rows(root:Path, ids:dict, faults:Faults) -> tuple:
             rows += [(p,pid,cam,IR if cam in SYSU_IR_CAMS else RGB,split[pid]) for p,_ in list_images(d, faults, r'\d{4}')]
     return rows,unlisted
 
-# %% ../../nbs/12_data.sysu.ipynb #cell-015
+# %% ../../nbs/12_data.sysu.ipynb #cell-017
 def sysu(
     root,               # Folder with `cam1` ... `cam6` and `exp`
     on_bad:str='raise', # `'raise'`, or `'skip'`: leave bad files out, warn, and list them in `df.attrs['skipped']`

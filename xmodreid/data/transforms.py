@@ -8,7 +8,7 @@ __all__ = ['LUMA', 'AUGMENTS', 'check_kpts', 'check_size', 'flip_kpts', 'resize_
            'grey', 'channel_exchange', 'channel_grey', 'channel_mix', 'colour_jitter', 'random_flip', 'random_pad_crop',
            'random_affine', 'random_erasing', 'augment']
 
-# %% ../../nbs/16_data.transforms.ipynb #4ce761ee
+# %% ../../nbs/16_data.transforms.ipynb #cell-002
 import cv2,math
 import numpy as np,torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from torch import Tensor
 from ..core import FLIP_INDEX,ConfigError,DataError,PoseError,check_in
 from ..draw import IMAGENET_MEAN,IMAGENET_STD
 
-# %% ../../nbs/16_data.transforms.ipynb #4ee7fcfe
+# %% ../../nbs/16_data.transforms.ipynb #cell-006
 def check_kpts(
     kpts,     # Array or tensor that should be `(..., 18, 3)`
     name='kpts', # How the message calls it
@@ -28,7 +28,7 @@ def check_kpts(
                         "Add the batch axis first and the confidence column last.")
     return kpts
 
-# %% ../../nbs/16_data.transforms.ipynb #89ec386a
+# %% ../../nbs/16_data.transforms.ipynb #cell-007
 def check_size(
     size, # `(height, width)` in pixels
     name='size', # How the message calls it
@@ -39,14 +39,14 @@ def check_size(
     if min(h,w) < 1 or (h,w) != tuple(size): raise ConfigError(f"`{name}` must be two positive whole numbers (height, width); got {size!r}")
     return h,w
 
-# %% ../../nbs/16_data.transforms.ipynb #23233df9
+# %% ../../nbs/16_data.transforms.ipynb #cell-008
 def _affine(kpts, scale, shift):
     "Scale then shift x and y of a copy; `scale` and `shift` are (x, y) pairs of numbers or of `(..., 1)` tensors."
     out = kpts.clone() if isinstance(kpts, Tensor) else np.array(kpts)
     for i in (0,1): out[...,i] = out[...,i]*scale[i] + shift[i]
     return out
 
-# %% ../../nbs/16_data.transforms.ipynb #9fe5c730
+# %% ../../nbs/16_data.transforms.ipynb #cell-009
 def flip_kpts(
     kpts,      # `(..., 18, 3)` keypoints in pixels
     width:int, # Width of the image, pixels
@@ -55,7 +55,7 @@ def flip_kpts(
     out = _affine(check_kpts(kpts), (-1,1), (width-1,0))
     return out[...,list(FLIP_INDEX),:]
 
-# %% ../../nbs/16_data.transforms.ipynb #83fc2d4c
+# %% ../../nbs/16_data.transforms.ipynb #cell-012
 def resize_kpts(
     kpts,     # `(..., 18, 3)` keypoints in pixels of an image of `size`
     size,     # `(height, width)` before
@@ -66,7 +66,7 @@ def resize_kpts(
     sx,sy = nw/w, nh/h
     return _affine(check_kpts(kpts), (sx,sy), (.5*sx-.5, .5*sy-.5))
 
-# %% ../../nbs/16_data.transforms.ipynb #e7420280
+# %% ../../nbs/16_data.transforms.ipynb #cell-014
 def check_pad(
     pad, # Pixels on every side, or `(left, top, right, bottom)`
 ) -> tuple[int,int,int,int]: # `(left, top, right, bottom)`
@@ -76,7 +76,7 @@ def check_pad(
         raise ConfigError(f"`pad` must be a whole number of pixels or (left, top, right, bottom), none negative; got {pad!r}. To cut, use crop.")
     return tuple(int(o) for o in p)
 
-# %% ../../nbs/16_data.transforms.ipynb #e01f305b
+# %% ../../nbs/16_data.transforms.ipynb #cell-015
 def pad_kpts(
     kpts, # `(..., 18, 3)` keypoints in pixels
     pad,  # Pixels added on every side, or `(left, top, right, bottom)`
@@ -85,7 +85,7 @@ def pad_kpts(
     l,t,_,_ = check_pad(pad)
     return _affine(check_kpts(kpts), (1,1), (l,t))
 
-# %% ../../nbs/16_data.transforms.ipynb #405c577d
+# %% ../../nbs/16_data.transforms.ipynb #cell-016
 def crop_kpts(
     kpts, # `(..., 18, 3)` keypoints in pixels
     box,  # `(left, top, right, bottom)` in pixels, right and bottom not included
@@ -95,7 +95,7 @@ def crop_kpts(
         raise ConfigError(f"`box` must be (left, top, right, bottom) with right > left and bottom > top; got {tuple(box)}")
     return _affine(check_kpts(kpts), (1,1), (-box[0],-box[1]))
 
-# %% ../../nbs/16_data.transforms.ipynb #4a7d5c39
+# %% ../../nbs/16_data.transforms.ipynb #cell-018
 def hide_outside(
     kpts, # `(..., 18, 3)` keypoints in pixels
     size, # `(height, width)` of the image
@@ -109,14 +109,14 @@ def hide_outside(
     out[...,2] = out[...,2]*inside
     return out
 
-# %% ../../nbs/16_data.transforms.ipynb #2a852732
+# %% ../../nbs/16_data.transforms.ipynb #cell-021
 def _check_picture(img):
     "Return height and width of a picture; `DataError` for anything else."
     if not isinstance(img, np.ndarray) or img.ndim != 3 or img.shape[2] != 3 or img.dtype != np.uint8:
         raise DataError(f"a picture must be a (H, W, 3) uint8 array; got {getattr(img,'dtype','')} {getattr(img,'shape',type(img).__name__)}")
     return img.shape[:2]
 
-# %% ../../nbs/16_data.transforms.ipynb #6e9c6340
+# %% ../../nbs/16_data.transforms.ipynb #cell-022
 def resize_person(
     img:np.ndarray, # `(H, W, 3)` uint8
     kpts,           # `(18, 3)` in pixels, or `None`
@@ -136,7 +136,7 @@ def flip_person(
     _,w = _check_picture(img)
     return np.ascontiguousarray(img[:,::-1]), None if kpts is None else flip_kpts(kpts, w)
 
-# %% ../../nbs/16_data.transforms.ipynb #757570b8
+# %% ../../nbs/16_data.transforms.ipynb #cell-023
 def pad_person(
     img:np.ndarray, # `(H, W, 3)` uint8
     kpts,           # `(18, 3)` in pixels, or `None`
@@ -161,7 +161,7 @@ def crop_person(
     if not (0<=l<r<=w and 0<=t<b<=h): raise ConfigError(f"`box` {tuple(box)} must lie inside the picture of {w} x {h} as (left, top, right, bottom)")
     return img[t:b,l:r].copy(), None if kpts is None else hide_outside(crop_kpts(kpts, (l,t,r,b)), (b-t,r-l))
 
-# %% ../../nbs/16_data.transforms.ipynb #b8a856df
+# %% ../../nbs/16_data.transforms.ipynb #cell-030
 def keyed_generator(
     *key:int, # Whole numbers that name the draw, e.g. seed, epoch, batch
 ) -> torch.Generator: # On the CPU
@@ -174,7 +174,7 @@ def _uniform(n, lo, hi, gen, like):
     "`n` numbers in [lo, hi), drawn on the CPU, on the device of `like`."
     return (torch.rand(n, generator=gen)*(hi-lo)+lo).to(like.device)
 
-# %% ../../nbs/16_data.transforms.ipynb #4df70b45
+# %% ../../nbs/16_data.transforms.ipynb #cell-032
 def normalise(
     img:Tensor,        # `(..., 3, H, W)`: bytes 0..255, or floats in [0, 1]
     norm:str='signed', # `'unit'` [0, 1], `'signed'` [-1, 1] for gan and pose, `'imagenet'` for reid
@@ -187,7 +187,7 @@ def normalise(
     mean,std = (img.new_tensor(o)[:,None,None] for o in (IMAGENET_MEAN,IMAGENET_STD))
     return (img-mean)/std
 
-# %% ../../nbs/16_data.transforms.ipynb #4aac3244
+# %% ../../nbs/16_data.transforms.ipynb #cell-035
 LUMA = (.299,.587,.114)
 
 def grey(
@@ -197,13 +197,13 @@ def grey(
     lum = (img*img.new_tensor(LUMA)[:,None,None]).sum(-3, keepdim=True)
     return lum.expand_as(img)
 
-# %% ../../nbs/16_data.transforms.ipynb #c0c74373
+# %% ../../nbs/16_data.transforms.ipynb #cell-036
 def _replicate(img, weights, p, gen):
     "Replace each sample, with probability `p`, by its channels summed with `weights` `(B, 3)`."
     mix = torch.einsum('bc,bchw->bhw', weights.to(img), img)[:,None].expand_as(img)
     return torch.where((_uniform(len(img),0,1,gen,img) < p)[:,None,None,None], mix, img)
 
-# %% ../../nbs/16_data.transforms.ipynb #734a6e8d
+# %% ../../nbs/16_data.transforms.ipynb #cell-037
 def channel_exchange(
     img:Tensor,    # `(B, 3, H, W)`
     p:float=.5,    # Probability for each sample
@@ -230,7 +230,7 @@ def channel_mix(
     e = -torch.rand(len(img), 3, generator=generator).clamp_min(1e-9).log()
     return _replicate(img, e/e.sum(1,keepdim=True), p, generator)
 
-# %% ../../nbs/16_data.transforms.ipynb #71814b43
+# %% ../../nbs/16_data.transforms.ipynb #cell-038
 def colour_jitter(
     img:Tensor,         # `(B, 3, H, W)` in [0, 1]
     strength:float=.5,  # Brightness, contrast and saturation are multiplied by 1 - strength ... 1 + strength
@@ -252,7 +252,7 @@ def colour_jitter(
     out = ((out-mean)*contrast[:,None,None,None] + mean).clamp(0,1)
     return torch.where((_uniform(n,0,1,g,img) < p)[:,None,None,None], out, img)
 
-# %% ../../nbs/16_data.transforms.ipynb #fcd3d68a
+# %% ../../nbs/16_data.transforms.ipynb #cell-041
 def random_flip(
     img:Tensor,    # `(B, 3, H, W)`
     kpts=None,     # `(B, 18, 3)` in pixels, or `None`
@@ -264,7 +264,7 @@ def random_flip(
     img = torch.where(flip[:,None,None,None], img.flip(-1), img)
     return img, None if kpts is None else torch.where(flip[:,None,None], flip_kpts(kpts, img.shape[-1]), kpts)
 
-# %% ../../nbs/16_data.transforms.ipynb #ed6f52eb
+# %% ../../nbs/16_data.transforms.ipynb #cell-042
 def random_pad_crop(
     img:Tensor,    # `(B, 3, H, W)`
     kpts=None,     # `(B, 18, 3)` in pixels, or `None`
@@ -282,7 +282,7 @@ def random_pad_crop(
     if kpts is not None: kpts = hide_outside(_affine(check_kpts(kpts), (1,1), (pad-at[1,:,None], pad-at[0,:,None])), (h,w))
     return out,kpts
 
-# %% ../../nbs/16_data.transforms.ipynb #5e3389f0
+# %% ../../nbs/16_data.transforms.ipynb #cell-043
 def random_affine(
     img:Tensor,         # `(B, 3, H, W)`
     kpts=None,          # `(B, 18, 3)` in pixels, or `None`
@@ -306,7 +306,7 @@ def random_affine(
     xy = (check_kpts(kpts)[...,:2]-img.new_tensor([cx,cy])) @ fwd.transpose(1,2) + torch.stack([cx+tx,cy+ty],-1)[:,None]
     return out, hide_outside(torch.cat([xy,kpts[...,2:]],-1), (h,w))
 
-# %% ../../nbs/16_data.transforms.ipynb #ceed79b1
+# %% ../../nbs/16_data.transforms.ipynb #cell-047
 def random_erasing(
     img:Tensor,         # `(B, 3, H, W)`
     p:float=.5,         # Probability for each sample
@@ -325,13 +325,13 @@ def random_erasing(
     hole = (span(h,top,eh)[:,:,None] & span(w,left,ew)[:,None,:] & hit[:,None,None])[:,None]
     return torch.where(hole, torch.as_tensor(fill, dtype=img.dtype, device=img.device).expand(3)[None,:,None,None], img)
 
-# %% ../../nbs/16_data.transforms.ipynb #dd5dd527
+# %% ../../nbs/16_data.transforms.ipynb #cell-050
 def _placed(img, gen):
     "Mirror, shift within a border, on images in [0, 1]."
     img,_ = random_flip(img, generator=gen)
     return random_pad_crop(img, pad=max(1, round(.07*img.shape[-1])), generator=gen)[0]
 
-# %% ../../nbs/16_data.transforms.ipynb #212c8f5c
+# %% ../../nbs/16_data.transforms.ipynb #cell-051
 AUGMENTS = {
     'none': lambda img,gen: img,
     'rgb1': lambda img,gen: random_erasing(_placed(img,gen), generator=gen),

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import DataError,IR,RGB
-from ..data.index import keypoints_of,load_index,pair_folder,poses_of,save_keypoints
+from ..data.index import keypoints_of,load_index,pair_folder,percent_noisy_labels,poses_of,save_keypoints
 from ..data.loaders import embed_dl
 from ..data.transforms import normalise
 from ..data.synth import SYNTH_SIZES,load_synth,write_synth
@@ -23,16 +23,16 @@ from ..data.sysu import sysu
 from ..draw import draw_skeleton,show_images,to_uint8
 from .config import Steps
 from .report import Report
-from .run import GanRun,PoseRun,ReidRun,fit_gan,fit_pose,fit_reid,load_gan,load_pose,load_reid
+from .run import GanRun,PoseRun,ReidRun,fit_gan,fit_pose,fit_reid,load_gan_run,load_pose_run,load_reid_run
 from ..gan.metrics import evaluate_translation,load_images,sample_translation,translate_samples
-from ..gan.translate import percent_noisy_labels,training_sets,translate
+from ..gan.translate import training_sets,translate
 from ..pose.estimate import estimate_keypoints
 from ..pose.train import evaluate_pck
 from ..reid.learner import embed_images
 from ..reid.protocols import Protocol,evaluate,summary,sysu_protocol
-from ..viz.losses import plot_terms
+from ..viz.losses import plot_balance,plot_terms
 from ..viz.ranks import plot_cmc,plot_ranks,ranked_list
-from ..viz.translation import samples_grid
+from ..viz.translation import translation_grid
 
 # %% ../../nbs/73_exp.demo.ipynb #cell-006
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class DemoConfig:
     data:str='synth'         # `'synth'`, or a folder with `visible/` and `infrared/`
     size:tuple=(64,32)       # (height, width) of every image, pixels
     seed:int=0               # Of data, weights, orders and choices
-    pose_epochs:int=10       # Of the estimator in the loss, and of the independent evaluator
+    pose_epochs:int=8        # Of the estimator in the loss, and of the independent evaluator
     gan_epochs:int=10        # Of the translator
     gan_iters:int=45         # Batches in each of its epochs
     gan_bs:int=4             # Images of each modality in a batch
@@ -83,8 +83,9 @@ def pairs_protocol(
     return Protocol(f'pairs, {direction}', 'regdb', dict(dataset='pairs', direction=direction), lambda df: [(0,rows(df,q),rows(df,g))])
 
 # %% ../../nbs/73_exp.demo.ipynb #cell-013
-def pose_run(cfg:DemoConfig) -> PoseRun: return PoseRun(tuple(cfg.size), 24, cfg.pose_epochs, seed=cfg.seed)
-def judge_run(cfg:DemoConfig) -> PoseRun: return PoseRun(tuple(cfg.size), 16, cfg.pose_epochs, seed=cfg.seed+1)
+def pose_run(cfg:DemoConfig) -> PoseRun: return PoseRun(tuple(cfg.size), 32, cfg.pose_epochs, seed=cfg.seed, **_strangers(cfg))
+def judge_run(cfg:DemoConfig) -> PoseRun: return PoseRun(tuple(cfg.size), 24, cfg.pose_epochs, seed=cfg.seed+1, **_strangers(cfg))
+def _strangers(cfg): return {} if cfg.data=='synth' else dict(augment=True, robust=True)  # real cameras are none it was trained on
 def gan_run(cfg:DemoConfig) -> GanRun: return GanRun(tuple(cfg.size), epochs=cfg.gan_epochs, iters=cfg.gan_iters, bs=cfg.gan_bs, seed=cfg.seed)
 def reid_run(cfg:DemoConfig) -> ReidRun: return ReidRun(tuple(cfg.size), epochs=cfg.reid_epochs, iters=cfg.reid_iters, seed=cfg.seed)
 
@@ -102,7 +103,8 @@ def reid_table(
     return pd.DataFrame(rows)
 
 # %% ../../nbs/73_exp.demo.ipynb #cell-016
-POSE_COLUMNS = {'pck10':'PCK@.1', 'pck05':'PCK@.05', 'source_pck10':'source PCK@.1', 'rank1':'rank-1', 'ssim':'SSIM', 'psnr':'PSNR', 'kid':'KID', 'cycle':'cycle', 'cycle_shuffled':'cycle, shuffled'}
+POSE_COLUMNS = {'pck10':'PCK@.1', 'pck05':'PCK@.05', 'source_pck10':'source PCK@.1', 'rank1':'rank-1', 'ssim_body':'SSIM', 'psnr_body':'PSNR', 'tone_torso':'tone, torso',
+                'tone_legs':'tone, legs', 'cycle':'cycle', 'cycle_shuffled':'cycle, shuffled'}
 
 def pose_table(
     scores:pd.DataFrame, # From `evaluate_translation`
@@ -156,13 +158,17 @@ def _report_pose(r, run, real):
 def _report_translation(r, run, real):
     r.section('The translation')
     r.text("Each source is translated into the other modality and into the pose of another person's image, and back again. RGB is taken in grey, since infrared cannot carry colour.")
-    for d,s in run.samples.items(): r.figure({'rgb2ir':'RGB to infrared','ir2rgb':'Infrared to RGB'}[d], samples_grid(s, 6, scale=.9))
+    for d,s in run.samples.items():
+        grid = translation_grid(s.src, s.tgt_kpts, s.fake, s.rec, s.truth, real=s.real, n=6, scale=1.1)
+        r.figure({'rgb2ir':'RGB to infrared','ir2rgb':'Infrared to RGB'}[d], grid, half=True)
+    r.text("Columns: the source; the pose to take, on the real image that lends it; what the generator made; what the way back made of that" + ("." if real else "; and the true image of this person in that pose by that camera."))
     g,u = (100*run.scores.xs(k, level='images').pck10 for k in ('generated','unchanged'))
     r.text('Joints of the target pose that the independent judge finds (PCK@.1), before and after: ' + '; '.join(f"{d} {u[d]:.1f} before, {g[d]:.1f} after" for d in g.index) + '.')
-    note = "'unchanged' is the source itself, judged against the pose it should take; 'real' are the images that lent the poses. Source PCK near that of 'real' means that nothing of the old pose is left. 'cycle, shuffled' exchanges the generated images before the way back: were it as small as 'cycle', the generated images would carry nothing."
+    note = "PCK and rank-1 in percent; rank-1 among all real images of the target modality, by the Re-ID model trained on original images; SSIM, PSNR and tone (correlation of the mean tone of body parts) on the body, against the true image" + (": there is none here, tone is against the source" if real else "") + ". 'unchanged' is the source itself, judged against the pose it should take; 'real' are the images that lent the poses. Source PCK near that of 'real' means that nothing of the old pose is left. 'cycle, shuffled' exchanges the generated images before the way back: were it as small as 'cycle', the generated images would carry nothing."
     if real: note += " Target poses are estimates: 'real' tells how well the two estimators agree with each other, not how right they are."
     r.table('Pose reached, likeness to the truth, cycle', pose_table(run.scores), note, digits=2)
     r.figure('Losses', plot_terms(run.epochs), 'Means of an epoch. The discriminators train beside the generators with an optimizer of their own.')
+    r.figure('Balance', plot_balance(run.epochs), 'Near the dashed line a discriminator cannot tell real from fake; near zero it has won, and the generators learn nothing from it.')
 
 # %% ../../nbs/73_exp.demo.ipynb #cell-021
 def _report_reid(r, run, real):
@@ -199,14 +205,14 @@ def run_demo(
     steps = Steps(out, cfg, _say(verbose))
     synth,data = _load_data(steps, cfg)
     use = synth.df.split.isin(['train','val']).to_numpy()
-    est,judge = (steps(n, lambda f: fit_pose(f/'run', synth.df[use], synth.kpts[use], r, verbose), lambda f: load_pose(f/'run')) for n,r in (('pose',pose_run(cfg)),('judge',judge_run(cfg))))
+    est,judge = (steps(n, lambda f: fit_pose(f/'run', synth.df[use], synth.kpts[use], r, verbose), lambda f: load_pose_run(f/'run')) for n,r in (('pose',pose_run(cfg)),('judge',judge_run(cfg))))
     if data.kpts is None: data.kpts = steps('keypoints', lambda f: _find_joints(data, est, f, cfg), lambda f: np.load(f/'keypoints.npz')['kpts'])
     train = (data.df.split=='train').to_numpy()
     df,kpts = data.df[train].reset_index(drop=True),data.kpts[train]
-    gs = steps('gan', lambda f: fit_gan(f/'run', df, kpts, est, gan_run(cfg), verbose), lambda f: load_gan(f/'run'))
+    gs = steps('gan', lambda f: fit_gan(f/'run', df, kpts, est, gan_run(cfg), verbose), lambda f: load_gan_run(f/'run'))
     fake = steps('translate', lambda f: translate(df, kpts, gs, f/'images', poses='target', direction='rgb2ir', size=cfg.size, grey=True, seed=cfg.seed, progress=verbose), lambda f: load_index(f/'images'))
     sets = {k: v for k,v in training_sets(df, fake, grey_out=out/'grey', progress=False).items() if k!='combined_all'}
-    models = {k: steps(f'reid_{k}', lambda f: fit_reid(f/'run', v, reid_run(cfg), show=verbose), lambda f: load_reid(f/'run')) for k,v in sets.items()}
+    models = {k: steps(f'reid_{k}', lambda f: fit_reid(f/'run', v, reid_run(cfg), show=verbose), lambda f: load_reid_run(f/'run')) for k,v in sets.items()}
     return write_report(out/'report.html', measure(steps, cfg, synth, data, est, judge, gs, sets, models))
 
 # %% ../../nbs/73_exp.demo.ipynb #cell-025

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['png_uri', 'Report']
 
-# %% ../../nbs/71_exp.report.ipynb #40467ddc
+# %% ../../nbs/71_exp.report.ipynb #cell-003
 import base64,io
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from ..core import XModError,atomic_path
 
-# %% ../../nbs/71_exp.report.ipynb #b1f96d72
+# %% ../../nbs/71_exp.report.ipynb #cell-005
 def png_uri(
     fig:Figure,   # A matplotlib figure
     dpi:int=110,  # Dots an inch
@@ -25,7 +25,7 @@ def png_uri(
     fig.savefig(buf, format='png', dpi=dpi, bbox_inches='tight', metadata={'Software': None})
     return 'data:image/png;base64,'+base64.b64encode(buf.getvalue()).decode()
 
-# %% ../../nbs/71_exp.report.ipynb #86317137
+# %% ../../nbs/71_exp.report.ipynb #cell-007
 _PAGE = Environment(autoescape=True, trim_blocks=True).from_string('''<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }}</title>
@@ -36,7 +36,7 @@ _PAGE = Environment(autoescape=True, trim_blocks=True).from_string('''<!doctype 
 main{max-width:1080px;margin:0 auto;padding:2rem 1rem 4rem}h1{font-size:1.9rem;line-height:1.2;margin:0 0 .3rem}.lead{color:var(--soft);margin:0 0 1.5rem}
 h2{font-size:1.3rem;margin:2.6rem 0 .4rem;padding-top:1rem;border-top:1px solid var(--line)}h3{font-size:1.02rem;margin:1.4rem 0 .3rem}
 nav{display:flex;flex-wrap:wrap;gap:.3rem 1rem;font-size:.92rem}a{color:var(--accent)}p{margin:.4rem 0 .8rem;max-width:75ch}
-figure{margin:.6rem 0 1.2rem}figure img{max-width:100%;height:auto;background:#fff;border-radius:6px;padding:6px;border:1px solid var(--line)}
+figure{margin:.6rem 0 1.2rem}figure.half{display:inline-block;vertical-align:top;width:calc(50% - .8rem);margin-right:.6rem}@media(max-width:700px){figure.half{display:block;width:auto}}figure img{max-width:100%;height:auto;background:#fff;border-radius:6px;padding:6px;border:1px solid var(--line)}
 figcaption,.note{color:var(--soft);font-size:.9rem;max-width:85ch}.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.94rem;margin:.5rem 0}
 th,td{padding:.32rem .8rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}th:first-child,td:first-child{text-align:left}thead th{border-bottom:2px solid var(--ink)}
 tbody tr:nth-child(even){background:var(--band)}pre{background:var(--band);padding:.8rem;overflow-x:auto;border-radius:6px;font-size:.86rem}
@@ -48,7 +48,7 @@ tbody tr:nth-child(even){background:var(--band)}pre{background:var(--band);paddi
 {% if b.kind=='section' %}{% set ns.n = ns.n+1 %}<h2 id="s{{ ns.n }}">{{ b.title }}</h2>
 {% elif b.kind=='text' %}<p>{{ b.text }}</p>
 {% elif b.kind=='code' %}<pre>{{ b.text }}</pre>
-{% elif b.kind=='figure' %}<figure><h3>{{ b.title }}</h3><img src="{{ b.uri }}" alt="{{ b.title }}"><figcaption>{{ b.caption }}</figcaption></figure>
+{% elif b.kind=='figure' %}<figure{% if b.half %} class="half"{% endif %}><h3>{{ b.title }}</h3><img src="{{ b.uri }}" alt="{{ b.title }}"><figcaption>{{ b.caption }}</figcaption></figure>
 {% elif b.kind=='table' %}<h3>{{ b.title }}</h3><div class="scroll"><table><thead><tr>{% for c in b.head %}<th>{{ c }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in b.rows %}<tr>{% for v in row %}<td>{{ v }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>{% if b.caption %}<p class="note">{{ b.caption }}</p>{% endif %}
@@ -57,7 +57,7 @@ tbody tr:nth-child(even){background:var(--band)}pre{background:var(--band);paddi
 </main></body></html>
 ''')
 
-# %% ../../nbs/71_exp.report.ipynb #7d85867d
+# %% ../../nbs/71_exp.report.ipynb #cell-008
 class Report:
     "Collect sections, words, figures and tables; write them as one HTML file."
     def __init__(self,
@@ -70,10 +70,10 @@ class Report:
     def section(self, title:str): return self._add('section', title=title)
     def text(self, text:str): return self._add('text', text=text)
     def code(self, text:str): return self._add('code', text=text)
-    def figure(self, title:str, fig:Figure, caption:str=''): return self._add('figure', title=title, uri=png_uri(fig), caption=caption)
+    def figure(self, title:str, fig:Figure, caption:str='', half:bool=False): return self._add('figure', title=title, uri=png_uri(fig), caption=caption, half=half)
     def table(self, title:str, df:pd.DataFrame, caption:str='', digits:int=1):
         if df.empty: raise XModError(f"the table {title!r} has no rows")
-        show = lambda v: f'{v:.{digits}f}' if isinstance(v, float) and v==v else '–' if v!=v or v is None else str(v)
+        show = lambda v: '–' if v is None or v!=v else '∞' if v==float('inf') else f'{v:.{digits}f}' if isinstance(v, float) else str(v)
         return self._add('table', title=title, head=list(map(str, df.columns)), rows=[[show(v) for v in r] for r in df.itertuples(index=False)], caption=caption)
     def write(self,
         path, # File to write

@@ -7,7 +7,7 @@ __all__ = ['GAN_MODES', 'VGG_WEIGHTS', 'LUMINANCE', 'gan_loss', 'discriminator_l
            'pose_mse_loss', 'pose_bce_loss', 'vgg_layer', 'VGGFeatures', 'content_loss', 'patch_grams',
            'patch_style_loss', 'identity_loss', 'luminance', 'part_tone_loss']
 
-# %% ../../nbs/31_gan.losses.ipynb #854a72bd
+# %% ../../nbs/31_gan.losses.ipynb #cell-003
 import warnings
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from torchvision.models.vgg import cfgs,make_layers
 from ..core import ConfigError,ModelError,check_in,seeded
 from ..pose.parts import PARTS,part_means
 
-# %% ../../nbs/31_gan.losses.ipynb #ea724d00
+# %% ../../nbs/31_gan.losses.ipynb #cell-006
 def _hinge(x, real, label, critic): return (F.relu(1-x if real else 1+x) if critic else (-x if real else x)).mean()
 
 GAN_MODES = dict(
@@ -42,7 +42,7 @@ def gan_loss(
     label = float(real) if label is None else label
     return sum(f(p,real,label,critic) for p in preds)/len(preds)
 
-# %% ../../nbs/31_gan.losses.ipynb #e6e661fc
+# %% ../../nbs/31_gan.losses.ipynb #cell-007
 def discriminator_loss(
     real_preds,             # Maps of real images
     fake_preds,             # Maps of generated images
@@ -55,7 +55,7 @@ def discriminator_loss(
     if swap: real_preds,fake_preds = fake_preds,real_preds
     return .5*(gan_loss(real_preds, True, mode, real_label, True)+gan_loss(fake_preds, False, mode, fake_label, True))
 
-# %% ../../nbs/31_gan.losses.ipynb #a517b418
+# %% ../../nbs/31_gan.losses.ipynb #cell-012
 def cycle_loss(
     rec:Tensor, # `(B, 3, H, W)` recovered image
     img:Tensor, # `(B, 3, H, W)` where it began
@@ -70,7 +70,7 @@ def own_pose_loss(
     "Mean absolute difference between an image and its translation to what it is already."
     return F.l1_loss(same, img)
 
-# %% ../../nbs/31_gan.losses.ipynb #08a9218b
+# %% ../../nbs/31_gan.losses.ipynb #cell-015
 def pose_mse_loss(
     heat:Tensor,   # `(B, 18, h, w)` maps the estimator found
     target:Tensor, # `(B, 18, h, w)` maps of the target pose in [0, 1]
@@ -87,7 +87,7 @@ def pose_bce_loss(
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
     return (loss*(1+positive*target)).sum(1).mean()
 
-# %% ../../nbs/31_gan.losses.ipynb #6742d151
+# %% ../../nbs/31_gan.losses.ipynb #cell-018
 VGG_WEIGHTS = dict(vgg16=(VGG16_Weights.IMAGENET1K_V1,'D'), vgg19=(VGG19_Weights.IMAGENET1K_V1,'E'))
 
 def vgg_layer(
@@ -103,7 +103,7 @@ def vgg_layer(
     check_in('layer', name, names)
     return names[name]
 
-# %% ../../nbs/31_gan.losses.ipynb #b8aa2983
+# %% ../../nbs/31_gan.losses.ipynb #cell-020
 def _cached(weights) -> bool: return (Path(torch.hub.get_dir())/'checkpoints'/Path(weights.url).name).exists()
 
 class VGGFeatures(nn.Module):
@@ -133,7 +133,7 @@ class VGGFeatures(nn.Module):
     def train(self, mode:bool=True): return super().train(False)
     def forward(self, img:Tensor) -> Tensor: return self.layers((img-self.mean)/self.std)
 
-# %% ../../nbs/31_gan.losses.ipynb #b18256e7
+# %% ../../nbs/31_gan.losses.ipynb #cell-023
 def content_loss(
     rec_feat:Tensor, # `(B, C, h, w)` features of the recovered image
     feat:Tensor,     # `(B, C, h, w)` features of the original
@@ -141,7 +141,7 @@ def content_loss(
     "Mean squared difference of features."
     return F.mse_loss(rec_feat, feat)
 
-# %% ../../nbs/31_gan.losses.ipynb #f4277ba2
+# %% ../../nbs/31_gan.losses.ipynb #cell-026
 def patch_grams(
     feat:Tensor,  # `(B, C, h, w)` features
     masks:Tensor, # `(B, K, H, W)` heatmaps of joints in [0, 1]; averaged down to `h, w`
@@ -152,7 +152,7 @@ def patch_grams(
     f = feat.flatten(2)
     return torch.einsum('bcn,bkn,bdn->bkcd', f, m.flatten(2)**2, f)/(h*w)
 
-# %% ../../nbs/31_gan.losses.ipynb #452a33fe
+# %% ../../nbs/31_gan.losses.ipynb #cell-027
 def patch_style_loss(
     src_feat:Tensor,  # `(B, C, h, w)` features of the source
     gen_feat:Tensor,  # `(B, C, h, w)` features of the generated image
@@ -164,7 +164,7 @@ def patch_style_loss(
     d2 = ((patch_grams(src_feat,src_heat)-patch_grams(gen_feat,gen_heat))**2).sum((2,3))
     return (d2*seen).sum(1).mean()/src_heat.shape[1]
 
-# %% ../../nbs/31_gan.losses.ipynb #ef582532
+# %% ../../nbs/31_gan.losses.ipynb #cell-031
 def identity_loss(
     content:Tensor,     # From `content_loss`
     style:Tensor,       # From `patch_style_loss`
@@ -174,7 +174,7 @@ def identity_loss(
     "Content plus style: the thesis's identity loss."
     return content_weight*content+style_weight*style
 
-# %% ../../nbs/31_gan.losses.ipynb #dc541de9
+# %% ../../nbs/31_gan.losses.ipynb #cell-034
 LUMINANCE = (.299,.587,.114)
 
 def luminance(

@@ -21,26 +21,26 @@ from ..data.transforms import grey as greyscale,resize_person
 from ..pose.keypoints import pck
 from ..pose.parts import PARTS,part_maps,part_means,part_segments,person_mask
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-006
+# %% ../../nbs/35_gan.measures.ipynb #cell-007
 def _check_pair(x:Tensor, y:Tensor):
     "Both are batches of images of one shape, or a `DataError` says what they are."
     if not (isinstance(x, Tensor) and isinstance(y, Tensor)) or x.ndim!=4 or x.shape!=y.shape:
         shapes = [tuple(getattr(o, 'shape', ())) or type(o).__name__ for o in (x,y)]
         raise DataError(f"expected two image tensors of one shape (B, C, H, W); got {shapes[0]} and {shapes[1]}. Resize one to the other first")
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-007
+# %% ../../nbs/35_gan.measures.ipynb #cell-008
 def _smooth(x:Tensor, kernel:Tensor) -> Tensor:
     "Each channel smoothed by a separable kernel, where it fits whole."
     c,k = x.shape[1],len(kernel)
     x = F.conv2d(x, kernel.view(1,1,k,1).expand(c,1,k,1), groups=c)
     return F.conv2d(x, kernel.view(1,1,1,k).expand(c,1,1,k), groups=c)
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-008
+# %% ../../nbs/35_gan.measures.ipynb #cell-009
 def _mean(x:Tensor, mask:Tensor|None) -> Tensor:
     "Mean of each image's channels and pixels, weighted by a mask `(B, 1, H, W)` where there is one."
     return x.mean((1,2,3)) if mask is None else (x*mask).sum((1,2,3))/(x.shape[1]*mask.sum((1,2,3))).clamp_min(1e-6)
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-009
+# %% ../../nbs/35_gan.measures.ipynb #cell-010
 def ssim(
     x:Tensor,            # `(B, C, H, W)` images
     y:Tensor,            # `(B, C, H, W)` images they are compared with
@@ -61,7 +61,7 @@ def ssim(
     h = window//2
     return _mean((2*mx*my+c1)*(2*cov+c2)/((mx*mx+my*my+c1)*(vx+vy+c2)), None if mask is None else mask[...,h:mask.shape[2]-h,h:mask.shape[3]-h])
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-010
+# %% ../../nbs/35_gan.measures.ipynb #cell-011
 def psnr(
     x:Tensor,            # `(B, C, H, W)` images
     y:Tensor,            # `(B, C, H, W)` images they are compared with
@@ -72,7 +72,7 @@ def psnr(
     _check_pair(x, y)
     return 10*torch.log10(data_range**2/_mean((x-y).square(), mask))
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-014
+# %% ../../nbs/35_gan.measures.ipynb #cell-015
 def unchanged_generator(img, src_kpts, tgt_kpts):
     "The generator that gives its input back."
     return img
@@ -81,14 +81,14 @@ def greyscale_generator(img, src_kpts, tgt_kpts):
     "The generator that turns its input grey, in place."
     return greyscale(img)
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-017
+# %% ../../nbs/35_gan.measures.ipynb #cell-018
 def _features2d(a, name:str) -> Tensor:
     a = torch.as_tensor(a).detach().double()
     if a.ndim!=2 or len(a)<2: raise DataError(f"`{name}` must be (N, D) features of at least two images; got {tuple(a.shape)}")
     if not a.isfinite().all(): raise DataError(f"`{name}` holds values that are not finite. Look at the images and the feature network")
     return a
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-018
+# %% ../../nbs/35_gan.measures.ipynb #cell-019
 def kid(
     fake,              # `(N, D)` features of generated images
     real,              # `(M, D)` features of the images they should look like
@@ -108,7 +108,7 @@ def kid(
     values = [mmd() for _ in range(subsets)]
     return float(np.mean(values)),float(np.std(values))
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-019
+# %% ../../nbs/35_gan.measures.ipynb #cell-020
 def fid(
     fake, # `(N, D)` features of generated images
     real, # `(M, D)` features of the images they should look like
@@ -122,7 +122,7 @@ def fid(
     cross = torch.linalg.eigvalsh(root@cb@root).clamp_min(0).sqrt().sum()
     return ((fake.mean(0)-real.mean(0)).square().sum()+ca.trace()+cb.trace()-2*cross).item()
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-023
+# %% ../../nbs/35_gan.measures.ipynb #cell-024
 class RandomFeatures(torch.nn.Module):
     "Features of an untrained three-layer convolutional net whose weights depend on `seed` alone: a stand-in that needs no download."
     def __init__(self,
@@ -138,7 +138,7 @@ class RandomFeatures(torch.nn.Module):
         for c in self.convs: x = F.leaky_relu(c(x), .2)
         return 4*torch.cat([x.mean((2,3)),x.std((2,3), correction=0)], 1)
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-026
+# %% ../../nbs/35_gan.measures.ipynb #cell-027
 def identity_rank(
     query,        # `(Q, D)` embeddings of generated images
     query_pids,   # `(Q,)` person each was made from
@@ -163,7 +163,7 @@ def identity_rank(
     place = (best>=own).sum(1)                                   # a tie counts against the query
     return tuple((place<=k).float().mean().item() for k in ks)
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-029
+# %% ../../nbs/35_gan.measures.ipynb #cell-030
 def find_keypoints(
     estimator,  # A `PoseEstimator`, or any callable from `(B, 3, H, W)` in [-1, 1] to `(B, 18, 3)`
     images:Tensor, # `(N, 3, H, W)` in [-1, 1]
@@ -175,7 +175,7 @@ def find_keypoints(
     if found.shape!=(len(images),18,3): raise PoseError(f"the estimator gave {tuple(found.shape)} for {len(images)} images; expected ({len(images)}, 18, 3)")
     return found
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-030
+# %% ../../nbs/35_gan.measures.ipynb #cell-031
 def pose_reached(
     found:Tensor,    # `(N, 18, 3)` keypoints found in the images
     kpts:Tensor,     # `(N, 18, 3)` keypoints that should be there
@@ -185,7 +185,7 @@ def pose_reached(
     "PCK at several tolerances."
     return {f'pck{round(100*t):02d}': pck(found, torch.as_tensor(kpts).cpu(), t, height) for t in thrs}
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-034
+# %% ../../nbs/35_gan.measures.ipynb #cell-035
 def shuffled_order(
     pids,       # `(N,)` person of each image, or the number of images, all different
     seed:int=0, # Which exchange
@@ -202,7 +202,7 @@ def shuffled_order(
     out[order] = np.roll(order, -most)
     return out
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-036
+# %% ../../nbs/35_gan.measures.ipynb #cell-037
 @torch.no_grad()
 def generate(
     generator,        # `G(img, src_kpts, tgt_kpts)`
@@ -223,7 +223,7 @@ def generate(
     if out.shape!=img.shape: raise ModelError(f"the generator turned {tuple(img.shape)} into {tuple(out.shape)}; expected the same shape")
     return out
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-037
+# %% ../../nbs/35_gan.measures.ipynb #cell-038
 def cycle_errors(
     back,             # Generator of the way back
     fake:Tensor,      # `(N, 3, H, W)` generated images
@@ -239,7 +239,7 @@ def cycle_errors(
     honest,mixed = generate(back, fake, tgt_kpts, src_kpts, bs),generate(back, fake[s], tgt_kpts[s], src_kpts, bs)
     return dict(cycle=(honest-img).abs().mean().item(), cycle_shuffled=(mixed-img).abs().mean().item())
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-041
+# %% ../../nbs/35_gan.measures.ipynb #cell-042
 def cycle_fragility(
     back,             # Generator of the way back
     fake:Tensor,      # `(N, 3, H, W)` generated images
@@ -258,7 +258,7 @@ def cycle_fragility(
                   levels=((fake+1)/2*(levels-1)).round()/(levels-1)*2-1)
     return {f'cycle_{n}': (generate(back, f, tgt_kpts, src_kpts, bs)-img).abs().mean().item() for n,f in spoilt.items()}
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-044
+# %% ../../nbs/35_gan.measures.ipynb #cell-045
 TONE_PARTS = {'torso': ('torso',), 'legs': ('r_thigh','r_shin','l_thigh','l_shin'), 'arms': ('r_upper_arm','r_forearm','l_upper_arm','l_forearm')}
 
 def tone_correlation(
@@ -279,7 +279,7 @@ def tone_correlation(
         out[f'tone_{name}'] = torch.corrcoef(torch.stack([x,y]))[0,1].item() if varied else math.nan
     return out
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-047
+# %% ../../nbs/35_gan.measures.ipynb #cell-048
 def diversity(
     one:Tensor,  # `(N, 3, H, W)` images
     two:Tensor,  # `(N, 3, H, W)` other persons' images in the same poses
@@ -290,7 +290,7 @@ def diversity(
     m = person_mask(part_maps(kpts, one.shape[-2:], .6))
     return ((one-two).abs().mean(1, keepdim=True)*m).sum().div(m.sum().clamp_min(1e-6)).item()
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-050
+# %% ../../nbs/35_gan.measures.ipynb #cell-051
 DIRECTIONS = ('rgb2ir','ir2rgb')
 
 def generator_pair(
@@ -308,7 +308,7 @@ def generator_pair(
         raise ModelError(f"found no generator in {type(generators).__name__}; expected a translation learner, a pair, or a dict with the keys rgb2ir and ir2rgb")
     return pair
 
-# %% ../../nbs/35_gan.measures.ipynb #cell-052
+# %% ../../nbs/35_gan.measures.ipynb #cell-053
 def load_images(
     paths,           # Image files
     size,            # `(height, width)` they are resized to, pixels

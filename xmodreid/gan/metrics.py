@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TranslationSamples', 'sample_translation', 'translate_samples', 'evaluate_translation']
 
-# %% ../../nbs/37_gan.metrics.ipynb #cell-003
+# %% ../../nbs/37_gan.metrics.ipynb #cell-004
 import math
 from dataclasses import dataclass,replace
 
@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core import DataError,IR,ModelError,PoseError,RGB,check_in
-from ..data.synth import oracle_render,person_mask,true_render
+from ..data.synth import oracle_render,true_mask,true_render
 from ..data.transforms import grey as greyscale,resize_kpts
 from .measures import (DIRECTIONS,RandomFeatures,cycle_errors,cycle_fragility,diversity,find_keypoints,generate,generator_pair,identity_rank,kid,
                                   load_images,pose_reached,psnr,shuffled_order,ssim,tone_correlation)
 
-# %% ../../nbs/37_gan.metrics.ipynb #cell-006
+# %% ../../nbs/37_gan.metrics.ipynb #cell-007
 @dataclass(frozen=True)
 class TranslationSamples:
     "Sources of one direction, the poses they should take, what was made of them, and the truth where it is known. Images `(N, 3, H, W)` in [-1, 1]."
@@ -42,7 +42,7 @@ class TranslationSamples:
     fake:Tensor|None=None     # Generated images
     rec:Tensor|None=None      # Recovered images, back in the source's pose
 
-# %% ../../nbs/37_gan.metrics.ipynb #cell-007
+# %% ../../nbs/37_gan.metrics.ipynb #cell-008
 def _table(df, kpts) -> np.ndarray:
     "Keypoints or poses that fit the table, as an array."
     kpts = np.asarray(kpts, dtype=np.float32)
@@ -63,11 +63,11 @@ def _choose(df, kpts, direction, n, seed, min_joints):
     strange = pids[tgt[lend]]!=pids[src][:,None]                  # the first of eight draws that shows somebody else
     return src,tgt[lend[np.arange(len(src)),strange.argmax(1)]]
 
-# %% ../../nbs/37_gan.metrics.ipynb #cell-008
+# %% ../../nbs/37_gan.metrics.ipynb #cell-009
 def _to_size(x:Tensor, size) -> Tensor:
     return x.clone() if x.shape[-2:]==tuple(size) else F.interpolate(x, tuple(size), mode='area')
 
-# %% ../../nbs/37_gan.metrics.ipynb #cell-009
+# %% ../../nbs/37_gan.metrics.ipynb #cell-010
 def sample_translation(
     df,               # Index of images of both modalities
     kpts,             # `(len(df), 18, 3)` keypoints in pixels of the files, or `(len(df), 18, 4)` poses with depth
@@ -92,11 +92,11 @@ def sample_translation(
         ims = torch.stack([torch.as_tensor(draw(world, int(p), k, int(c))).permute(2,0,1)/127.5-1 for p,k,c in zip(who, kpts[at], camids[at])])
         return _to_size(greyscale(ims) if grey and m==RGB else ims, size)
     a,b = direction.split('2')
-    body = torch.stack([torch.as_tensor(person_mask(world, int(p), k))[None] for p,k in zip(s.pids, kpts[lent])])
+    body = torch.stack([torch.as_tensor(true_mask(world, int(p), k))[None] for p,k in zip(s.pids, kpts[lent])])
     return replace(s, truth=renders(true_render, s.pids, lent, b), stranger=renders(true_render, s.pids[s.other], lent, b), body=_to_size(body, size),
                    third=renders(true_render, s.pids, rows[s.other], a), oracle=renders(oracle_render, s.pids, lent, b) if b==IR else None)
 
-# %% ../../nbs/37_gan.metrics.ipynb #cell-010
+# %% ../../nbs/37_gan.metrics.ipynb #cell-011
 def translate_samples(
     samples:TranslationSamples, # From `sample_translation`
     generators,    # As `generator_pair` takes them
@@ -110,7 +110,7 @@ def translate_samples(
     fake = generate(go, s.src, s.src_kpts, s.tgt_kpts, bs, device)
     return replace(s, fake=fake, rec=None if back is None else generate(back, fake, s.tgt_kpts, s.src_kpts, bs, device))
 
-# %% ../../nbs/37_gan.metrics.ipynb #cell-012
+# %% ../../nbs/37_gan.metrics.ipynb #cell-013
 def _in_batches(f, images:Tensor, bs:int, device) -> Tensor:
     "A feature network over many images."
     with torch.no_grad(): return torch.cat([torch.as_tensor(f(b.to(device or 'cpu'))).float().cpu() for b in images.split(bs)])
@@ -140,7 +140,7 @@ def _cycle_scores(s:TranslationSamples, pair:dict, estimator, seed, bs) -> dict:
     if s.third is not None: out['third_ssim'] = ssim(third, s.third).mean().item()
     return out
 
-# %% ../../nbs/37_gan.metrics.ipynb #cell-013
+# %% ../../nbs/37_gan.metrics.ipynb #cell-014
 def _identity_scores(sets:dict, s:TranslationSamples, df, embed, size, grey, bs, device) -> dict:
     "Rank-1 and rank-5 of each set of images among all real images of the target modality."
     m = s.direction.split('2')[1]
@@ -155,7 +155,7 @@ def _identity_scores(sets:dict, s:TranslationSamples, df, embed, size, grey, bs,
         return dict(rank1=r[0], rank5=r[1])
     return {k: ranks(k, v) for k,v in sets.items()}
 
-# %% ../../nbs/37_gan.metrics.ipynb #cell-014
+# %% ../../nbs/37_gan.metrics.ipynb #cell-015
 def evaluate_translation(
     generators,       # As `generator_pair` takes them
     df,               # Index of images of both modalities, best of identities that were not trained on

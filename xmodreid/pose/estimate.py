@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PAD_MODES', 'border', 'pad_images', 'PoseEstimator', 'as_batch', 'estimate_keypoints']
 
-# %% ../../nbs/23_pose.estimate.ipynb #cell-003
+# %% ../../nbs/23_pose.estimate.ipynb #cell-004
 import math
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from ..core import ConfigError,DataError,PoseError,check_in,progress as progress
 from .keypoints import decode_argmax,flip_heatmaps,flip_pafs,pad_kpts,crop_kpts,resize_kpts,check_size
 from .openpose import N_JOINTS,PoseMaps,PoseNet,compact_pose
 
-# %% ../../nbs/23_pose.estimate.ipynb #cell-005
+# %% ../../nbs/23_pose.estimate.ipynb #cell-006
 PAD_MODES = ('constant','replicate','reflect')
 
 def border(
@@ -35,7 +35,7 @@ def border(
         out.append((a, math.ceil((n+2*a)/stride)*stride - n - a))
     return out[0][0],out[1][0],out[0][1],out[1][1]
 
-# %% ../../nbs/23_pose.estimate.ipynb #cell-007
+# %% ../../nbs/23_pose.estimate.ipynb #cell-008
 def pad_images(
     img:Tensor,          # `(B, 3, H, W)` in [-1, 1]
     sides,               # `(left, top, right, bottom)` in pixels
@@ -52,7 +52,7 @@ def pad_images(
     c = torch.as_tensor(colour, dtype=img.dtype, device=img.device).reshape(-1,1,1)
     return F.pad(img - c, (l,r,t,b)) + c
 
-# %% ../../nbs/23_pose.estimate.ipynb #cell-010
+# %% ../../nbs/23_pose.estimate.ipynb #cell-011
 class PoseEstimator(nn.Module):
     "A frozen pose network with a border around its images; all answers are in pixels of the image without the border."
     def __init__(self,
@@ -82,7 +82,7 @@ class PoseEstimator(nn.Module):
     @property
     def device(self): return next(self.net.parameters()).device
 
-# %% ../../nbs/23_pose.estimate.ipynb #cell-012
+# %% ../../nbs/23_pose.estimate.ipynb #cell-013
 def _blend(maps:list) -> PoseMaps:
     "The mean of several `PoseMaps` of one shape; logits are averaged before the sigmoid."
     if len(maps)==1: return maps[0]
@@ -95,7 +95,7 @@ def _each(maps:PoseMaps, heat, paf=None) -> PoseMaps:
     f = lambda g,t: None if t is None else g(t)
     return PoseMaps(heat(maps.heat), f(paf or heat, maps.paf), f(heat, maps.logits))
 
-# %% ../../nbs/23_pose.estimate.ipynb #cell-013
+# %% ../../nbs/23_pose.estimate.ipynb #cell-014
 def _once(est:PoseEstimator, img:Tensor) -> PoseMaps:
     "Maps of one batch at one scale, without the border."
     l,t,r,b = border(img.shape[2:], est.pad, est.stride)
@@ -110,7 +110,7 @@ def _mirrored(est:PoseEstimator, img:Tensor) -> PoseMaps:
     if img.shape[3]%est.stride: raise PoseError(f"mirror averaging needs an image width that is a multiple of the stride {est.stride}; got {img.shape[3]}")
     return _each(_once(est, img.flip(3)), flip_heatmaps, flip_pafs)
 
-# %% ../../nbs/23_pose.estimate.ipynb #cell-014
+# %% ../../nbs/23_pose.estimate.ipynb #cell-015
 @patch
 def forward(self:PoseEstimator, img:Tensor) -> PoseMaps:
     "All scales and mirrors of one batch, averaged at the network's stride."
@@ -122,7 +122,7 @@ def forward(self:PoseEstimator, img:Tensor) -> PoseMaps:
         res += [m if m.heat.shape[2:]==(h,w) else _each(m, lambda t: F.interpolate(t, size=(h,w), mode='bilinear', align_corners=False)) for m in ms]
     return _blend(res)
 
-# %% ../../nbs/23_pose.estimate.ipynb #cell-016
+# %% ../../nbs/23_pose.estimate.ipynb #cell-017
 @patch
 def heatmaps(self:PoseEstimator,
     img:Tensor,      # `(B, 3, H, W)` in [-1, 1]
@@ -141,7 +141,7 @@ def logits(self:PoseEstimator,
         maps = self(img)
         return maps.joints.clamp(1e-3,1-1e-3).logit() if maps.logits is None else maps.logits[:,:N_JOINTS]
 
-# %% ../../nbs/23_pose.estimate.ipynb #cell-019
+# %% ../../nbs/23_pose.estimate.ipynb #cell-020
 @patch
 def keypoints(self:PoseEstimator,
     img:Tensor,      # `(B, 3, H, W)` in [-1, 1], any device and any B
@@ -154,7 +154,7 @@ def keypoints(self:PoseEstimator,
         ks = [decode_argmax(self(b.to(self.device)).joints, self.stride, thr).to(img.device) for b in img.split(bs)]
     return torch.cat(ks) if ks else torch.zeros(0,18,3)
 
-# %% ../../nbs/23_pose.estimate.ipynb #cell-024
+# %% ../../nbs/23_pose.estimate.ipynb #cell-025
 def _load(path, size=None) -> tuple[np.ndarray,tuple[int,int]]:
     "Image file as uint8 RGB `(H, W, 3)` at `size`, and its own `(height, width)`."
     im = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -169,7 +169,7 @@ def as_batch(
     "Arrays to the package's image tensor."
     return torch.from_numpy(np.stack(ims)).permute(0,3,1,2).float()/127.5-1
 
-# %% ../../nbs/23_pose.estimate.ipynb #cell-025
+# %% ../../nbs/23_pose.estimate.ipynb #cell-026
 def _look(df, estimator:PoseEstimator, size, bs:int, thr, progress:bool):
     "Joints of every row in pixels at `size`, and the files' own sizes `(N, 2)`."
     paths,ks,own = list(df['path']),[np.zeros((0,18,3),np.float32)],[]
@@ -178,7 +178,7 @@ def _look(df, estimator:PoseEstimator, size, bs:int, thr, progress:bool):
         ks.append(estimator.keypoints(as_batch(ims), bs, thr).numpy()); own += sizes
     return np.concatenate(ks),own
 
-# %% ../../nbs/23_pose.estimate.ipynb #cell-026
+# %% ../../nbs/23_pose.estimate.ipynb #cell-027
 def estimate_keypoints(
     df,                      # Index: a data frame with a `path` column
     estimator:PoseEstimator, # Who looks

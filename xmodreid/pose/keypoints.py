@@ -204,7 +204,7 @@ def load_heatmaps_npy(
     _check_maps(a, path)
     return torch.from_numpy(a.astype(np.float32))
 
-# %% ../../nbs/20_pose.keypoints.ipynb #cell-043
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-044
 def joint_hits(
     pred,             # `(B, 18, 2 or 3)`; a third column of 0 says the joint was not found
     target,           # `(B, 18, 3)` true keypoints, pixels
@@ -222,7 +222,7 @@ def joint_hits(
     found = pred[...,2]>0 if pred.shape[-1]==3 else torch.ones_like(vis)
     return (d <= thr*body[:,None]) & vis & found, vis
 
-# %% ../../nbs/20_pose.keypoints.ipynb #cell-044
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-045
 def pck(
     pred,             # `(B, 18, 2 or 3)` found keypoints, pixels
     target,           # `(B, 18, 3)` true keypoints, pixels

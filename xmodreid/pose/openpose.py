@@ -7,7 +7,7 @@ __all__ = ['N_JOINTS', 'N_PAFS', 'POSE_NETS', 'POSE_WEIGHTS', 'PoseMaps', 'PoseN
            'OpenPoseBody', 'openpose_body', 'LightweightPose', 'lightweight_pose', 'ConvPoseMachine', 'cpm',
            'caffe_prototxt', 'load_pose_weights', 'pose_net']
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-003
+# %% ../../nbs/21_pose.openpose.ipynb #cell-004
 from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from torch import Tensor,nn
 
 from ..core import JOINTS,LIMBS,ConfigError,ModelError,PoseError,cache_dir,check_in,download
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-005
+# %% ../../nbs/21_pose.openpose.ipynb #cell-006
 N_JOINTS,N_PAFS = len(JOINTS),2*len(LIMBS)
 
 class PoseMaps(NamedTuple):
@@ -36,7 +36,7 @@ class PoseMaps(NamedTuple):
         "`(B, 18, h, w)`, the background left out."
         return self.heat[:,:N_JOINTS]
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-007
+# %% ../../nbs/21_pose.openpose.ipynb #cell-008
 class PoseNet(nn.Module):
     "Base of all pose networks: `net(img)` with `img` `(B, 3, H, W)` in [-1, 1] gives `PoseMaps`."
     stride = 8                 # Pixels of the image per step of the maps
@@ -63,7 +63,7 @@ class PoseNet(nn.Module):
             raise PoseError(f"image size {tuple(img.shape[2:])} is not a multiple of the network's stride {self.stride}. Pad it (PoseEstimator does)")
         return self.maps(self.normalise(img))
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-009
+# %% ../../nbs/21_pose.openpose.ipynb #cell-010
 def _conv(ni:int, no:int, ks:int=3, stride:int=1) -> nn.Sequential:
     "Convolution, batch norm, ReLU."
     return nn.Sequential(nn.Conv2d(ni, no, ks, stride, ks//2, bias=False), nn.BatchNorm2d(no), nn.ReLU(inplace=True))
@@ -77,7 +77,7 @@ class _Res(nn.Module):
         self.a,self.b,self.norm = _conv(n,n),nn.Conv2d(n,n,3,padding=1,bias=False),nn.BatchNorm2d(n)
     def forward(self, x): return F.relu(x + self.norm(self.b(self.a(x))))
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-010
+# %% ../../nbs/21_pose.openpose.ipynb #cell-011
 class _Hourglass(nn.Module):
     "Halve the grid once per further entry of `ws` and come back up, adding what was seen on the way down."
     def __init__(self, ws:list):
@@ -95,7 +95,7 @@ class _Hourglass(nn.Module):
             y = skip + _grow(up(y), skip)
         return self.mend(y)
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-011
+# %% ../../nbs/21_pose.openpose.ipynb #cell-012
 class CompactPose(PoseNet):
     "Stages of hourglasses on a grid twice as coarse as the answer; each stage sees the guess of the one before."
     pad = 0.                   # It is trained on crops as they are
@@ -136,7 +136,7 @@ class CompactPose(PoseNet):
             res += (PoseMaps(heat, paf if self.has_paf else None, logits),)
         return res[-1]._replace(earlier=res[:-1])
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-012
+# %% ../../nbs/21_pose.openpose.ipynb #cell-013
 def compact_pose(
     width:int=32,  # Channels at the network's stride
     **kwargs,      # `depth`, `stages`, `stride`, `paf` of `CompactPose`
@@ -144,7 +144,7 @@ def compact_pose(
     "The network this package trains itself; about half a million numbers at the default width."
     return CompactPose(width, **kwargs)
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-019
+# %% ../../nbs/21_pose.openpose.ipynb #cell-020
 def _named(spec:str, ni:int, width:float=1., last_relu:bool=True) -> nn.Sequential:
     "Convolutions written as `name:channels:kernel`, and `pool`; the layer before a ReLU gives it its name. `width` scales channels above 38."
     names,layers = spec.split(),OrderedDict()
@@ -166,7 +166,7 @@ def _branch(t:int, b:int) -> str:
     if t==1: return ' '.join(f'conv5_{i}_CPM_L{b}:{c}:{k}' for i,c,k in ((1,128,3),(2,128,3),(3,128,3),(4,512,1),(5,no,1)))
     return ' '.join(f'Mconv{i}_stage{t}_L{b}:{c}:{k}' for i,c,k in (*((i,128,7) for i in range(1,6)),(6,128,1),(7,no,1)))
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-020
+# %% ../../nbs/21_pose.openpose.ipynb #cell-021
 class OpenPoseBody(PoseNet):
     "OpenPose's COCO body network (Cao et al., CVPR 2017): 52 million numbers at full width."
     stride,bgr,mean,scale = 8,True,128.,256.
@@ -197,7 +197,7 @@ def openpose_body(
     "OpenPose's COCO body network. Its published weights are for academic, non-commercial use."
     return OpenPoseBody(stages, width)
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-025
+# %% ../../nbs/21_pose.openpose.ipynb #cell-027
 def _cv(ni:int, no:int, ks:int=3, dil:int=1, bn:bool=False, relu:bool=True) -> nn.Sequential:
     "Convolution with bias, then batch norm and ReLU if wanted."
     return nn.Sequential(nn.Conv2d(ni,no,ks,padding=dil*(ks//2),dilation=dil), *([nn.BatchNorm2d(no)] if bn else []), *([nn.ReLU(inplace=True)] if relu else []))
@@ -210,7 +210,7 @@ def _mobile(ni:int, no:int, stride:int=1, dil:int=1) -> nn.Sequential:
 def _mobile_elu(n:int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(n,n,3,padding=1,groups=n,bias=False),nn.ELU(inplace=True),nn.Conv2d(n,n,1,bias=False),nn.ELU(inplace=True))
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-026
+# %% ../../nbs/21_pose.openpose.ipynb #cell-028
 class _Align(nn.Module):
     "From the trunk's channels to the stages'."
     def __init__(self, ni:int, n:int):
@@ -239,7 +239,7 @@ class _Heads(nn.Module):
         x = self.trunk(x)
         return PoseMaps(self.heatmaps(x),self.pafs(x))
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-027
+# %% ../../nbs/21_pose.openpose.ipynb #cell-029
 class LightweightPose(PoseNet):
     "Lightweight OpenPose (Osokin, 2018): a dilated MobileNet with an initial and `refine` refinement stages."
     stride,bgr,mean,scale = 8,True,128.,256.
@@ -272,7 +272,7 @@ def lightweight_pose(
     "Lightweight OpenPose. Code and weights are published under Apache-2.0."
     return LightweightPose(refine, width)
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-030
+# %% ../../nbs/21_pose.openpose.ipynb #cell-032
 class ConvPoseMachine(PoseNet):
     "Convolutional pose machine (Wei et al., CVPR 2016) with shared image features; joint maps only."
     stride,mean,scale = 8,128.,256.
@@ -300,7 +300,7 @@ def cpm(
     "A convolutional pose machine."
     return ConvPoseMachine(stages, width)
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-033
+# %% ../../nbs/21_pose.openpose.ipynb #cell-035
 def _fit(net:PoseNet, found:dict, what:str):
     "Load `found` into `net` if names and shapes fit entirely; names may lack the block in front."
     found = {k.removeprefix('module.'): v for k,v in found.items()}
@@ -313,7 +313,7 @@ def _fit(net:PoseNet, found:dict, what:str):
     if odd: raise ModelError(f"{what} does not hold the weights of {type(net).__name__}: {'; '.join(odd[:3])}" + (f' and {len(odd)-3} more' if len(odd)>3 else ''))
     net.load_state_dict(found, strict=False)
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-034
+# %% ../../nbs/21_pose.openpose.ipynb #cell-036
 def caffe_prototxt(
     net:OpenPoseBody, # A network whose layers are named as in the published model
 ) -> str:
@@ -346,7 +346,7 @@ def _read_caffe(net:PoseNet, path:Path) -> dict:
             found[f'{name}.{part}'] = blob.flatten() if part=='bias' else blob
     return found
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-035
+# %% ../../nbs/21_pose.openpose.ipynb #cell-037
 def load_pose_weights(
     net:PoseNet, # Network to fill, in place
     path,        # `.pth`/`.pt` state dict or checkpoint, `.safetensors`, or `.caffemodel`
@@ -365,7 +365,7 @@ def load_pose_weights(
     _fit(net, found, path.name)
     return net
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-039
+# %% ../../nbs/21_pose.openpose.ipynb #cell-041
 POSE_NETS = dict(compact=compact_pose, openpose=openpose_body, lightweight=lightweight_pose, cpm=cpm)
 POSE_WEIGHTS = dict(
     openpose=dict(net='openpose', file='body_pose_model.pth', size=209267595, sha256='25a948c16078b0f08e236bda51a385d855ef4c153598947c28c0d47ed94bb746',

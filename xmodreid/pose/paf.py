@@ -6,7 +6,7 @@
 __all__ = ['Peaks', 'find_peaks', 'Links', 'limb_candidates', 'match_limbs', 'People', 'group_limbs', 'decode_people',
            'main_person']
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-003
+# %% ../../nbs/22_pose.paf.ipynb #cell-004
 from typing import NamedTuple
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from ..core import LIMBS,PAF_CHANNELS,PoseError
 from .keypoints import check_size
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-005
+# %% ../../nbs/22_pose.paf.ipynb #cell-006
 class Peaks(NamedTuple):
     "Joint candidates of a batch, all `(P,)`."
     image:Tensor # Which image of the batch
@@ -38,7 +38,7 @@ def _smooth(x:Tensor, sigma:float) -> Tensor:
         x = F.conv2d(y, k.view(1,1,-1,1) if dim==2 else k.view(1,1,1,-1))[:,0].unflatten(0,x.shape[:2])
     return x
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-006
+# %% ../../nbs/22_pose.paf.ipynb #cell-007
 def find_peaks(
     heat:Tensor,      # `(B, 18, H, W)`, or 19 with the background last
     thr:float=.1,     # A peak must be higher than this after smoothing
@@ -53,7 +53,7 @@ def find_peaks(
     b,c,y,x = top.nonzero(as_tuple=True)
     return Peaks(b,c,x,y,heat[b,c,y,x])
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-009
+# %% ../../nbs/22_pose.paf.ipynb #cell-010
 class Links(NamedTuple):
     "Pairs of peaks that may be limbs, all `(L,)`; best first within an image and a limb."
     image:Tensor # Which image of the batch
@@ -75,7 +75,7 @@ def _pairs(peaks:Peaks, n:int):
     image,limb = group//len(LIMBS),group%len(LIMBS)
     return image,limb,start[image,ja[limb]]+i//nb[group],start[image,jb[limb]]+i%nb[group]
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-010
+# %% ../../nbs/22_pose.paf.ipynb #cell-011
 def limb_candidates(
     peaks:Peaks,       # From `find_peaks`
     paf:Tensor,        # `(B, 38, H, W)` on the same grid
@@ -103,7 +103,7 @@ def limb_candidates(
     order = best[(image*len(LIMBS)+limb)[best].argsort(stable=True)]
     return Links(*(t[order] for t in (image,limb,a,b,score)))
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-012
+# %% ../../nbs/22_pose.paf.ipynb #cell-013
 def match_limbs(
     links:Links, # Candidates, best first within an image and a limb
 ) -> Links:      # Those chosen, in the same order; no two of a limb share a peak
@@ -124,7 +124,7 @@ def match_limbs(
         live &= ~(blocked(ka)|blocked(kb))
     return Links(*(t[taken] for t in links))
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-016
+# %% ../../nbs/22_pose.paf.ipynb #cell-017
 class People(NamedTuple):
     "Everybody found in a batch, by image."
     kpts:Tensor  # `(N, 18, 3)` x, y in pixels and the height of the peak; 0 for a joint not found
@@ -148,7 +148,7 @@ def _join(rows:list, ja:int, jb:int, a:int, b:int, s:float, peak:list, begin:boo
     elif len(hit)>1 or one[jb]!=b:
         one[jb] = b; one[18] += peak[b]+s; one[19] += 1
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-017
+# %% ../../nbs/22_pose.paf.ipynb #cell-018
 def group_limbs(
     peaks:Peaks,          # From `find_peaks`
     links:Links,          # From `match_limbs`
@@ -166,7 +166,7 @@ def group_limbs(
         people += rows; where += [im]*len(rows)
     return people,where
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-018
+# %% ../../nbs/22_pose.paf.ipynb #cell-019
 def decode_people(
     heat:Tensor,         # `(B, 18 or 19, h, w)` joint maps
     paf:Tensor,          # `(B, 38, h, w)` limb fields
@@ -189,7 +189,7 @@ def decode_people(
     pos = torch.stack([peaks.x.float(),peaks.y.float(),peaks.score.float()],1)
     return People(pos[ids.clamp_min(0)]*(ids>=0)[...,None], torch.tensor([r[18] for r in rows],device=dev), torch.tensor(where,device=dev))
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-026
+# %% ../../nbs/22_pose.paf.ipynb #cell-027
 def main_person(
     people:People, # From `decode_people`
     n:int,         # Images in the batch

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..core import PoseError
 
-# %% ../../nbs/26_pose.parts.ipynb #cell-006
+# %% ../../nbs/26_pose.parts.ipynb #cell-007
 PARTS = ('r_upper_arm','r_forearm','l_upper_arm','l_forearm','r_thigh','r_shin','l_thigh','l_shin','torso','head')
 _ENDS = ((2,3),(3,4),(5,6),(6,7),(8,9),(9,10),(11,12),(12,13))
 _FACE = (0,14,15,16,17)
@@ -28,7 +28,7 @@ class Segments(NamedTuple):
     width:Tensor
     on:Tensor
 
-# %% ../../nbs/26_pose.parts.ipynb #cell-007
+# %% ../../nbs/26_pose.parts.ipynb #cell-008
 def _mean_joint(
     xy:Tensor,   # `(B, K, 2)` positions
     v:Tensor,    # `(B, K)` 1. where visible
@@ -36,7 +36,7 @@ def _mean_joint(
     n = v.sum(1)
     return (xy*v[...,None]).sum(1)/n.clamp(min=1)[:,None], (n>0).to(xy)
 
-# %% ../../nbs/26_pose.parts.ipynb #cell-008
+# %% ../../nbs/26_pose.parts.ipynb #cell-009
 def part_segments(
     kpts:Tensor, # `(B, 18, 3)` x, y in pixels and confidence; 0 is unseen
 ) -> Segments:
@@ -58,7 +58,7 @@ def part_segments(
     on = torch.cat([v[:,i]*v[:,j], (neck_on*hip_on)[:,None], (neck_on*face_on)[:,None]], 1)
     return Segments(a, b, width, on)
 
-# %% ../../nbs/26_pose.parts.ipynb #cell-012
+# %% ../../nbs/26_pose.parts.ipynb #cell-013
 def _pixels(
     size:tuple[int,int], # `(height, width)`
     like:Tensor,
@@ -69,7 +69,7 @@ def _pixels(
 
 def _dot(a:Tensor, b:Tensor) -> Tensor: return a[...,0]*b[...,0]+a[...,1]*b[...,1]  # much faster than a sum over two numbers
 
-# %% ../../nbs/26_pose.parts.ipynb #cell-013
+# %% ../../nbs/26_pose.parts.ipynb #cell-014
 def segment_maps(
     seg:Segments,        # From `part_segments`
     size:tuple[int,int], # `(height, width)` of the maps in pixels
@@ -85,7 +85,7 @@ def segment_maps(
     m = torch.where(z<18, torch.exp(-z), 0.)*seg.on[...,None]      # exact zeros: powers of smaller tails are slow to compute
     return m.view(*m.shape[:2], *size)
 
-# %% ../../nbs/26_pose.parts.ipynb #cell-014
+# %% ../../nbs/26_pose.parts.ipynb #cell-015
 def part_maps(
     kpts:Tensor,         # `(B, 18, 3)` x, y in pixels and confidence
     size:tuple[int,int], # `(height, width)`
@@ -94,14 +94,14 @@ def part_maps(
     "Soft masks of the ten parts of each person."
     return segment_maps(part_segments(kpts), size, grow)
 
-# %% ../../nbs/26_pose.parts.ipynb #cell-015
+# %% ../../nbs/26_pose.parts.ipynb #cell-016
 def person_mask(
     maps:Tensor, # `(B, 10, H, W)` from `part_maps`
 ) -> Tensor:     # `(B, 1, H, W)` in [0, 1]
     "Where any part is: `1 - prod(1 - map)`."
     return 1-(1-maps).prod(1, keepdim=True)
 
-# %% ../../nbs/26_pose.parts.ipynb #cell-020
+# %% ../../nbs/26_pose.parts.ipynb #cell-021
 def part_means(
     img:Tensor,  # `(B, C, H, W)` image
     maps:Tensor, # `(B, P, H, W)` masks
@@ -109,7 +109,7 @@ def part_means(
     "Mean of an image under each part's mask."
     return torch.einsum('bchw,bphw->bpc', img, maps)/maps.sum((2,3)).clamp(min=1e-6)[...,None]
 
-# %% ../../nbs/26_pose.parts.ipynb #cell-023
+# %% ../../nbs/26_pose.parts.ipynb #cell-024
 def part_grids(
     src:Segments,        # Parts where the person is, `(B, 10, ...)`
     tgt:Segments,        # Parts where the person should go
@@ -130,7 +130,7 @@ def part_grids(
     xy = (2*xy+1)/xy.new_tensor([w,h])-1
     return xy.view(*xy.shape[:2], h, w, 2)
 
-# %% ../../nbs/26_pose.parts.ipynb #cell-025
+# %% ../../nbs/26_pose.parts.ipynb #cell-026
 _TWIN = (2,3,0,1,6,7,4,5,8,9)
 
 def with_twins(
@@ -141,7 +141,7 @@ def with_twins(
     pick = lambda t: torch.where(use.view(*use.shape, *[1]*(t.ndim-2)), t[:,list(_TWIN)], t)
     return Segments(*map(pick, seg))
 
-# %% ../../nbs/26_pose.parts.ipynb #cell-027
+# %% ../../nbs/26_pose.parts.ipynb #cell-028
 class Warped(NamedTuple):
     "What `warp_person` returns; masks are in [0, 1]."
     person:Tensor      # `(B, C, H, W)` the person carried to the target pose, 0 elsewhere
@@ -150,7 +150,7 @@ class Warped(NamedTuple):
     hole:Tensor        # `(B, 1, H, W)` where the person was erased
     parts:Tensor       # `(B, 10, H, W)` maps of the parts at the target pose
 
-# %% ../../nbs/26_pose.parts.ipynb #cell-028
+# %% ../../nbs/26_pose.parts.ipynb #cell-029
 def warp_person(
     img:Tensor,         # `(B, C, H, W)` the person in the source pose
     src_kpts:Tensor,    # `(B, 18, 3)` source pose, pixels

@@ -6,7 +6,7 @@
 __all__ = ['joint_targets', 'weighted_bce', 'place_loss', 'HeatmapTerm', 'PlaceTerm', 'HeatmapMseTerm', 'PafTerm', 'random_paint',
            'random_damage', 'Repaint', 'PckMetric', 'pose_learner', 'train_pose', 'evaluate_pck']
 
-# %% ../../nbs/24_pose.train.ipynb #cell-003
+# %% ../../nbs/24_pose.train.ipynb #cell-004
 import math
 
 import numpy as np
@@ -27,7 +27,7 @@ from .keypoints import decode_argmax,joint_hits,keypoint_heatmaps,limb_pafs,resi
 from .openpose import PoseNet,compact_pose
 from .estimate import PoseEstimator,_look
 
-# %% ../../nbs/24_pose.train.ipynb #cell-006
+# %% ../../nbs/24_pose.train.ipynb #cell-008
 def joint_targets(
     kpts:Tensor,      # `(B, 18, 3)` keypoints in pixels
     size,             # `(height, width)` of the image, pixels
@@ -47,7 +47,7 @@ def weighted_bce(
     per_cell = F.binary_cross_entropy_with_logits(logits, target, weight=1+pos*target, reduction='none')
     return per_cell.sum(1).mean()
 
-# %% ../../nbs/24_pose.train.ipynb #cell-008
+# %% ../../nbs/24_pose.train.ipynb #cell-010
 def place_loss(
     logits:Tensor, # `(B, C, h, w)`
     target:Tensor, # `(B, C, h, w)` blobs; an all-zero map is a hidden joint and costs nothing
@@ -58,7 +58,7 @@ def place_loss(
     ce = -(logits.flatten(2).log_softmax(-1)*t).sum(-1)/total.clamp_min(1e-3)
     return (ce*(total>1e-3)).sum(1).mean()
 
-# %% ../../nbs/24_pose.train.ipynb #cell-010
+# %% ../../nbs/24_pose.train.ipynb #cell-012
 class _PoseTerm(LossTerm):
     "Base: averages `one` over the stages of the prediction."
     def stages(self): return [*self.pred.earlier, self.pred]
@@ -90,7 +90,7 @@ class PafTerm(_PoseTerm):
     def goal(self): return limb_pafs(self.kpts, self.size, self.model.stride)
     def one(self, maps, goal): return ((maps.paf-goal)**2).sum(1).mean()
 
-# %% ../../nbs/24_pose.train.ipynb #cell-012
+# %% ../../nbs/24_pose.train.ipynb #cell-014
 def _rand(g, n, lo, hi): return lo + (hi-lo)*torch.rand(n, generator=g)
 
 def random_paint(
@@ -113,7 +113,7 @@ def random_paint(
     ramp = r(-.3,.3,1)*torch.linspace(-1,1,h,device=dev)[:,None] + r(-.3,.3,1)*torch.linspace(-1,1,w,device=dev)
     return ((x-.5)*r(.4,1.4,1)+.5+r(-.2,.2,1)+ramp*on(.5)).clamp(0,1)*2-1
 
-# %% ../../nbs/24_pose.train.ipynb #cell-013
+# %% ../../nbs/24_pose.train.ipynb #cell-015
 def random_damage(
     img:Tensor,        # `(B, 3, H, W)` in [-1, 1]
     kpts:Tensor,       # `(B, 18, 3)` pixels
@@ -142,7 +142,7 @@ def random_damage(
     k[...,2] = k[...,2]*~inside(k[...,0],k[...,1])
     return x,k
 
-# %% ../../nbs/24_pose.train.ipynb #cell-016
+# %% ../../nbs/24_pose.train.ipynb #cell-018
 class Repaint(Callback):
     "Repaint and damage every training batch; the randomness depends only on the seed, the epoch and the number of the batch."
     order,run_valid = 10,False
@@ -152,7 +152,7 @@ class Repaint(Callback):
         img,kpts = random_damage(random_paint(self.xb[0],g), self.yb[0], g)
         self.learn.xb,self.learn.yb = (img,),(kpts,)
 
-# %% ../../nbs/24_pose.train.ipynb #cell-018
+# %% ../../nbs/24_pose.train.ipynb #cell-020
 class PckMetric(Metric):
     "PCK of the validation images, as a column of the progress table."
     def __init__(self, thr:float=.1): self.thr = thr  # Tolerance, in body heights
@@ -166,7 +166,7 @@ class PckMetric(Metric):
     @property
     def name(self): return f'pck@{self.thr:g}'
 
-# %% ../../nbs/24_pose.train.ipynb #cell-020
+# %% ../../nbs/24_pose.train.ipynb #cell-022
 def pose_learner(
     dls,                # `pose_dls`: batches of images in [-1, 1] and keypoints
     net:PoseNet=None,   # The network; `None`: `compact_pose()`
@@ -187,7 +187,7 @@ def pose_learner(
     kwargs = dict(opt_func=Adam, wd=1e-4, moms=(.95,.85,.95), metrics=[PckMetric(.05),PckMetric(.1)]) | kwargs
     return Learner(dls, net, loss_func=no_loss, cbs=[*terms,TermRecorder(warn=False),*([] if any(isinstance(c,EpochSeed) for c in cbs) else [EpochSeed()]),*([Repaint(seed)] if robust else []),*cbs], **kwargs)
 
-# %% ../../nbs/24_pose.train.ipynb #cell-021
+# %% ../../nbs/24_pose.train.ipynb #cell-023
 def train_pose(
     dls,                # `pose_dls`; batches of 16 learn faster than larger ones
     net:PoseNet=None,   # The network; `None`: `compact_pose(width)` with weights of `seed`
@@ -209,7 +209,7 @@ def train_pose(
         with learn.no_bar(),learn.no_logging(): learn.fit_one_cycle(epochs, lr, pct_start=.1)
     return learn
 
-# %% ../../nbs/24_pose.train.ipynb #cell-023
+# %% ../../nbs/24_pose.train.ipynb #cell-025
 def evaluate_pck(
     net,                # A `PoseNet` or a `PoseEstimator`
     df,                 # Index with `path` and `modality`

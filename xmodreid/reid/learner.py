@@ -6,7 +6,7 @@
 __all__ = ['ReIDTerm', 'CrossEntropyTerm', 'MetricTerm', 'TripletTerm', 'WeightedTripletTerm', 'embed_images', 'ReIDMetrics',
            'warm_factor', 'reid_learner']
 
-# %% ../../nbs/48_reid.learner.ipynb #cell-003
+# %% ../../nbs/48_reid.learner.ipynb #cell-004
 import math
 from functools import partial
 
@@ -27,7 +27,7 @@ from .models import reid_model
 from .protocols import evaluate
 from ..terms import LossTerm, TermRecorder, no_loss
 
-# %% ../../nbs/48_reid.learner.ipynb #cell-008
+# %% ../../nbs/48_reid.learner.ipynb #cell-009
 class ReIDTerm(LossTerm):
     "Base of the Re-ID losses: gives `labels` and the trust in each of them."
     def __init__(self, weight=1.,     # Multiplier in the total loss, or a schedule
@@ -47,7 +47,7 @@ class ReIDTerm(LossTerm):
         if self.pred.logits is None: raise ModelError(f"{type(self).__name__} needs class scores, and this network has no classifier. Build it with `n_classes=len(dls.classes)`")
         return self.pred.logits
 
-# %% ../../nbs/48_reid.learner.ipynb #cell-009
+# %% ../../nbs/48_reid.learner.ipynb #cell-010
 class CrossEntropyTerm(ReIDTerm):
     "Cross entropy with smoothed labels; summed over the stripes of a part-based network."
     def __init__(self, weight=1.,       # Multiplier in the total loss, or a schedule
@@ -59,7 +59,7 @@ class CrossEntropyTerm(ReIDTerm):
         scores = self.logits.unbind(1) if self.logits.ndim == 3 else [self.logits]  # one classifier, or one a stripe
         return sum(smoothed_cross_entropy(z, self.labels, self.smoothing, self.trust) for z in scores)
 
-# %% ../../nbs/48_reid.learner.ipynb #cell-011
+# %% ../../nbs/48_reid.learner.ipynb #cell-012
 class MetricTerm(ReIDTerm):
     "Base of the losses that compare images of a batch; images whose label is not trusted take no part."
     def __init__(self, weight=1.,         # Multiplier in the total loss, or a schedule
@@ -73,7 +73,7 @@ class MetricTerm(ReIDTerm):
         sure = self.yb[2] == 0
         return self.pred.feat[sure], self.labels[sure]
 
-# %% ../../nbs/48_reid.learner.ipynb #cell-012
+# %% ../../nbs/48_reid.learner.ipynb #cell-013
 class TripletTerm(MetricTerm):
     "Batch-hard triplet loss on the vectors before the neck."
     def __init__(self, weight=1.,          # Multiplier in the total loss, or a schedule
@@ -88,7 +88,7 @@ class WeightedTripletTerm(MetricTerm):
     "Weighted-regularised triplet loss on the vectors before the neck."
     def compute(self): return weighted_triplet(*self.members(), self.normalize)
 
-# %% ../../nbs/48_reid.learner.ipynb #cell-016
+# %% ../../nbs/48_reid.learner.ipynb #cell-018
 @torch.no_grad()
 def embed_images(
     model:nn.Module,       # Returns a `ReIDOutput`
@@ -111,7 +111,7 @@ def embed_images(
         raise ModelError(f"{bad.sum()} of {len(emb)} embeddings are not finite, first row {bad.nonzero()[0].item()}: the training diverged. Lower the learning rate or load an earlier checkpoint")
     return emb
 
-# %% ../../nbs/48_reid.learner.ipynb #cell-019
+# %% ../../nbs/48_reid.learner.ipynb #cell-021
 class ReIDMetrics(Callback):
     "Evaluate a protocol every few epochs; adds `rank1` and `mAP` to the progress table."
     order,run_valid = Recorder.order+.5,True
@@ -139,7 +139,7 @@ class ReIDMetrics(Callback):
     def state_tree(self) -> dict: return dict(rows=self.rows)
     def load_tree(self, tree:dict): self.rows = [{**r, 'epoch': int(r['epoch'])} for r in tree['rows']]
 
-# %% ../../nbs/48_reid.learner.ipynb #cell-020
+# %% ../../nbs/48_reid.learner.ipynb #cell-022
 @patch(as_prop=True)
 def history(self:ReIDMetrics) -> pd.DataFrame: # `epoch`, `rank1`, `rank5`, `rank10`, `rank20`, `mAP`, `mINP`
     "Every evaluation, one row each."
@@ -151,7 +151,7 @@ def best(self:ReIDMetrics, by:str='mAP') -> dict: # One row of `history`
     if not self.rows: raise ConfigError("nothing was evaluated yet: train first")
     return max(self.rows, key=lambda r: r[check_in('by', by, self.rows[0])])
 
-# %% ../../nbs/48_reid.learner.ipynb #cell-022
+# %% ../../nbs/48_reid.learner.ipynb #cell-024
 def warm_factor(
     pct:float,            # Share of the training done, 0..1
     warmup:float=.1,      # Share of the training that warms up
@@ -166,7 +166,7 @@ def warm_factor(
     if schedule == 'step': return up*gamma**sum(pct >= m for m in milestones)
     return .5 + .5*math.cos(math.pi*min(1., (pct-warmup)/(1-warmup)))
 
-# %% ../../nbs/48_reid.learner.ipynb #cell-026
+# %% ../../nbs/48_reid.learner.ipynb #cell-028
 def reid_learner(
     dls,                  # From `reid_dls`: batches `(img, modality, label, camid, noisy, row)`, and `classes`
     model='resnet50',     # A name in `REID_MODELS`, or a module that returns a `ReIDOutput`
@@ -188,7 +188,7 @@ def reid_learner(
     learn.recorder.valid_metrics = len(dls.valid) > 0  # without validation images there is no validation loss to show
     return learn
 
-# %% ../../nbs/48_reid.learner.ipynb #cell-027
+# %% ../../nbs/48_reid.learner.ipynb #cell-029
 @patch
 def fit_reid(
     self:Learner,          # From `reid_learner`

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ReverseCrossEntropyTerm', 'SymmetricCrossEntropyTerm', 'with_percent_noisy', 'corrupt_labels']
 
-# %% ../../nbs/49_reid.noisy.ipynb #cell-003
+# %% ../../nbs/49_reid.noisy.ipynb #cell-004
 import numpy as np
 import pandas as pd
 
@@ -14,7 +14,7 @@ from ..data.index import percent_noisy_labels
 from .learner import ReIDTerm
 from .losses import reverse_cross_entropy, symmetric_cross_entropy
 
-# %% ../../nbs/49_reid.noisy.ipynb #cell-006
+# %% ../../nbs/49_reid.noisy.ipynb #cell-007
 class ReverseCrossEntropyTerm(ReIDTerm):
     "Reverse cross entropy: bounded, forgiving, slow to learn. Use it beside another loss."
     def compute(self): return reverse_cross_entropy(self.logits, self.labels, weight=self.trust)
@@ -30,7 +30,7 @@ class SymmetricCrossEntropyTerm(ReIDTerm):
         self.alpha, self.beta = alpha, beta
     def compute(self): return symmetric_cross_entropy(self.logits, self.labels, self.alpha, self.beta, self.trust)
 
-# %% ../../nbs/49_reid.noisy.ipynb #cell-009
+# %% ../../nbs/49_reid.noisy.ipynb #cell-010
 def with_percent_noisy(
     df:pd.DataFrame, # Table with original and generated images (column `noisy`)
     percent:float,   # Wanted `percent_noisy_labels`, 0..100
@@ -49,7 +49,7 @@ def with_percent_noisy(
     keep = np.concatenate([rng.permutation(np.flatnonzero(at))[:k] for at, k in ((noisy, keep_n), (~noisy, keep_m))])
     return df.iloc[np.sort(keep)].reset_index(drop=True)
 
-# %% ../../nbs/49_reid.noisy.ipynb #cell-012
+# %% ../../nbs/49_reid.noisy.ipynb #cell-013
 def corrupt_labels(
     df:pd.DataFrame, # Table of training images
     share:float,     # Share of the images that get another person's identity, 0..1

@@ -6,7 +6,7 @@
 __all__ = ['PUBLISHED_KEYS', 'ReIDOutput', 'check_images', 'ConvBN', 'LightConv', 'ChannelGate', 'OSBlock', 'OSNet',
            'init_weights', 'osnet_key', 'load_osnet']
 
-# %% ../../nbs/40_reid.osnet.ipynb #49b5c0ff
+# %% ../../nbs/40_reid.osnet.ipynb #cell-003
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -17,14 +17,14 @@ import torch.nn.functional as F
 
 from ..core import ModelError
 
-# %% ../../nbs/40_reid.osnet.ipynb #c2997cc0
+# %% ../../nbs/40_reid.osnet.ipynb #cell-006
 class ReIDOutput(NamedTuple):
     "What every Re-ID network returns for a batch of images."
     feat: Tensor             # `(B, D)` vector for metric losses such as the triplet loss, not normalised
     embed: Tensor            # `(B, D)` vector to search with and to classify from, not normalised
     logits: Tensor|None=None # `(B, classes)` scores; `None` in evaluation mode and for networks without classifier
 
-# %% ../../nbs/40_reid.osnet.ipynb #784290dd
+# %% ../../nbs/40_reid.osnet.ipynb #cell-007
 def check_images(
     img:Tensor, # Anything a caller hands to a network
     name:str,   # The network's name, for the message
@@ -35,7 +35,7 @@ def check_images(
                          "Replicate a grey IR image to three channels and add a batch dimension with `img[None]`")
     return img
 
-# %% ../../nbs/40_reid.osnet.ipynb #4810b538
+# %% ../../nbs/40_reid.osnet.ipynb #cell-010
 class ConvBN(nn.Sequential):
     "Convolution without bias, batch normalisation and, unless `act=False`, ReLU."
     def __init__(self, ni:int, # Input channels
@@ -48,7 +48,7 @@ class ConvBN(nn.Sequential):
         self.bn = nn.BatchNorm2d(no)
         if act: self.act = nn.ReLU(inplace=True)
 
-# %% ../../nbs/40_reid.osnet.ipynb #ee40121d
+# %% ../../nbs/40_reid.osnet.ipynb #cell-013
 class LightConv(nn.Sequential):
     "Pointwise then depthwise 3x3 convolution, batch normalisation and ReLU."
     def __init__(self, ni:int, # Input channels
@@ -59,7 +59,7 @@ class LightConv(nn.Sequential):
         self.bn = nn.BatchNorm2d(no)
         self.act = nn.ReLU(inplace=True)
 
-# %% ../../nbs/40_reid.osnet.ipynb #42121fce
+# %% ../../nbs/40_reid.osnet.ipynb #cell-016
 class ChannelGate(nn.Module):
     "Multiply each channel by a factor in (0, 1) computed from the channel means."
     def __init__(self, ch:int,         # Channels
@@ -70,7 +70,7 @@ class ChannelGate(nn.Module):
         w = x.mean((2, 3), keepdim=True)
         return x * torch.sigmoid(self.excite(F.relu(self.squeeze(w))))
 
-# %% ../../nbs/40_reid.osnet.ipynb #51df17e2
+# %% ../../nbs/40_reid.osnet.ipynb #cell-019
 class OSBlock(nn.Module):
     "Residual block of four streams with 1, 2, 3 and 4 lite convolutions, fused by one shared gate."
     def __init__(self, ni:int, # Input channels
@@ -87,13 +87,13 @@ class OSBlock(nn.Module):
         fused = sum(self.gate(s(r)) for s in self.streams)
         return F.relu(self.expand(fused) + self.skip(x))
 
-# %% ../../nbs/40_reid.osnet.ipynb #d93d2b14
+# %% ../../nbs/40_reid.osnet.ipynb #cell-023
 def _stage(ni, no, transition):
     layers = [OSBlock(ni, no), OSBlock(no, no)]
     if transition: layers.append(nn.Sequential(ConvBN(no, no), nn.AvgPool2d(2)))
     return nn.Sequential(*layers)
 
-# %% ../../nbs/40_reid.osnet.ipynb #d01e42f7
+# %% ../../nbs/40_reid.osnet.ipynb #cell-024
 class OSNet(nn.Module):
     "OSNet (ICCV 2019, figure 4 and table 2): `feat` and `embed` are both its 512-d vector, after batch normalisation and ReLU as published."
     def __init__(self, n_classes:int=0, # Identities to classify; 0 for no classifier
@@ -124,7 +124,7 @@ class OSNet(nn.Module):
         v = self.neck(self.feature_map(img).mean((2, 3)))
         return ReIDOutput(v, v, self.classifier(v) if self.training and self.classifier is not None else None)
 
-# %% ../../nbs/40_reid.osnet.ipynb #11dc502f
+# %% ../../nbs/40_reid.osnet.ipynb #cell-025
 def init_weights(m:nn.Module): # One layer, as `nn.Module.apply` hands it over
     "Kaiming (fan out) for convolutions, N(0, 0.01) for linear layers, ones and zeros for norms and biases."
     if isinstance(m, nn.Conv2d): nn.init.kaiming_normal_(m.weight, mode='fan_out', nonlinearity='relu')
@@ -132,7 +132,7 @@ def init_weights(m:nn.Module): # One layer, as `nn.Module.apply` hands it over
     elif isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)) and m.weight is not None: nn.init.ones_(m.weight)
     if getattr(m, 'bias', None) is not None: nn.init.zeros_(m.bias)
 
-# %% ../../nbs/40_reid.osnet.ipynb #6e8a12f2
+# %% ../../nbs/40_reid.osnet.ipynb #cell-032
 PUBLISHED_KEYS = (  # (published name, our name), applied in this order
     (r'^module\.', ''), (r'^conv1\.', 'stem.'), (r'^conv5\.', 'head.'), (r'^fc\.', 'neck.'),
     (r'^conv([234])\.', lambda m: f'stage{int(m[1])-1}.'),
@@ -141,14 +141,14 @@ PUBLISHED_KEYS = (  # (published name, our name), applied in this order
     (r'(\.streams\.\d\.\d)\.conv1\.', r'\1.point.'), (r'(\.streams\.\d\.\d)\.conv2\.', r'\1.depth.'),
     (r'\.gate\.fc1\.', '.gate.squeeze.'), (r'\.gate\.fc2\.', '.gate.excite.'))
 
-# %% ../../nbs/40_reid.osnet.ipynb #bddb00e6
+# %% ../../nbs/40_reid.osnet.ipynb #cell-033
 def osnet_key(name:str, # A name of the published state dict
              ) -> str:  # The name in `OSNet`
     "Our name for a tensor of the published layout; names that are ours already pass unchanged."
     for theirs, ours in PUBLISHED_KEYS: name = re.sub(theirs, ours, name)
     return name
 
-# %% ../../nbs/40_reid.osnet.ipynb #331307ff
+# %% ../../nbs/40_reid.osnet.ipynb #cell-036
 def load_osnet(
     model:OSNet,          # Network that receives the weights
     state:dict|str|Path,  # State dict, or a `.pth`/`.tar`/`.safetensors` file of one
@@ -168,7 +168,7 @@ def load_osnet(
     model.load_state_dict({**own, **state})
     return skipped
 
-# %% ../../nbs/40_reid.osnet.ipynb #056a819f
+# %% ../../nbs/40_reid.osnet.ipynb #cell-037
 def _read_state(path):
     if not path.exists(): raise ModelError(f"no weights at {path}")
     if path.suffix == '.safetensors':

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CHANCE', 'smooth', 'term_lines', 'plot_terms', 'plot_balance']
 
-# %% ../../nbs/62_viz.losses.ipynb #cell-003
+# %% ../../nbs/62_viz.losses.ipynb #cell-004
 import math
 
 import matplotlib.pyplot as plt
@@ -17,7 +17,7 @@ from matplotlib.ticker import LogLocator,MaxNLocator,NullFormatter
 
 from ..core import ConfigError,DataError,check_in
 
-# %% ../../nbs/62_viz.losses.ipynb #cell-006
+# %% ../../nbs/62_viz.losses.ipynb #cell-007
 def smooth(
     values,         # `(N,)` numbers, NaN where there is none
     beta:float=.95, # Share of the past kept at each step, 0 (no smoothing) to below 1
@@ -30,7 +30,7 @@ def smooth(
         if norm: out[i] = total/norm
     return out
 
-# %% ../../nbs/62_viz.losses.ipynb #cell-009
+# %% ../../nbs/62_viz.losses.ipynb #cell-010
 def term_lines(
     terms,          # A `TermRecorder`, or its `.epochs` or `.batches`
     kind:str='raw', # `'raw'` or `'weighted'`; only epochs have weighted values
@@ -48,7 +48,7 @@ def term_lines(
     lines = terms.drop(columns='epoch')
     return lines.set_axis((terms['epoch']+within).to_numpy(float), axis=0).rename_axis('epoch').dropna(axis=1, how='all')
 
-# %% ../../nbs/62_viz.losses.ipynb #cell-012
+# %% ../../nbs/62_viz.losses.ipynb #cell-013
 def _draw_lines(ax, lines:pd.DataFrame, colours:dict, beta:float, log:bool):
     "One line a column; where it is smoothed, the values themselves stay behind it, faint."
     for name in lines:
@@ -64,13 +64,13 @@ def _draw_lines(ax, lines:pd.DataFrame, colours:dict, beta:float, log:bool):
     ax.xaxis.set_major_locator(MaxNLocator(integer=True)); ax.set_xlabel('epoch'); ax.grid(alpha=.25, which='major')
     for side in ('top','right'): ax.spines[side].set_visible(False)
 
-# %% ../../nbs/62_viz.losses.ipynb #cell-013
+# %% ../../nbs/62_viz.losses.ipynb #cell-014
 def _colours(names) -> dict:
     "A colour a term, from the two qualitative palettes with the strong tones first."
     palette = [plt.get_cmap('tab10')(i) for i in range(10)]+[plt.get_cmap('Dark2')(i) for i in range(8)]
     return {n: palette[i%len(palette)] for i,n in enumerate(names)}
 
-# %% ../../nbs/62_viz.losses.ipynb #cell-014
+# %% ../../nbs/62_viz.losses.ipynb #cell-015
 def plot_terms(
     terms,            # A `TermRecorder`, or its `.epochs` or `.batches`
     beta:float=None,  # Smoothing of `smooth`; `None` smooths batches by .95 and leaves epochs alone
@@ -100,7 +100,7 @@ def plot_terms(
     plt.close(fig)
     return fig
 
-# %% ../../nbs/62_viz.losses.ipynb #cell-019
+# %% ../../nbs/62_viz.losses.ipynb #cell-020
 CHANCE = dict(lsgan=.25, vanilla=math.log(2), hinge=1.) # Loss of a discriminator that cannot tell real from fake
 
 def plot_balance(

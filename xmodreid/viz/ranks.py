@@ -89,7 +89,7 @@ def plot_ranks(
     plt.close(fig)
     return fig
 
-# %% ../../nbs/61_viz.ranks.ipynb #cell-023
+# %% ../../nbs/61_viz.ranks.ipynb #cell-024
 def plot_cmc(
     results,     # Name -> what `evaluate` gives; or one such table
     max_rank=20, # Last rank shown
@@ -108,7 +108,7 @@ def plot_cmc(
     ax.legend(fontsize=8)
     return ax.figure
 
-# %% ../../nbs/61_viz.ranks.ipynb #cell-027
+# %% ../../nbs/61_viz.ranks.ipynb #cell-028
 class RankExplorer:
     "Walk through the ranked lists of a protocol; `wrong_only` leaves the queries whose first answer is another person."
     def __init__(self,
@@ -146,7 +146,7 @@ class RankExplorer:
         if self.query is None: return None
         return plot_ranks(self.df, self.ranks(), self.images, title=f"query {self.position+1} of {len(self.queries)}: row {self.query}, person {self.df.pid.iloc[self.query]}")
 
-# %% ../../nbs/61_viz.ranks.ipynb #cell-029
+# %% ../../nbs/61_viz.ranks.ipynb #cell-030
 def explore_ranks(
     df,       # Table of images
     emb,      # `(len(df), D)` embeddings, row for row

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['translation_grid', 'samples_grid']
 
-# %% ../../nbs/60_viz.translation.ipynb #cell-003
+# %% ../../nbs/60_viz.translation.ipynb #cell-004
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from ..core import DataError,PoseError
 from ..draw import draw_skeleton,image_grid,to_uint8
 
-# %% ../../nbs/60_viz.translation.ipynb #cell-006
+# %% ../../nbs/60_viz.translation.ipynb #cell-007
 def _pictures(ims, name:str, n:int):
     "`n` uint8 pictures from tensors in [-1, 1] or uint8 arrays; `None` where there are none."
     if ims is None: return None
@@ -25,7 +25,7 @@ def _on_dark(shape, kpts) -> np.ndarray:
     "A skeleton alone."
     return draw_skeleton(np.full(shape, 24, np.uint8), kpts)
 
-# %% ../../nbs/60_viz.translation.ipynb #cell-007
+# %% ../../nbs/60_viz.translation.ipynb #cell-008
 def translation_grid(
     src,               # Source images: `(N, 3, H, W)` in [-1, 1], or uint8 pictures `(H, W, 3)`
     tgt_kpts,          # `(N, 18, 3)` target poses, pixels
@@ -53,7 +53,7 @@ def translation_grid(
     for ax in fig.axes: ax.title.set_fontsize(min(9, 7.5*scale))               # titles stay apart in small grids
     return fig
 
-# %% ../../nbs/60_viz.translation.ipynb #cell-012
+# %% ../../nbs/60_viz.translation.ipynb #cell-013
 def samples_grid(
     samples,       # `TranslationSamples` with generated images, from `translate_samples`
     n:int=8,       # Rows at most

@@ -29,6 +29,7 @@ def told():
         raise SystemExit(code) from None
     try:
         with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', category=FutureWarning)                        # of libraries about libraries
             warnings.filterwarnings('ignore', category=UserWarning, module='torch|fastai')
             yield
     except XModError as e: leave(2, f'error: {e}')
@@ -275,6 +276,6 @@ def xmodreid_annotate(
 ):
     "Place 18 joints on the images of a folder, in a browser on this machine; every click is saved at once."
     with told():
-        from xmodreid.pose.webapp import serve
+        from xmodreid.pose.annotator import serve
         if pose and not (Path(pose)/'net.safetensors').is_file(): raise DataError(f"{pose} holds no pose network (net.safetensors is missing). Train one with xmodreid_train_pose")
         serve(folder, port, not no_browser, _GUESSES.format(folder=str(Path(pose).resolve())) if pose else '')

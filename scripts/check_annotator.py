@@ -1,0 +1,359 @@
+"""Drive the annotator in a real browser, as the web page and in JupyterLab: place, drag, undo, reload, export, and what must be refused.
+
+    python scripts/check_annotator.py                      both
+    python scripts/check_annotator.py --only app           only the web page (or: lab)
+    python scripts/check_annotator.py --shots pictures     keep screenshots in this folder
+
+Needs Playwright (`pip install playwright`), a Chromium (`--chromium PATH`, or found by name), voila and jupyterlab. Not part of `make test`.
+"""
+import argparse, json, os, re, secrets, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.error, urllib.parse, urllib.request
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+MIN = 60_000  # milliseconds a slow machine may take to show a page, times three
+
+
+def need(chromium):
+    "Playwright and a Chromium, or one sentence and the end."
+    try: from playwright.sync_api import sync_playwright
+    except ImportError: sys.exit("Playwright is not installed. Install it: pip install playwright")
+    path = chromium or next(filter(None, map(shutil.which, NAMES)), None)
+    if not path: sys.exit("No Chromium found. Install one (apt install chromium, or: playwright install chromium), or give --chromium PATH")
+    return sync_playwright, path
+
+
+def people(folder):
+    "Three synthetic people and their true joints."
+    from xmodreid.data.synth import SynthConfig, SynthWorld
+    world, truth = SynthWorld(SynthConfig(n_train=4, n_val=0, n_test=2, size=(128, 64))), []
+    folder.mkdir(parents=True)
+    for k, (pid, camid) in enumerate([(1, 1), (2, 3), (3, 2)]):
+        img, pose = world.snapshot(pid, camid, np.random.default_rng(k))
+        Image.fromarray(img).save(folder/f"{k:04}.png")
+        truth.append(pose[:, :2].clip([1, 1], [62, 126]))
+    return truth
+
+
+def rows(folder):
+    "What is on disk: name -> (kpts, flags, done)."
+    with np.load(folder/"annotations.npz") as f: return {n: (k, g, d) for n, k, g, d in zip(f["path"], f["kpts"], f["flags"], f["done"])}
+
+
+def until(what, ok, seconds=20):
+    "Wait for something to become true, or fail by its name."
+    end = time.time()+seconds
+    while time.time() < end:
+        try:
+            if ok(): return
+        except (FileNotFoundError, KeyError): pass
+        time.sleep(.1)
+    raise AssertionError(f"did not happen in {seconds} s: {what}")
+
+
+class Hand:
+    "The user: knows where a pixel of the picture is on the screen."
+    def __init__(self, page): self.page = page
+    def at(self, x, y):
+        b = self.page.locator(".xm-stage img").bounding_box()
+        return b["x"]+(x+.5)*b["width"]/64, b["y"]+(y+.5)*b["height"]/128
+    def click(self, x, y, **kw): self.page.mouse.click(*self.at(x, y), **kw)
+    def drag(self, a, b):
+        self.page.mouse.move(*self.at(*a)); self.page.mouse.down()
+        self.page.mouse.move(*self.at(*((np.array(a)+b)/2))); self.page.mouse.move(*self.at(*b)); self.page.mouse.up()
+    def text(self, selector): return self.page.locator(selector).first.inner_text()
+
+
+def annotate(page, folder, truth, shot):
+    "18 joints placed, one dragged, one undone; everything is looked up on disk."
+    hand = Hand(page)
+    page.locator(".xm-stage img").wait_for(timeout=3*MIN)
+    until("the picture is there", lambda: page.evaluate("document.querySelector('.xm-stage img').naturalWidth") == 64)
+    for j, (x, y) in enumerate(truth):
+        hand.click(float(x), float(y), button="right" if j == 16 else "left")
+        if j == 6: page.mouse.move(*hand.at(float(truth[7][0]), float(truth[7][1]))); page.wait_for_timeout(300); shot(page, "placing")
+    until("18 joints on disk", lambda: (rows(folder)["0000.png"][1] > 1).all())
+    k, flags, done = rows(folder)["0000.png"]
+    assert done and flags[16] == 2 and k[16, 2] == .5 and (np.delete(flags, 16) == 3).all(), (flags, done)
+    assert np.abs(k[:, :2]-truth).max() < .2, np.abs(k[:, :2]-truth).max()
+    ankle = truth[10]
+    to = np.array([ankle[0]+(6 if ankle[0] < 40 else -6), ankle[1]-5])
+    hand.drag(ankle, to)
+    until("the dragged joint on disk", lambda: np.abs(rows(folder)["0000.png"][0][10, :2]-to).max() < .5)
+    hand.drag(to, to-[0, 12])
+    until("dragged again", lambda: np.abs(rows(folder)["0000.png"][0][10, :2]-(to-[0, 12])).max() < .5)
+    page.keyboard.press("z")
+    until("undone on disk", lambda: np.abs(rows(folder)["0000.png"][0][10, :2]-to).max() < .5)
+    page.keyboard.press("Control+y")
+    until("done again", lambda: np.abs(rows(folder)["0000.png"][0][10, :2]-(to-[0, 12])).max() < .5)
+    page.locator(".xm-b", has_text="Undo").click()
+    until("undone on disk", lambda: np.abs(rows(folder)["0000.png"][0][10, :2]-to).max() < .5)
+    page.mouse.move(5, 5); page.wait_for_timeout(300); shot(page, "done")
+    return to
+
+
+def second(page, folder, truth, shot):
+    "The next image: copy, absent, swap, a half, then Enter; zoom does not move joints; the counter and the filter."
+    hand = Hand(page)
+    page.keyboard.press("ArrowRight")
+    until("the second image", lambda: hand.text(".xm-name") == "0001.png")
+    page.keyboard.press("c")
+    until("copied", lambda: (rows(folder)["0001.png"][1] > 1).all())
+    assert not rows(folder)["0001.png"][2], "a copy alone must not be done"
+    before = rows(folder)["0001.png"][0]
+    page.keyboard.press("s")
+    until("swapped", lambda: np.allclose(rows(folder)["0001.png"][0][2], before[5]))
+    for _ in range(3): page.keyboard.press("z")
+    until("all undone", lambda: "0001.png" not in rows(folder))
+    until("the picture of the first", lambda: hand.text(".xm-name") == "0000.png")
+    page.keyboard.press("y"); page.keyboard.press("ArrowRight")
+    until("the second image", lambda: hand.text(".xm-name") == "0001.png")
+    page.wait_for_timeout(400)
+    page.mouse.move(*hand.at(32, 40)); page.mouse.wheel(0, -300); page.wait_for_timeout(300)
+    for x, y in truth[:3]: hand.click(float(x), float(y))
+    until("clicks while zoomed", lambda: np.abs(rows(folder)["0001.png"][0][:3, :2]-truth[:3]).max() < .2)
+    shot(page, "zoomed")
+    page.keyboard.press("0"); page.keyboard.press("a")
+    until("absent", lambda: rows(folder)["0001.png"][1][3] == 1)
+    page.keyboard.press("Enter")
+    until("third image", lambda: hand.text(".xm-name") == "0002.png")
+    k, flags, done = rows(folder)["0001.png"]
+    assert done and (flags[3:] == 1).all() and (k[3:] == 0).all()
+    page.keyboard.press("?"); page.wait_for_timeout(200); shot(page, "help"); page.keyboard.press("Escape")
+    page.locator(".xm-jump").fill("1"); page.locator(".xm-jump").press("Enter")
+    until("jumped", lambda: hand.text(".xm-name") == "0000.png")
+    page.keyboard.press("f"); page.keyboard.press("ArrowRight")
+    until("passed over the finished one", lambda: hand.text(".xm-name") == "0002.png")
+    page.keyboard.press("f")
+
+
+def exports(page, folder):
+    "What the Export menu writes is what was clicked."
+    for kind in ("keypoints", "heatmaps", "coco"):
+        page.locator("select.xm-b").select_option(kind)
+        until(f"the note about {kind}", lambda: "export/" in Hand(page).text(".xm-note"), 60)
+        page.wait_for_timeout(300)
+    until("all exports", lambda: (folder/"export/coco.json").exists())
+    kpts = rows(folder)["0000.png"][0]
+    heat = np.load(folder/"export/heatmaps/0000.png.npy")
+    assert heat.shape == (18, 128, 64), heat.shape
+    for j in range(18):
+        y, x = np.unravel_index(heat[j].argmax(), heat[j].shape)
+        assert np.abs([x-kpts[j, 0], y-kpts[j, 1]]).max() <= .51, (j, x, y, kpts[j])
+    with np.load(folder/"export/keypoints.npz") as f: assert np.array_equal(f["kpts"][0], kpts) and len(f["path"]) == 2
+    assert len(json.loads((folder/"export/coco.json").read_text())["annotations"][0]["keypoints"]) == 51
+
+
+def same_after_reload(page, folder, again):
+    "Reload the page: the joints are on the screen again, and nothing on disk has changed."
+    before = (folder/"annotations.npz").read_bytes()
+    again()
+    page.locator(".xm-stage img").wait_for(timeout=3*MIN)
+    page.locator(".xm-jump").fill("1"); page.locator(".xm-jump").press("Enter")
+    until("the first image", lambda: Hand(page).text(".xm-name") == "0000.png", 60)
+    until("18 joints on the screen", lambda: page.locator(".xm-j.xm-f3").count() == 17 and page.locator(".xm-j.xm-f2").count() == 1)
+    assert (folder/"annotations.npz").read_bytes() == before, "reloading changed the file"
+
+
+def answer(url, method="GET", **headers):
+    "Status and text of a request; redirects are not followed."
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *a): return None
+    try:
+        with urllib.request.build_opener(Stay).open(urllib.request.Request(url, headers=headers, method=method, data=b"" if method == "POST" else None), timeout=30) as r: return r.status, r.read()
+    except urllib.error.HTTPError as e: return e.code, e.read()
+
+
+def refusals(base, token, folder):
+    "No token, wrong token, other paths."
+    secret = folder.parent/"secret.png"
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(secret)
+    for path in ("/", "/?token=wrong", "/login", "/voila/static/voila.js", "/voila/files/annotate.ipynb", "/api/kernels", "/api/kernels/0/channels", "/voila/render/x.ipynb"):
+        code, text = answer(base+path)
+        assert code == 403 and b"ipynb" not in text, (path, code)
+    assert answer(base+"/voila/api/shutdown/0", "POST")[0] == 403
+    up = ["../secret.png", "..%2fsecret.png", "%2e%2e/secret.png", "annotate.ipynb", "0000.png", urllib.parse.quote(str(secret)), "/etc/passwd", "..%2f..%2f..%2f..%2f..%2fetc%2fpasswd"]
+    for p in up:
+        for prefix in ("/voila/files/", "/files/", "/", "/voila/render/", "/api/contents/", "/voila/static/"):
+            code, text = answer(f"{base}{prefix}{p}", Authorization=f"token {token}")
+            assert code != 200 and b"root:" not in text and secret.read_bytes() not in text, (prefix, p, code)
+    return len(up)*6+9
+
+
+def not_by_message(page, folder):
+    "The page's own line to the kernel: no operation opens a path, and code is not run."
+    said = page.evaluate("""async () => {
+      const root = document.querySelector('.xm-annotator'), send = root.xmAsk, out = [];
+      for (const m of [{op:'open',path:'/etc/passwd'}, {op:'go',number:'../secret.png'}, {op:'go',number:-1}, {op:'export',kind:'../x'}, {op:'export',kind:'coco',path:'/tmp/x'}, {op:'__init__',images:'/'}]) {
+        send(m); await new Promise(r => setTimeout(r, 700)); out.push(document.querySelector('.xm-note').className + '|' + document.querySelector('.xm-note').textContent);
+      }
+      return out; }""")
+    assert all("xm-bad" in s and "no answer" not in s for s in said), said
+    return said
+
+
+def killed(page, folder, server):
+    "Kill the kernel between two clicks: the first is on disk, and the second is said to be lost."
+    hand = Hand(page)
+    page.keyboard.press("ArrowRight"); page.keyboard.press("ArrowRight")
+    until("the third image", lambda: hand.text(".xm-name") == "0002.png")
+    page.wait_for_timeout(300)
+    hand.click(20, 30)
+    until("the click before", lambda: rows(folder)["0002.png"][1][0] == 3)
+    kernels = [c for c in psutil.Process(server.pid).children(recursive=True) if "ipykernel" in " ".join(c.cmdline())]
+    assert kernels, "no kernel found"
+    for k in kernels: k.kill()
+    hand.click(25, 40)
+    until("the warning", lambda: "no answer" in hand.text(".xm-note"))
+    k, flags, _ = rows(folder)["0002.png"]
+    assert flags[0] == 3 and np.abs(k[0, :2]-[20, 30]).max() < .2 and (flags[1:] == 0).all()
+
+
+def check_app(browser, folder, truth, shot):
+    "The web page."
+    log = open(folder.parent/"app.log", "w")
+    script = folder.parent/"xmodreid_annotate.py"  # what the installed command does, also where the package is not installed
+    script.write_text("from xmodreid.cli import xmodreid_annotate\nxmodreid_annotate()\n")
+    command = [sys.executable, str(script), str(folder), "--no_browser", "--port", str(free_port())]
+    server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        said = lambda: re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", (folder.parent/"app.log").read_text())
+        until("the server says where it is", lambda: said() or server.poll() is not None, 120)
+        assert server.poll() is None, "the server ended"
+        url = said()[0]
+        base, token = url.split("/?token=")
+        print(f"app: {refusals(base, token, folder)} requests refused")
+        page = browser.new_page(viewport=dict(width=1280, height=860))
+        page.goto(url, timeout=3*MIN)
+        to = annotate(page, folder, truth[0], lambda p, n: shot(p, "app_"+n))
+        assert "token" not in page.url, "the token must not stay in the address"
+        print("app: 18 joints placed, dragged, undone, on disk")
+        second(page, folder, truth[1], lambda p, n: shot(p, "app_"+n))
+        same_after_reload(page, folder, lambda: page.reload(timeout=3*MIN))
+        assert np.abs(rows(folder)["0000.png"][0][10, :2]-to).max() < .5
+        print("app: still there after a reload")
+        exports(page, folder)
+        print("app: exports are what was clicked; heatmaps (18, 128, 64)")
+        print("app:", len(not_by_message(page, folder)), "messages refused")
+        killed(page, folder, server)
+        print("app: a killed kernel is noticed, and everything answered before is on disk")
+        stranger = browser.new_context().new_page()
+        assert stranger.goto(base).status == 403
+        assert host_only(int(base.rsplit(":", 1)[1])), "the port answers on another address than 127.0.0.1"
+    except BaseException:
+        for q in browser.contexts[0].pages if browser.contexts else []: shot(q, "app_failed")
+        raise
+    finally: stop(server)
+    assert server.returncode in (0, -signal.SIGINT, 130), server.returncode
+
+
+def host_only(port):
+    "Whether the port answers on loopback only."
+    try: others = {i[4][0] for i in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}-{"127.0.0.1"}
+    except OSError: others = set()
+    for ip in others:
+        with socket.socket() as s:
+            s.settimeout(2)
+            if not ip.startswith("127.") and s.connect_ex((ip, port)) == 0: return False
+    return True
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def stop(process):
+    "Ctrl-C, as a user would."
+    if process.poll() is None: process.send_signal(signal.SIGINT)
+    try: process.wait(30)
+    except subprocess.TimeoutExpired: process.kill()
+
+
+def check_lab(browser, folder, truth, shot):
+    "JupyterLab: the same widget in a notebook."
+    book = dict(nbformat=4, nbformat_minor=5, metadata=dict(kernelspec=dict(name="python3", display_name="Python 3", language="python")),
+                cells=[dict(cell_type="code", id=i, metadata={}, execution_count=None, outputs=[], source=s) for i, s in
+                       (("a", "from xmodreid.pose.annotator import annotator\nw = annotator('people')\nw"), ("b", "1+1"))])
+    (folder.parent/"annotate.ipynb").write_text(json.dumps(book))
+    port, token = free_port(), secrets.token_hex(8)
+    log = open(folder.parent/"lab.log", "w")
+    lab = subprocess.Popen([sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder.parent}", "--allow-root",
+                            "--LabApp.news_url="], stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                           env={**os.environ, "JUPYTERLAB_WORKSPACES_DIR": str(folder.parent/"workspaces")})
+    try:
+        until("JupyterLab is up", lambda: answer(f"http://127.0.0.1:{port}/api?token={token}")[0] == 200 if port_open(port) else False, 120)
+        page = browser.new_page(viewport=dict(width=1440, height=1000))
+        page.goto(f"http://127.0.0.1:{port}/lab/tree/annotate.ipynb?token={token}", timeout=3*MIN)
+        page.locator(".jp-CodeCell").first.wait_for(timeout=3*MIN)
+        def run():
+            began = page.locator(".jp-CodeCell .jp-InputArea-prompt").first.inner_text()
+            for _ in range(20): # a kernel that is still starting swallows the key
+                page.locator(".jp-CodeCell .cm-content").first.click(timeout=3*MIN)
+                page.keyboard.press("Control+Enter")
+                page.wait_for_timeout(3000)
+                if page.locator(".jp-CodeCell .jp-InputArea-prompt").first.inner_text() != began: return
+            raise AssertionError(f"the cell does not run: {began}")
+        until("the kernel is idle", lambda: page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count() > 0, 120)
+        run()
+        page.locator(".xm-annotator").wait_for(timeout=3*MIN)
+        page.locator(".xm-annotator").scroll_into_view_if_needed()
+        to = annotate(page, folder, truth[0], lambda p, n: shot(p, "lab_"+n))
+        print("lab: 18 joints placed, dragged, undone, on disk")
+        second(page, folder, truth[1], lambda p, n: shot(p, "lab_"+n))
+        for key in ("a", "b", "x", "d", "d", "m", "z"): page.keyboard.press(key)
+        page.wait_for_timeout(500)
+        assert page.locator(".jp-Cell").count() == 2 and page.locator(".jp-MarkdownCell").count() == 0, "keys of the tool reached the notebook"
+        print("lab: its keys do not reach the notebook")
+        def again():
+            page.goto(f"http://127.0.0.1:{port}/lab/tree/annotate.ipynb?reset", timeout=3*MIN)
+            page.locator(".jp-CodeCell").first.wait_for(timeout=3*MIN)
+            until("the kernel is idle", lambda: page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count() > 0, 120)
+            run()
+        same_after_reload(page, folder, again)
+        assert np.abs(rows(folder)["0000.png"][0][10, :2]-to).max() < .5
+        shot(page, "lab_reloaded")
+        print("lab: still there after a reload")
+        exports(page, folder)
+        print("lab: exports are what was clicked; heatmaps (18, 128, 64)")
+    except BaseException:
+        for q in browser.contexts[-1].pages if browser.contexts else []: shot(q, "lab_failed")
+        raise
+    finally: stop(lab)
+
+
+def port_open(port):
+    with socket.socket() as s: return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--only", choices=("app", "lab"))
+    ap.add_argument("--shots", type=Path, help="folder for screenshots")
+    ap.add_argument("--chromium", help="a Chromium or Chrome to drive")
+    args = ap.parse_args()
+    sync_playwright, path = need(args.chromium)
+    def shot(page, name):
+        if args.shots:
+            args.shots.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=args.shots/f"{name}.png")
+    with tempfile.TemporaryDirectory() as d, sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=path, args=FLAGS)
+        for name, check in (("app", check_app), ("lab", check_lab)):
+            if args.only in (None, name):
+                folder = Path(d)/name/"people"
+                truth = people(folder)
+                try: check(browser, folder, truth, shot)
+                except Exception:
+                    print((folder.parent/f"{name}.log").read_text()[-3000:], file=sys.stderr)
+                    raise
+        browser.close()
+    print("all well")
+
+
+if __name__ == "__main__": main()

@@ -30,6 +30,8 @@ from .pose.openpose import *
 from .pose.paf import *
 from .pose.estimate import *
 from .pose.train import *
+from .pose.annotate import *
+from .pose.annotations import *
 from .pose.parts import *
 from .gan.models import *
 from .gan.losses import *

@@ -41,6 +41,7 @@ class DemoConfig:
     data:str='synth'         # `'synth'`, or a folder with `visible/` and `infrared/`
     size:tuple=(64,32)       # (height, width) of every image, pixels
     seed:int=0               # Of data, weights, orders and choices
+    people:int=80            # Synthetic people to train on; 3/10 as many are held out
     pose_epochs:int=8        # Of the estimator in the loss, and of the independent evaluator
     gan_epochs:int=10        # Of the translator
     gan_iters:int=45         # Batches in each of its epochs
@@ -184,15 +185,17 @@ def _report_reid(r, run, real):
         r.figure(f'Ranked lists, trained on {name}', plot_ranks(run.held, ranked_list(run.held, run.emb[name], run.protocol, queries, 8)), 'Query on the left; green frames are right, red ones wrong.')
 
 # %% ../../nbs/73_exp.demo.ipynb #cell-023
-def _load_data(steps, cfg):
+def _load_data(steps, cfg, verbose):
     "The synthetic data (the pose estimator always needs them) and the data of the run."
-    synth = steps('data', lambda f: write_synth(f/'synth', replace(SYNTH_SIZES['small'], size=tuple(cfg.size), seed=cfg.seed)), lambda f: synth_data(f/'synth'))
+    n = cfg.people
+    world = replace(SYNTH_SIZES['small'], n_train=n, n_val=n*3//20, n_test=n*3//10, size=tuple(cfg.size), seed=cfg.seed)
+    synth = steps('data', lambda f: write_synth(f/'synth', world, verbose), lambda f: synth_data(f/'synth'))
     if cfg.data=='synth': return synth,synth
     return synth,SimpleNamespace(df=split_pairs(pair_folder(cfg.data), cfg.test_pairs, cfg.seed), kpts=None, poses=None, world=None)
 
-def _find_joints(data, est, folder, cfg):
+def _find_joints(data, est, folder, cfg, verbose):
     "Keypoints of real images, estimated once."
-    save_keypoints(folder/'keypoints.npz', data.df.path.tolist(), estimate_keypoints(data.df, est, size=cfg.size), cfg.size)
+    save_keypoints(folder/'keypoints.npz', data.df.path.tolist(), estimate_keypoints(data.df, est, size=cfg.size, progress=verbose), cfg.size)
 
 # %% ../../nbs/73_exp.demo.ipynb #cell-024
 def run_demo(
@@ -203,10 +206,10 @@ def run_demo(
     "Run every step that is not done yet, and write `report.html`."
     out = Path(out)
     steps = Steps(out, cfg, _say(verbose))
-    synth,data = _load_data(steps, cfg)
+    synth,data = _load_data(steps, cfg, verbose)
     use = synth.df.split.isin(['train','val']).to_numpy()
     est,judge = (steps(n, lambda f: fit_pose(f/'run', synth.df[use], synth.kpts[use], r, verbose), lambda f: load_pose_run(f/'run')) for n,r in (('pose',pose_run(cfg)),('judge',judge_run(cfg))))
-    if data.kpts is None: data.kpts = steps('keypoints', lambda f: _find_joints(data, est, f, cfg), lambda f: np.load(f/'keypoints.npz')['kpts'])
+    if data.kpts is None: data.kpts = steps('keypoints', lambda f: _find_joints(data, est, f, cfg, verbose), lambda f: np.load(f/'keypoints.npz')['kpts'])
     train = (data.df.split=='train').to_numpy()
     df,kpts = data.df[train].reset_index(drop=True),data.kpts[train]
     gs = steps('gan', lambda f: fit_gan(f/'run', df, kpts, est, gan_run(cfg), verbose), lambda f: load_gan_run(f/'run'))

@@ -6,7 +6,7 @@
 __all__ = ['ImagePool', 'DiscriminatorStep', 'adam_state', 'load_adam_state', 'warm_linear', 'cyclegan_factor', 'ScaleRates',
            'GeneratorEMA', 'cycle_rows', 'Samples', 'StopOnNaN']
 
-# %% ../../nbs/33_gan.callbacks.ipynb #cell-003
+# %% ../../nbs/33_gan.callbacks.ipynb #cell-004
 import math,random
 from contextlib import contextmanager
 
@@ -20,7 +20,7 @@ from ..core import ConfigError,ModelError
 from ..draw import draw_skeleton,image_grid,to_uint8
 from .losses import discriminator_loss,gan_loss
 
-# %% ../../nbs/33_gan.callbacks.ipynb #cell-006
+# %% ../../nbs/33_gan.callbacks.ipynb #cell-007
 class ImagePool:
     "Keeps up to `size` generated samples; half of the time a new one is exchanged for a stored one (Shrivastava et al. 2017)."
     def __init__(self,
@@ -51,7 +51,7 @@ class ImagePool:
         v,ints,gauss = tree['rng']
         self.rng.setstate((v,tuple(int(i) for i in ints),gauss))
 
-# %% ../../nbs/33_gan.callbacks.ipynb #cell-011
+# %% ../../nbs/33_gan.callbacks.ipynb #cell-012
 class DiscriminatorStep(Callback):
     "Train both discriminators, with an Adam of their own, after each step of the generators."
     order,extra_names = 60,('d_ir','d_rgb')
@@ -73,7 +73,7 @@ class DiscriminatorStep(Callback):
         self.pools = {m: ImagePool(pool, seed+i) for i,m in enumerate(('ir','rgb'))}
         self.rng,self.opts,self.factor,self.count = random.Random(seed+2),None,1.,0
 
-# %% ../../nbs/33_gan.callbacks.ipynb #cell-012
+# %% ../../nbs/33_gan.callbacks.ipynb #cell-013
 @patch
 def before_fit(self:DiscriminatorStep):
     self.nets = {m: getattr(self.model, f'd_{m}') for m in ('ir','rgb')}
@@ -94,7 +94,7 @@ def after_cancel_fit(self:DiscriminatorStep): self._freeze(False)
 @patch
 def after_fit(self:DiscriminatorStep): self._freeze(False)
 
-# %% ../../nbs/33_gan.callbacks.ipynb #cell-013
+# %% ../../nbs/33_gan.callbacks.ipynb #cell-014
 @patch
 def step_one(self:DiscriminatorStep,
     modality:str,       # `'ir'` or `'rgb'`: whose discriminator
@@ -116,7 +116,7 @@ def step_one(self:DiscriminatorStep,
     opt.step()
     return loss.detach()
 
-# %% ../../nbs/33_gan.callbacks.ipynb #cell-014
+# %% ../../nbs/33_gan.callbacks.ipynb #cell-015
 @patch
 def after_step(self:DiscriminatorStep):
     self.count += 1
@@ -127,7 +127,7 @@ def after_step(self:DiscriminatorStep):
     self.learn.extra_terms['d_rgb'] = self.step_one('rgb', p.rgb, p.rgb_kpts, p.fake_rgb, p.rgb_kpts)
     self._freeze(True)
 
-# %% ../../nbs/33_gan.callbacks.ipynb #cell-015
+# %% ../../nbs/33_gan.callbacks.ipynb #cell-016
 def adam_state(
     opt:torch.optim.Optimizer, # A PyTorch optimizer
 ) -> list:                     # One dict of tensors a parameter; empty before the first step
@@ -157,7 +157,7 @@ def load_tree(self:DiscriminatorStep, tree:dict):
     self.rng.setstate((v,tuple(int(i) for i in ints),gauss))
     self.count = tree['count']
 
-# %% ../../nbs/33_gan.callbacks.ipynb #cell-020
+# %% ../../nbs/33_gan.callbacks.ipynb #cell-021
 def warm_linear(
     step:int,        # Steps done
     total:int,       # Steps of the whole training
@@ -179,7 +179,7 @@ def cyclegan_factor(
     "CycleGAN's schedule, changed at the end of each epoch."
     return 1-max(0, epoch+first-constant)/(decay+1)
 
-# %% ../../nbs/33_gan.callbacks.ipynb #cell-022
+# %% ../../nbs/33_gan.callbacks.ipynb #cell-023
 class ScaleRates(Callback):
     "Multiply the learning rates of generators and discriminators by one schedule."
     order,run_valid = 50,False
@@ -197,7 +197,7 @@ class ScaleRates(Callback):
     def after_fit(self):
         for h,b in zip(self.opt.hypers, self.base): h['lr'] = b
 
-# %% ../../nbs/33_gan.callbacks.ipynb #cell-025
+# %% ../../nbs/33_gan.callbacks.ipynb #cell-026
 class GeneratorEMA(Callback):
     "Keep an exponential average of the generators' weights; use it inside `averaged()` and while validating."
     order = 70
@@ -227,7 +227,7 @@ class GeneratorEMA(Callback):
     def state_tree(self) -> dict: return dict(shadow=self.shadow, steps=self.steps)
     def load_tree(self, tree:dict): self.shadow,self.steps = {k: v.to(next(self.model.parameters()).device) for k,v in tree['shadow'].items()},tree['steps']
 
-# %% ../../nbs/33_gan.callbacks.ipynb #cell-026
+# %% ../../nbs/33_gan.callbacks.ipynb #cell-027
 @patch
 @contextmanager
 def averaged(self:GeneratorEMA):
@@ -238,7 +238,7 @@ def averaged(self:GeneratorEMA):
     finally:
         if mine: self._swap()
 
-# %% ../../nbs/33_gan.callbacks.ipynb #cell-029
+# %% ../../nbs/33_gan.callbacks.ipynb #cell-030
 def cycle_rows(
     batch,      # `CycleBatch`
     n:int=4,    # People of each modality
@@ -251,7 +251,7 @@ def cycle_rows(
             rows.append([to_uint8(src[i]), draw_skeleton(blank,kpts[i].cpu().numpy()), to_uint8(fake[i]), to_uint8(rec[i])])
     return rows
 
-# %% ../../nbs/33_gan.callbacks.ipynb #cell-030
+# %% ../../nbs/33_gan.callbacks.ipynb #cell-031
 class Samples(Callback):
     "Keep the pictures of a fixed batch after each epoch, painted with the averaged generators."
     order,run_valid = 80,False
@@ -279,7 +279,7 @@ class Samples(Callback):
         if not self.rows: raise ModelError("no samples yet: they are painted at the end of an epoch. Train first")
         return image_grid(self.rows[max(self.rows) if epoch is None else epoch], col_titles=['source','target pose','generated','recovered'])
 
-# %% ../../nbs/33_gan.callbacks.ipynb #cell-033
+# %% ../../nbs/33_gan.callbacks.ipynb #cell-034
 class StopOnNaN(Callback):
     "Raise a `ModelError` before a loss that is not finite reaches the weights."
     order,run_valid = 90,False

@@ -6,13 +6,14 @@
 __all__ = ['warp_terms', 'thesis_terms', 'pose_cyclegan', 'pose_cyclegan_learner', 'translators', 'save_translators',
            'load_translators']
 
-# %% ../../nbs/34_gan.learner.ipynb #cell-003
+# %% ../../nbs/34_gan.learner.ipynb #cell-004
 from functools import partial
 
 import torch
 import fastai.callback.progress # gives learners their progress bar
 from fastai.learner import Learner
 from fastai.optimizer import Adam
+from fastcore.foundation import L
 from torch import nn
 
 from ..core import ConfigError,ModelError,check_in,load_state,save_state,seeded
@@ -23,7 +24,7 @@ from .models import PatchDiscriminator,PoseCycleGAN,make_generator
 from .terms import AdversarialTerm,CycleTerm,IdentityTerm,PartToneTerm,PoseBCETerm,PoseMSETerm
 from ..terms import TermRecorder,no_loss
 
-# %% ../../nbs/34_gan.learner.ipynb #cell-006
+# %% ../../nbs/34_gan.learner.ipynb #cell-007
 def warp_terms(
     estimator=None,      # Frozen `PoseEstimator`; without one, the pose-conditional discriminator alone moves people
     cycle:float=10.,     # Weight of the cycle
@@ -44,7 +45,7 @@ def thesis_terms(
     ts = [AdversarialTerm(), CycleTerm(cycle), PoseMSETerm(pose, estimator, recovered=True)]
     return ts+([IdentityTerm(identity, VGGFeatures() if psi is None else psi)] if identity else [])
 
-# %% ../../nbs/34_gan.learner.ipynb #cell-009
+# %% ../../nbs/34_gan.learner.ipynb #cell-010
 def pose_cyclegan(
     generator:str='warp',  # One of `GENERATORS`
     width:int=32,          # Channels of the generators at full resolution
@@ -64,7 +65,7 @@ def pose_cyclegan(
         ds = [PatchDiscriminator(d_width, d_layers, d_norm, pose=conditional, fine=conditional) for _ in range(2)]
     return PoseCycleGAN(*gs, *ds)
 
-# %% ../../nbs/34_gan.learner.ipynb #cell-010
+# %% ../../nbs/34_gan.learner.ipynb #cell-011
 def pose_cyclegan_learner(
     dls,                    # fastai `DataLoaders` of `(rgb, rgb_kpts, ir, ir_kpts)`, e.g. from `translation_dls`
     estimator=None,         # Frozen `PoseEstimator` for the pose loss
@@ -86,11 +87,11 @@ def pose_cyclegan_learner(
     terms = warp_terms(estimator) if terms is None else list(terms)
     modes = {t.mode for t in terms if isinstance(t, AdversarialTerm)} or {'lsgan'}
     d = DiscriminatorStep(**{**dict(lr=d_lr, seed=seed, mode=modes.pop()), **(d_step or {})})
-    cbs = [*terms, d, EpochSeed(), ScaleRates(schedule), StopOnNaN(), TermRecorder(), *([GeneratorEMA(ema)] if ema else []), *(cbs or [])]
+    cbs = [*terms, d, EpochSeed(), ScaleRates(schedule), StopOnNaN(), TermRecorder(), *([GeneratorEMA(ema)] if ema else []), *L(cbs)]
     return Learner(dls, model, no_loss, opt_func=partial(Adam, mom=.5, sqr_mom=.99, eps=1e-8), lr=lr, wd=0., cbs=cbs,
                    splitter=lambda m: [p for g in (m.to_ir,m.to_rgb) for p in g.parameters()])
 
-# %% ../../nbs/34_gan.learner.ipynb #cell-018
+# %% ../../nbs/34_gan.learner.ipynb #cell-019
 def translators(
     learn:Learner,    # From `pose_cyclegan_learner`, trained
 ) -> nn.ModuleDict:   # `['ir']` paints IR from RGB, `['rgb']` the way back; copies, frozen, in evaluation mode

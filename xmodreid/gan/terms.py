@@ -6,7 +6,7 @@
 __all__ = ['AdversarialTerm', 'CycleTerm', 'OwnPoseTerm', 'PoseTerm', 'PoseMSETerm', 'PoseBCETerm', 'FeatureTerm', 'ContentTerm',
            'PatchStyleTerm', 'IdentityTerm', 'PartToneTerm']
 
-# %% ../../nbs/32_gan.terms.ipynb #cell-003
+# %% ../../nbs/32_gan.terms.ipynb #cell-004
 import torch
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from ..pose.keypoints import keypoint_heatmaps
 from ..pose.parts import part_maps
 from ..terms import LossTerm
 
-# %% ../../nbs/32_gan.terms.ipynb #cell-008
+# %% ../../nbs/32_gan.terms.ipynb #cell-009
 class AdversarialTerm(LossTerm):
     "The generated images should look real to the discriminator of their modality."
     def __init__(self,
@@ -30,21 +30,21 @@ class AdversarialTerm(LossTerm):
         p,m = self.pred,self.model
         return gan_loss(m.d_ir(p.fake_ir, p.ir_kpts), True, self.mode)+gan_loss(m.d_rgb(p.fake_rgb, p.rgb_kpts), True, self.mode)
 
-# %% ../../nbs/32_gan.terms.ipynb #cell-009
+# %% ../../nbs/32_gan.terms.ipynb #cell-010
 class CycleTerm(LossTerm):
     "The round trip should end where it began, in both modalities."
     def compute(self) -> Tensor:
         p = self.pred
         return cycle_loss(p.rec_rgb, p.rgb)+cycle_loss(p.rec_ir, p.ir)
 
-# %% ../../nbs/32_gan.terms.ipynb #cell-010
+# %% ../../nbs/32_gan.terms.ipynb #cell-011
 class OwnPoseTerm(LossTerm):
     "A generator should leave alone what is already in its modality and pose; costs one more pass of each generator."
     def compute(self) -> Tensor:
         p,m = self.pred,self.model
         return own_pose_loss(m.to_ir(p.ir,p.ir_kpts,p.ir_kpts), p.ir)+own_pose_loss(m.to_rgb(p.rgb,p.rgb_kpts,p.rgb_kpts), p.rgb)
 
-# %% ../../nbs/32_gan.terms.ipynb #cell-013
+# %% ../../nbs/32_gan.terms.ipynb #cell-014
 class PoseTerm(LossTerm):
     "Base of the pose losses: runs a frozen estimator on the generated images, once a batch."
     def __init__(self,
@@ -63,14 +63,14 @@ class PoseTerm(LossTerm):
         if self.recovered: img,kpts = img+[p.rec_rgb,p.rec_ir],kpts+[p.rgb_kpts,p.ir_kpts]
         return torch.cat(img),keypoint_heatmaps(torch.cat(kpts), p.rgb.shape[-2:], stride=self.estimator.stride)
 
-# %% ../../nbs/32_gan.terms.ipynb #cell-014
+# %% ../../nbs/32_gan.terms.ipynb #cell-015
 class PoseMSETerm(PoseTerm):
     "Mean squared difference of the estimator's maps and the target's: the thesis's pose loss, summed over the directions."
     def compute(self) -> Tensor:
         img,target = self.looked_at()
         return (2+2*self.recovered)*pose_mse_loss(self.estimator.heatmaps(img), target)
 
-# %% ../../nbs/32_gan.terms.ipynb #cell-015
+# %% ../../nbs/32_gan.terms.ipynb #cell-016
 class PoseBCETerm(PoseTerm):
     "Cross entropy of the estimator's maps with weighted positives, summed over joints and directions."
     def __init__(self,
@@ -85,7 +85,7 @@ class PoseBCETerm(PoseTerm):
         img,target = self.looked_at()
         return (2+2*self.recovered)*pose_bce_loss(self.estimator.logits(img), target, self.positive)
 
-# %% ../../nbs/32_gan.terms.ipynb #cell-020
+# %% ../../nbs/32_gan.terms.ipynb #cell-021
 def _style(term:LossTerm) -> Tensor:
     "Patch style of both directions through the term's features."
     p,size = term.pred,term.pred.rgb.shape[-2:]
@@ -99,7 +99,7 @@ def _content(term:LossTerm) -> Tensor:
     a,b = term.psi(torch.cat([p.rec_rgb,p.rec_ir,p.rgb,p.ir])).chunk(2)
     return 2*content_loss(a, b)
 
-# %% ../../nbs/32_gan.terms.ipynb #cell-021
+# %% ../../nbs/32_gan.terms.ipynb #cell-022
 class FeatureTerm(LossTerm):
     "Base of the losses that look through a frozen feature network."
     def __init__(self,
@@ -119,7 +119,7 @@ class PatchStyleTerm(FeatureTerm):
     "The texture about each joint should be the same before and after."
     def compute(self) -> Tensor: return _style(self)
 
-# %% ../../nbs/32_gan.terms.ipynb #cell-022
+# %% ../../nbs/32_gan.terms.ipynb #cell-023
 class IdentityTerm(FeatureTerm):
     "Content plus patch style under one weight: the thesis's identity loss."
     def __init__(self,
@@ -132,7 +132,7 @@ class IdentityTerm(FeatureTerm):
         self.content_weight,self.style_weight = content_weight,style_weight
     def compute(self) -> Tensor: return identity_loss(_content(self), _style(self), self.style_weight, self.content_weight)
 
-# %% ../../nbs/32_gan.terms.ipynb #cell-024
+# %% ../../nbs/32_gan.terms.ipynb #cell-025
 class PartToneTerm(LossTerm):
     "Light parts should stay lighter than dark ones: correlation of part tones, both directions, below the head."
     def compute(self) -> Tensor:

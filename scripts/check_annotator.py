@@ -68,11 +68,14 @@ class Hand:
     def text(self, selector): return self.page.locator(selector).first.inner_text()
 
 
-def annotate(page, folder, truth, shot):
+def annotate(page, folder, truth, shot, app=False):
     "18 joints placed, one dragged, one undone; everything is looked up on disk."
     hand = Hand(page)
     page.locator(".xm-stage img").wait_for(timeout=3*MIN)
     until("the picture is there", lambda: page.evaluate("document.querySelector('.xm-stage img').naturalWidth") == 64)
+    if app: # keys work before the first click
+        page.keyboard.press("ArrowRight"); until("the second image", lambda: hand.text(".xm-name") == "0001.png")
+        page.keyboard.press("ArrowLeft"); until("the first image", lambda: hand.text(".xm-name") == "0000.png")
     for j, (x, y) in enumerate(truth):
         hand.click(float(x), float(y), button="right" if j == 16 else "left")
         if j == 6: page.mouse.move(*hand.at(float(truth[7][0]), float(truth[7][1]))); page.wait_for_timeout(300); shot(page, "placing")
@@ -229,7 +232,7 @@ def check_app(browser, folder, truth, shot):
         print(f"app: {refusals(base, token, folder)} requests refused")
         page = browser.new_page(viewport=dict(width=1280, height=860))
         page.goto(url, timeout=3*MIN)
-        to = annotate(page, folder, truth[0], lambda p, n: shot(p, "app_"+n))
+        to = annotate(page, folder, truth[0], lambda p, n: shot(p, "app_"+n), app=True)
         assert "token" not in page.url, "the token must not stay in the address"
         print("app: 18 joints placed, dragged, undone, on disk")
         second(page, folder, truth[1], lambda p, n: shot(p, "app_"+n))
@@ -293,11 +296,13 @@ def check_lab(browser, folder, truth, shot):
         page.locator(".jp-CodeCell").first.wait_for(timeout=3*MIN)
         def run():
             began = page.locator(".jp-CodeCell .jp-InputArea-prompt").first.inner_text()
-            for _ in range(20): # a kernel that is still starting swallows the key
+            for _ in range(20): # a kernel that is still starting swallows the key, or JupyterLab asks which one
+                if page.locator(".jp-Dialog").count(): page.keyboard.press("Enter"); page.wait_for_timeout(3000)
                 page.locator(".jp-CodeCell .cm-content").first.click(timeout=3*MIN)
                 page.keyboard.press("Control+Enter")
-                page.wait_for_timeout(3000)
-                if page.locator(".jp-CodeCell .jp-InputArea-prompt").first.inner_text() != began: return
+                page.wait_for_timeout(5000)
+                now = page.locator(".jp-CodeCell .jp-InputArea-prompt").first.inner_text()
+                if now != began and re.search(r"[\d*]", now) and not page.locator(".jp-Dialog").count(): return
             raise AssertionError(f"the cell does not run: {began}")
         until("the kernel is idle", lambda: page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count() > 0, 120)
         run()

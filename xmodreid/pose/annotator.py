@@ -38,13 +38,17 @@ def _finish(state:Annotation) -> str:
     if c['done']==c['total']: return 'all images are done'
     return _step(state, 1)
 
+def _guess(state:Annotation) -> str:
+    n = state.prefill()
+    return f"{n} joint{'s' if n>1 else ''} guessed: look, correct, then Done" if n else 'the estimator is sure of none of the missing joints'
+
 def _filter(state:Annotation, on:bool): state.only_todo = bool(on)
 
 # %% ../../nbs/29_pose.annotator.ipynb #cell-009
 OPERATIONS = dict(
     place=lambda s,x,y,occluded=False,joint=None: s.place(x, y, bool(occluded), joint), move=lambda s,joint,x,y: s.move(joint, x, y),
     mark=lambda s,joint,flag: s.mark(joint, flag), select=lambda s,joint: s.select(joint), swap=lambda s: s.swap(), copy=lambda s: s.copy_previous(),
-    guess=lambda s: f"{s.prefill()} joints guessed: look, correct, then Done", undo=lambda s: '' if s.undo() else 'nothing to undo',
+    guess=_guess, undo=lambda s: '' if s.undo() else 'nothing to undo',
     redo=lambda s: '' if s.redo() else 'nothing to redo', finish=_finish, go=lambda s,number: s.go(int(number)), step=_step, filter=_filter, export=_export)
 
 # %% ../../nbs/29_pose.annotator.ipynb #cell-010

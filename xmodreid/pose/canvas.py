@@ -81,9 +81,10 @@ function draw(ui) {
 
 # %% ../../nbs/28_pose.canvas.ipynb #cell-008
 _JS_POINTER = """
+const SLOW = {guess: 60000, export: 60000}; // an estimator is loaded at its first guess
 function ask(ui, op, args = {}) {
   ui.sent += 1; clearTimeout(ui.timer);
-  ui.timer = setTimeout(() => say(ui, '! no answer from the kernel: the last change may not be saved. Reload the page, or run the cell again'), 5000);
+  ui.timer = setTimeout(() => say(ui, '! no answer from the kernel: the last change may not be saved. Reload the page, or run the cell again'), SLOW[op] || 5000);
   ui.model.send({op, ...args, echo: [ui.id, ui.sent]});
 }
 function put(ui, at, occluded) {
@@ -122,7 +123,7 @@ function pointer(ui) {
   cv.addEventListener('pointerleave', () => { if (!ui.press) { ui.mouse = null; ui.hover = null; draw(ui); } });
   cv.addEventListener('pointercancel', () => { ui.press = ui.grab = null; draw(ui); });
   cv.addEventListener('wheel', e => {
-    if (!e.ctrlKey && !ui.root.contains(document.activeElement)) return;
+    if (!e.ctrlKey && !ui.app && !ui.root.contains(document.activeElement)) return;
     e.preventDefault(); zoom(ui, Math.exp(-clamp(e.deltaY, -120, 120) / 400), where(e));
   }, {passive: false});
 }
@@ -146,7 +147,7 @@ const KEYS = {
   h: ui => { ui.plain = !ui.plain; draw(ui); }, '?': ui => ui.help.classList.toggle('xm-on'), escape: ui => ui.help.classList.remove('xm-on') };
 const NUDGE = {arrowright: [1, 0], arrowleft: [-1, 0], arrowdown: [0, 1], arrowup: [0, -1]};
 function keys(ui) {
-  ui.root.addEventListener('keydown', e => {
+  (ui.app ? document : ui.root).addEventListener('keydown', e => { // a page of its own hears keys wherever the focus is
     e.stopPropagation();
     if (e.target.tagName === 'INPUT' || e.target.tagName === 'SELECT' || e.altKey) return;
     const k = e.key.toLowerCase(), ctrl = e.ctrlKey || e.metaKey;
@@ -198,7 +199,7 @@ function side(ui) {
   const b = ui.b = {
     undo: button(ui, '↶ Undo', 'Z', u => ask(u, 'undo')), redo: button(ui, '↷ Redo', 'Y', u => ask(u, 'redo')), absent: button(ui, 'Absent', 'A: the joint cannot be seen or told', u => mark(u, u.s.joint, ABSENT)),
     occluded: button(ui, 'Occluded', 'O: the joint placed last is hidden, but one can tell where it is', occlude), copy: button(ui, 'Copy previous', 'C: joints of the image before', u => ask(u, 'copy')),
-    swap: button(ui, 'Swap left/right', 'S', u => ask(u, 'swap')), guess: button(ui, 'Guess', 'E: ask the estimator for the joints not placed', u => ask(u, 'guess'))};
+    swap: button(ui, 'Swap sides', 'S: exchange left and right', u => ask(u, 'swap')), guess: button(ui, 'Guess', 'E: ask the estimator for the joints not placed', u => ask(u, 'guess'))};
   const light = make('input'); light.type = 'range'; light.min = .5; light.max = 3; light.step = .05; light.value = 1; light.title = 'brightness of the picture on the screen';
   light.addEventListener('input', () => { ui.img.style.filter = `brightness(${light.value})`; });
   const l = make('label', 'xm-light', 'light'); l.append(light);
@@ -254,7 +255,7 @@ function load(ui) {
 }
 function render({model, el}) {
   const fixed = model.get('fixed'), root = make('div', 'xm-annotator'), stage = make('div', 'xm-stage');
-  const ui = {model, root, stage, canvas: make('canvas'), img: make('img'), note: make('div', 'xm-note'), help: make('div', 'xm-help'), buttons: [], sent: 0, id: Math.random().toString(36).slice(2),
+  const ui = {model, root, stage, app: fixed.app, canvas: make('canvas'), img: make('img'), note: make('div', 'xm-note'), help: make('div', 'xm-help'), buttons: [], sent: 0, id: Math.random().toString(36).slice(2),
               names: fixed.joints, limbs: fixed.limbs, colour: j => fixed.colours[j], last: null, hover: null, grab: null, press: null, mouse: null, fresh: null};
   root.tabIndex = 0; root.dataset.lmSuppressShortcuts = 'true'; root.style.setProperty('--h', fixed.height); ui.img.draggable = false; ui.img.alt = '';
   const list = make('table'); for (const [k, v] of fixed.help) { const r = make('tr'), d = make('td'); d.append(make('kbd', '', k)); r.append(d, make('td', '', v)); list.append(r); }
@@ -264,7 +265,7 @@ function render({model, el}) {
   pointer(ui); keys(ui); root.xmAsk = m => ask(ui, m.op, m);
   const changed = () => update(ui), picture = () => load(ui), sized = new ResizeObserver(() => ui.s && (ui.fitted || !ui.k ? fit(ui) : draw(ui)));
   model.on('change:shown', changed); model.on('change:picture', picture); load(ui); update(ui); sized.observe(stage);
-  if (fixed.app) { document.head.append(make('style', '', fixed.app)); root.focus(); const u = new URL(location); if (u.searchParams.has('token')) { u.searchParams.delete('token'); history.replaceState(null, '', u); } }
+  if (fixed.app) { document.head.append(make('style', '', fixed.app)); const u = new URL(location); if (u.searchParams.has('token')) { u.searchParams.delete('token'); history.replaceState(null, '', u); } }
   return () => { model.off('change:shown', changed); model.off('change:picture', picture); sized.disconnect(); clearTimeout(ui.timer); URL.revokeObjectURL(ui.img.src); };
 }
 export default {render};

@@ -10,7 +10,7 @@ $(VENV)/.ready: settings.ini setup.py
 	$(PYTHON) -c "import sys; sys.exit(not (3,10) <= sys.version_info[:2] <= (3,12) and 'xmodreid needs Python 3.10 to 3.12; this is ' + sys.version.split()[0] + '. Call: make PYTHON=python3.11')"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --python $(BIN)/python --editable ".[dev]"
+	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --editable ".[dev]"
 	touch $@
 
 demo: $(VENV)/.ready

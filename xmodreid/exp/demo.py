@@ -17,7 +17,7 @@ import pandas as pd
 from ..core import DataError,IR,RGB
 from ..data.index import keypoints_of,load_index,pair_folder,percent_noisy_labels,poses_of,save_keypoints
 from ..data.loaders import embed_dl
-from ..data.transforms import normalise
+from ..data.transforms import normalise,resize_kpts
 from ..data.synth import SYNTH_SIZES,load_synth,write_synth
 from ..data.sysu import sysu
 from ..draw import draw_skeleton,show_images,to_uint8
@@ -118,8 +118,10 @@ def pose_table(
     return t.rename(columns=keep).reset_index()
 
 # %% ../../nbs/73_exp.demo.ipynb #cell-018
-def _skeletons(df, kpts, size, rows, titles) -> list:
-    return [draw_skeleton(to_uint8(i), k) for i,k in zip(load_images(df.path.iloc[rows], size)[0], kpts[rows])]
+def _skeletons(df, kpts, size, rows) -> list:
+    "Pictures at `size` with their joints, which come in pixels of the files."
+    ims,own = load_images(df.path.iloc[rows], size)
+    return [draw_skeleton(to_uint8(i), resize_kpts(k, o, size)) for i,k,o in zip(ims,kpts[rows],own)]
 
 def write_report(
     path,        # HTML file to write
@@ -143,7 +145,7 @@ def _report_data(r, run, real):
     rows = np.random.default_rng(0).permutation(len(run.df))[:24]
     if real: r.text("Aligned crops of real people, one visible and one thermal image of the same moment. A pair counts as a person; there are no other labels.")
     else: r.text("People drawn by the package: body, clothes and material decide what each camera sees; cameras 3 and 6 are infrared. Every keypoint is exact, and the true image of anybody in any pose can be drawn.")
-    r.figure('Some of the images', show_images([to_uint8(i) for i in load_images(run.df.path.iloc[rows], run.cfg.size)[0]], [f'{t.pid} c{t.camid}' for t in run.df.iloc[rows].itertuples()], ncols=12, scale=.75))
+    r.figure('Some of the images', show_images([to_uint8(i) for i in load_images(run.df.path.iloc[rows], run.cfg.size)[0]], ncols=12, scale=.75))
 
 def _report_pose(r, run, real):
     r.section('The pose estimator')
@@ -152,7 +154,7 @@ def _report_pose(r, run, real):
     table = table[['network']+[c for c in table if c!='network']].rename(columns=lambda c: c.replace('pck','PCK'))
     r.table('Joints found on held-out synthetic people, in percent', table, 'PCK@t: share of visible joints found within t times the height of the person.')
     rows = run.shown
-    r.figure('What the estimator finds' + (' on the real images' if real else ' on people it never saw'), show_images(_skeletons(run.df, run.found, run.cfg.size, rows, None), ncols=12, scale=.75),
+    r.figure('What the estimator finds' + (' on the real images' if real else ' on people it never saw'), show_images(_skeletons(run.df, run.found, run.cfg.size, rows), ncols=12, scale=.75),
              'Warm: right side of the body; cold: left side.' + (' There is no ground truth here: look, and judge.' if real else ''))
 
 # %% ../../nbs/73_exp.demo.ipynb #cell-020

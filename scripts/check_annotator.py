@@ -1,12 +1,13 @@
-"""Drive the annotator in a real browser, as the web page and in JupyterLab: place, drag, undo, reload, export, and what must be refused.
+"""Drive the annotator in a real browser, as the web page, in JupyterLab and in Notebook 7: place, drag, undo, reload, export, and what must be refused.
 
-    python scripts/check_annotator.py                      both
-    python scripts/check_annotator.py --only app           only the web page (or: lab)
+    python scripts/check_annotator.py                      all three
+    python scripts/check_annotator.py --only app           only the web page (or: lab, notebook)
     python scripts/check_annotator.py --shots pictures     keep screenshots in this folder
 
-Needs Playwright (`pip install playwright`), a Chromium (`--chromium PATH`, or found by name), voila and jupyterlab. Not part of `make test`.
+Needs Playwright (`pip install playwright`), a Chromium (`--chromium PATH`, or found by name), voila, jupyterlab and notebook. Not part of `make test`.
 """
 import argparse, json, os, re, secrets, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.error, urllib.parse, urllib.request
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -278,21 +279,25 @@ def stop(process):
     except subprocess.TimeoutExpired: process.kill()
 
 
-def check_lab(browser, folder, truth, shot):
-    "JupyterLab: the same widget in a notebook."
+FRONTS = dict(lab=("jupyterlab", "/lab/tree/annotate.ipynb"), notebook=("notebook", "/notebooks/annotate.ipynb"))  # module to start, page
+
+
+def check_notebook(browser, folder, truth, shot, front="lab"):
+    "JupyterLab or Notebook 7: the same widget in a notebook."
+    module, place = FRONTS[front]
     book = dict(nbformat=4, nbformat_minor=5, metadata=dict(kernelspec=dict(name="python3", display_name="Python 3", language="python")),
                 cells=[dict(cell_type="code", id=i, metadata={}, execution_count=None, outputs=[], source=s) for i, s in
                        (("a", "from xmodreid.pose.annotator import annotator\nw = annotator('people')\nw"), ("b", "1+1"))])
     (folder.parent/"annotate.ipynb").write_text(json.dumps(book))
     port, token = free_port(), secrets.token_hex(8)
-    log = open(folder.parent/"lab.log", "w")
-    lab = subprocess.Popen([sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder.parent}", "--allow-root",
+    log = open(folder.parent/f"{front}.log", "w")
+    lab = subprocess.Popen([sys.executable, "-m", module, "--no-browser", f"--port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder.parent}", "--allow-root",
                             "--LabApp.news_url="], stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
                            env={**os.environ, "JUPYTERLAB_WORKSPACES_DIR": str(folder.parent/"workspaces")})
     try:
-        until("JupyterLab is up", lambda: answer(f"http://127.0.0.1:{port}/api?token={token}")[0] == 200 if port_open(port) else False, 120)
+        until(f"{front} is up", lambda: answer(f"http://127.0.0.1:{port}/api?token={token}")[0] == 200 if port_open(port) else False, 120)
         page = browser.new_page(viewport=dict(width=1440, height=1000))
-        page.goto(f"http://127.0.0.1:{port}/lab/tree/annotate.ipynb?token={token}", timeout=3*MIN)
+        page.goto(f"http://127.0.0.1:{port}{place}?token={token}", timeout=3*MIN)
         page.locator(".jp-CodeCell").first.wait_for(timeout=3*MIN)
         def run():
             began = page.locator(".jp-CodeCell .jp-InputArea-prompt").first.inner_text()
@@ -308,26 +313,26 @@ def check_lab(browser, folder, truth, shot):
         run()
         page.locator(".xm-annotator").wait_for(timeout=3*MIN)
         page.locator(".xm-annotator").scroll_into_view_if_needed()
-        to = annotate(page, folder, truth[0], lambda p, n: shot(p, "lab_"+n))
-        print("lab: 18 joints placed, dragged, undone, on disk")
-        second(page, folder, truth[1], lambda p, n: shot(p, "lab_"+n))
+        to = annotate(page, folder, truth[0], lambda p, n: shot(p, f"{front}_{n}"))
+        print(f"{front}: 18 joints placed, dragged, undone, on disk")
+        second(page, folder, truth[1], lambda p, n: shot(p, f"{front}_{n}"))
         for key in ("a", "b", "x", "d", "d", "m", "z"): page.keyboard.press(key)
         page.wait_for_timeout(500)
         assert page.locator(".jp-Cell").count() == 2 and page.locator(".jp-MarkdownCell").count() == 0, "keys of the tool reached the notebook"
-        print("lab: its keys do not reach the notebook")
+        print(f"{front}: its keys do not reach the notebook")
         def again():
-            page.goto(f"http://127.0.0.1:{port}/lab/tree/annotate.ipynb?reset", timeout=3*MIN)
+            page.goto(f"http://127.0.0.1:{port}{place}?reset", timeout=3*MIN)
             page.locator(".jp-CodeCell").first.wait_for(timeout=3*MIN)
             until("the kernel is idle", lambda: page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count() > 0, 120)
             run()
         same_after_reload(page, folder, again)
         assert np.abs(rows(folder)["0000.png"][0][10, :2]-to).max() < .5
-        shot(page, "lab_reloaded")
-        print("lab: still there after a reload")
+        shot(page, f"{front}_reloaded")
+        print(f"{front}: still there after a reload")
         exports(page, folder)
-        print("lab: exports are what was clicked; heatmaps (18, 128, 64)")
+        print(f"{front}: exports are what was clicked; heatmaps (18, 128, 64)")
     except BaseException:
-        for q in browser.contexts[-1].pages if browser.contexts else []: shot(q, "lab_failed")
+        for q in browser.contexts[-1].pages if browser.contexts else []: shot(q, f"{front}_failed")
         raise
     finally: stop(lab)
 
@@ -338,7 +343,7 @@ def port_open(port):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("--only", choices=("app", "lab"))
+    ap.add_argument("--only", choices=("app", *FRONTS))
     ap.add_argument("--shots", type=Path, help="folder for screenshots")
     ap.add_argument("--chromium", help="a Chromium or Chrome to drive")
     args = ap.parse_args()
@@ -349,7 +354,7 @@ def main():
             page.screenshot(path=args.shots/f"{name}.png")
     with tempfile.TemporaryDirectory() as d, sync_playwright() as p:
         browser = p.chromium.launch(executable_path=path, args=FLAGS)
-        for name, check in (("app", check_app), ("lab", check_lab)):
+        for name, check in (("app", check_app), *((f, partial(check_notebook, front=f)) for f in FRONTS)):
             if args.only in (None, name):
                 folder = Path(d)/name/"people"
                 truth = people(folder)

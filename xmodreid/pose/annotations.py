@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
-from ..core import JOINTS,LIMBS,ConfigError,DataError,PoseError,read_json,write_json
+from ..core import JOINTS,LIMBS,MODALITIES,ConfigError,DataError,PoseError,check_in,read_json,write_json
 from ..data.files import first_few
 from ..data.index import read_keypoints,save_keypoints
 from .annotate import ABSENT,Annotation,Row,_read_rows,_same,flags_to_kpts,kpts_to_flags
@@ -197,3 +197,15 @@ def agreement(
         return dict(joint=name, both=n, only_a=int((sa & ~sb)[at].sum()), only_b=int((sb & ~sa)[at].sum()), pixels=mean(d), height_share=mean(share),
                     pck=float((share[at]<=thr).sum()/n) if n else np.nan)
     return pd.DataFrame([line(n, np.s_[:,j]) for j,n in enumerate(JOINTS)]+[line('all', np.s_[:])])
+
+# %% ../../nbs/27_pose.annotations.ipynb #cell-028
+@patch
+def training_table(self:Annotation,
+    modality='rgb',       # `'rgb'` or `'ir'` for all images, or `f(name) -> 'rgb' or 'ir'`
+    only_done:bool=True,  # Leave out images that are not done
+) -> tuple:               # Index (`path, pid, camid, modality, split`; every image counts as a person of its own) and `(N, 18, 3)` keypoints
+    "The annotated images as training data of `pose_dls`."
+    use = self._chosen(only_done)
+    which = modality if callable(modality) else (lambda name: modality)
+    df = pd.DataFrame([dict(path=str(self.root/self.names[i]), pid=i+1, camid=0, modality=check_in('modality', which(self.names[i]), MODALITIES), split='train') for i in use])
+    return df,np.stack([flags_to_kpts(self.rows[i].xy, self.rows[i].flags) for i in use])

@@ -19,7 +19,7 @@ from fastai.learner import Learner,Metric
 from fastai.optimizer import Adam
 from torch import Tensor
 
-from ..core import JOINTS,seed_all
+from ..core import ConfigError,JOINTS,seed_all
 from ..data.loaders import EpochSeed
 from ..data.transforms import keyed_generator
 from ..terms import LossTerm,TermRecorder,no_loss
@@ -111,7 +111,11 @@ def random_paint(
     x = x.clamp(1e-3,1)**r(-.6,.6,1).exp()
     h,w = img.shape[2:]
     ramp = r(-.3,.3,1)*torch.linspace(-1,1,h,device=dev)[:,None] + r(-.3,.3,1)*torch.linspace(-1,1,w,device=dev)
-    return ((x-.5)*r(.4,1.4,1)+.5+r(-.2,.2,1)+ramp*on(.5)).clamp(0,1)*2-1
+    x = ((x-.5)*r(.4,1.4,1)+.5+r(-.2,.2,1)+ramp*on(.5)).clamp(0,1)
+    air,veil = r(.15,.5,1),r(0,.7,1)
+    x = torch.where(on(.2), x*air+veil*(1-air), x)                   # haze
+    lamp = torch.where(on(.5), img.new_tensor([1.,.85,.4])[:,None,None], 1.)
+    return torch.where(on(.15), x*r(.08,.5,1)*lamp, x)*2-1           # night, under a white or a yellow lamp
 
 # %% ../../nbs/24_pose.train.ipynb #cell-015
 def random_damage(
@@ -144,15 +148,24 @@ def random_damage(
 
 # %% ../../nbs/24_pose.train.ipynb #cell-018
 class Repaint(Callback):
-    "Repaint and damage every training batch; the randomness depends only on the seed, the epoch and the number of the batch."
+    "Repaint and damage the training images; the randomness depends only on the seed, the epoch and the number of the batch."
     order,run_valid = 10,False
-    def __init__(self, seed:int=0): self.seed = seed  # Any integer
+    def __init__(self,
+        seed:int=0,     # Any integer
+        share:float=1., # Share of the images that are repainted
+        ramp:float=0.,  # Share of the training over which `share` grows from 0
+    ):
+        for name,v in (('share',share),('ramp',ramp)):
+            if not 0<=v<=1: raise ConfigError(f"`{name}` must be between 0 and 1; got {v}")
+        self.seed,self.share,self.ramp = seed,share,ramp
     def before_batch(self):
-        g = keyed_generator(self.seed, self.epoch, self.iter)
-        img,kpts = random_damage(random_paint(self.xb[0],g), self.yb[0], g)
-        self.learn.xb,self.learn.yb = (img,),(kpts,)
+        g,(img,),(kpts,) = keyed_generator(self.seed, self.epoch, self.iter),self.xb,self.yb
+        new,hidden = random_damage(random_paint(img,g), kpts, g)
+        now = self.share*min(1, self.learn.pct_train/self.ramp) if self.ramp else self.share
+        on = (torch.rand(len(img),generator=g)<now).to(img.device)
+        self.learn.xb,self.learn.yb = (torch.where(on[:,None,None,None],new,img),),(torch.where(on[:,None,None],hidden,kpts),)
 
-# %% ../../nbs/24_pose.train.ipynb #cell-020
+# %% ../../nbs/24_pose.train.ipynb #cell-021
 class PckMetric(Metric):
     "PCK of the validation images, as a column of the progress table."
     def __init__(self, thr:float=.1): self.thr = thr  # Tolerance, in body heights
@@ -166,13 +179,15 @@ class PckMetric(Metric):
     @property
     def name(self): return f'pck@{self.thr:g}'
 
-# %% ../../nbs/24_pose.train.ipynb #cell-022
+# %% ../../nbs/24_pose.train.ipynb #cell-023
 def pose_learner(
     dls,                # `pose_dls`: batches of images in [-1, 1] and keypoints
     net:PoseNet=None,   # The network; `None`: `compact_pose()`
     paf_weight:float=.5,# Weight of the fields beside the joint maps
     place_weight:float=.1,# Weight of `PlaceTerm`, for networks with logits
     robust:bool=False,  # Add `Repaint`, for images unlike those trained on?
+    share:float=1.,     # Of `Repaint`: share of the images
+    ramp:float=0.,      # Of `Repaint`: share of the training over which `share` grows from 0
     seed:int=0,         # Of `Repaint`
     cbs=(),             # More callbacks
     **kwargs,           # Passed to fastai's `Learner`
@@ -185,9 +200,9 @@ def pose_learner(
     net.train(was)
     terms = ([HeatmapMseTerm()] if probe.logits is None else [HeatmapTerm(),PlaceTerm(place_weight)]) + ([] if probe.paf is None else [PafTerm(paf_weight)])
     kwargs = dict(opt_func=Adam, wd=1e-4, moms=(.95,.85,.95), metrics=[PckMetric(.05),PckMetric(.1)]) | kwargs
-    return Learner(dls, net, loss_func=no_loss, cbs=[*terms,TermRecorder(warn=False),*([] if any(isinstance(c,EpochSeed) for c in cbs) else [EpochSeed()]),*([Repaint(seed)] if robust else []),*cbs], **kwargs)
+    return Learner(dls, net, loss_func=no_loss, cbs=[*terms,TermRecorder(warn=False),*([] if any(isinstance(c,EpochSeed) for c in cbs) else [EpochSeed()]),*([Repaint(seed,share,ramp)] if robust else []),*cbs], **kwargs)
 
-# %% ../../nbs/24_pose.train.ipynb #cell-023
+# %% ../../nbs/24_pose.train.ipynb #cell-024
 def train_pose(
     dls,                # `pose_dls`; batches of 16 learn faster than larger ones
     net:PoseNet=None,   # The network; `None`: `compact_pose(width)` with weights of `seed`
@@ -209,7 +224,7 @@ def train_pose(
         with learn.no_bar(),learn.no_logging(): learn.fit_one_cycle(epochs, lr, pct_start=.1)
     return learn
 
-# %% ../../nbs/24_pose.train.ipynb #cell-025
+# %% ../../nbs/24_pose.train.ipynb #cell-026
 def evaluate_pck(
     net,                # A `PoseNet` or a `PoseEstimator`
     df,                 # Index with `path` and `modality`

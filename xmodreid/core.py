@@ -205,17 +205,20 @@ def progress(
     return tqdm(it, desc=desc, total=total, disable=not show, dynamic_ncols=True)
 
 # %% ../nbs/00_core.ipynb #cell-046
-def _fetch(url:str, part:Path, size:int, show:bool):
-    "Append what is missing of `url` to `part`."
+def _fetch(url:str, part:Path, size:int, show:bool) -> int:
+    "Append what is missing of `url` to `part`; return the whole size, as published or else as the server says, `None` where it does not."
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={'Range': f'bytes={have}-'} if have else {})
     with urllib.request.urlopen(request, timeout=30) as r:
         resumed = have and getattr(r, 'status', None)==206
+        told = r.headers.get('Content-Length')
+        size = size or (int(told)+(have if resumed else 0) if told else None)
         with open(part, 'ab' if resumed else 'wb') as f, tqdm(total=size, initial=have if resumed else 0, unit='B', unit_scale=True,
                                                               desc=part.stem, disable=not show) as bar:
             for block in iter(lambda: r.read(1<<16), b''):
                 f.write(block); bar.update(len(block))
                 if size and f.tell()>size: raise DownloadError(f"{url} sends more than the {size} bytes published. It is not the published file")
+    return size
 
 # %% ../nbs/00_core.ipynb #cell-047
 def download(
@@ -232,7 +235,9 @@ def download(
     dest.parent.mkdir(parents=True, exist_ok=True)
     part = dest.with_name(dest.name+'.part')
     try:
-        if not (size and part.exists() and part.stat().st_size==size): _fetch(url, part, size, show)
+        if not (size and part.exists() and part.stat().st_size==size): size = _fetch(url, part, size, show)
+    except urllib.error.HTTPError as e:
+        if e.code!=416 or not part.exists(): raise DownloadError(f"cannot fetch {url} ({e}). Fetch it on another machine and put it at {dest}") from None  # 416: nothing is missing
     except (urllib.error.URLError,OSError,TimeoutError) as e:
         raise DownloadError(f"cannot fetch {url} ({e}). Fetch it on another machine and put it at {dest}" +
                             (f" ({size} bytes, sha256 {sha256})" if sha256 else '')) from None

@@ -10,6 +10,7 @@ __all__ = ['default_sigma', 'keypoint_heatmaps', 'decode_argmax', 'soft_argmax',
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-002
 from pathlib import Path
 import numpy as np, torch
+import torch.nn.functional as F
 from torch import Tensor
 from ..core import FLIP_INDEX, LIMBS, PAF_CHANNELS, ConfigError, PoseError, atomic_path
 from ..data.transforms import (check_kpts, check_size, crop_kpts, flip_kpts, hide_outside, pad_kpts, resize_kpts)
@@ -71,17 +72,37 @@ def _parabola(flat, idx, step, ok):
     return torch.where(ok & (curve > 1e-9), (hi-lo)/(2*curve.clamp_min(1e-9)), 0.).clamp(-.5,.5)
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-017
+_SIDES = [(r,FLIP_INDEX[r]) for r in (2,3,4,8,9,10)] # right and left joint of arms and legs
+
+def _part_sides(heat:Tensor, idx:Tensor, share:float, near:float=2.) -> Tensor:
+    "Highest cells `(B, 18)`; where right and left lie within `near` cells, the one with the better second peak moves there."
+    h,w = heat.shape[-2:]
+    ys,xs = torch.arange(h,device=heat.device)[:,None],torch.arange(w,device=heat.device)
+    y,x = (idx//w)[...,None,None],(idx%w)[...,None,None]
+    peak = heat>=F.max_pool2d(heat, 3, 1, 1)
+    second,at = torch.where(peak & ((ys-y)**2+(xs-x)**2>near**2), heat, 0.).flatten(2).max(-1)
+    first = heat.flatten(2).gather(-1, idx[...,None])[...,0].clamp_min(1e-6)
+    r,l = torch.tensor(_SIDES,device=heat.device).T
+    same = (idx[:,r]//w-idx[:,l]//w)**2+(idx[:,r]%w-idx[:,l]%w)**2 <= near**2
+    left = first[:,r]*second[:,l] >= second[:,r]*first[:,l]                  # which of the two moves
+    out = idx.clone()
+    for j,moves in ((r,~left),(l,left)): out[:,j] = torch.where(same & moves & (second[:,j]>share*first[:,j]), at[:,j], idx[:,j])
+    return out
+
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-018
 def decode_argmax(
     heat:Tensor,    # `(B, 18, h, w)`, or 19 maps with the background last
     stride:int=1,   # Pixels a cell
     thr:float=0.,   # A peak not above this is a joint not found: confidence 0
     refine:bool=True, # Move by a fraction of a cell to the top of the peak?
+    apart:float=0., # Left and right on one spot part where a map has another peak at least this share as high; 0: never
 ) -> Tensor:        # `(B, 18, 3)` x, y in pixels and the peak's height, clipped to [0, 1]
     "The highest cell of every map, refined below the cell. No gradient."
     heat = _check_heat(heat).detach()
     h,w = heat.shape[-2:]
     flat = heat.flatten(2)
-    top,idx = flat.max(-1)
+    idx = _part_sides(heat, flat.argmax(-1), apart) if apart else flat.argmax(-1)
+    top = flat.gather(-1, idx[...,None])[...,0]
     row,col = idx//w, idx%w
     x,y = col.to(heat.dtype),row.to(heat.dtype)
     if refine:
@@ -90,7 +111,7 @@ def decode_argmax(
     conf = torch.where(top > thr, top.clamp(0,1), 0.)
     return torch.stack([(x+.5)*stride-.5, (y+.5)*stride-.5, conf], -1)
 
-# %% ../../nbs/20_pose.keypoints.ipynb #cell-020
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-023
 def soft_argmax(
     heat:Tensor,     # `(B, 18, h, w)`, or 19 maps with the background last; heights in [0, 1]
     stride:int=1,    # Pixels a cell
@@ -106,7 +127,7 @@ def soft_argmax(
     y = (wgt.sum(-1) * torch.arange(h, device=heat.device, dtype=heat.dtype)).sum(-1)
     return torch.stack([(x+.5)*stride-.5, (y+.5)*stride-.5, (wgt*heat).sum((-2,-1))], -1)
 
-# %% ../../nbs/20_pose.keypoints.ipynb #cell-025
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-028
 def _limb_geometry(kpts, size, stride):
     "Unit vectors `(B, 19, 2)`, visibility `(B, 19)`, and each cell's distance in pixels to each bone, `(B, 19, h, w)`."
     (h,w),(x,y,vis) = check_size(size), _tensor_kpts(kpts)
@@ -120,7 +141,7 @@ def _limb_geometry(kpts, size, stride):
     t = (px*e(ux) + py*e(uy)).clamp_min(0).minimum(e(n))
     return torch.stack([ux,uy],-1), ok, torch.sqrt((px-t*e(ux))**2 + (py-t*e(uy))**2)
 
-# %% ../../nbs/20_pose.keypoints.ipynb #cell-026
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-029
 def limb_masks(
     kpts:Tensor,      # `(B, 18, 3)` keypoints in pixels
     size,             # `(height, width)` of the image, pixels
@@ -135,7 +156,7 @@ def limb_masks(
     m = torch.exp(-d**2/(2*width**2)) if soft else (d <= width).to(d.dtype)
     return m * ok[...,None,None]
 
-# %% ../../nbs/20_pose.keypoints.ipynb #cell-027
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-030
 def limb_pafs(
     kpts:Tensor,      # `(B, 18, 3)` keypoints in pixels
     size,             # `(height, width)` of the image, pixels
@@ -150,13 +171,13 @@ def limb_pafs(
     order = torch.as_tensor(PAF_CHANNELS, device=d.device).flatten().argsort()
     return field.flatten(1,2)[:,order]
 
-# %% ../../nbs/20_pose.keypoints.ipynb #cell-031
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-034
 def _flip_limbs():
     "For each limb of the mirrored person, the limb it was and whether its direction turned round."
     pairs = [tuple(FLIP_INDEX[j] for j in l) for l in LIMBS]
     return [LIMBS.index(p) for p in pairs]
 
-# %% ../../nbs/20_pose.keypoints.ipynb #cell-032
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-035
 def flip_heatmaps(
     heat:Tensor, # `(B, 18, h, w)`, or 19 maps with the background last
 ) -> Tensor:     # Same shape
@@ -164,7 +185,7 @@ def flip_heatmaps(
     _check_heat(heat)
     return heat[:, list(FLIP_INDEX) + list(range(18, heat.shape[1]))].flip(-1)
 
-# %% ../../nbs/20_pose.keypoints.ipynb #cell-033
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-036
 def flip_pafs(
     pafs:Tensor, # `(B, 38, h, w)`
 ) -> Tensor:     # Same shape
@@ -175,7 +196,7 @@ def flip_pafs(
         out[:,cx],out[:,cy] = -pafs[:,PAF_CHANNELS[j][0]].flip(-1), pafs[:,PAF_CHANNELS[j][1]].flip(-1)
     return out
 
-# %% ../../nbs/20_pose.keypoints.ipynb #cell-039
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-042
 def save_heatmaps_npy(
     path,  # File to write, by custom `.npy`
     heat,  # `(18, H, W)` array or tensor
@@ -192,7 +213,7 @@ def _check_maps(a, name):
         raise PoseError(f"{name}: expected 18 maps (18, H, W) in COCO-18 order; got {a.shape}. Drop a background channel, move channels first.")
     if not np.isfinite(a).all(): raise PoseError(f"{name}: maps hold NaN or infinite values; expected heights in [0, 1]")
 
-# %% ../../nbs/20_pose.keypoints.ipynb #cell-040
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-043
 def load_heatmaps_npy(
     path, # `.npy` file of 18 maps
 ) -> Tensor: # `(18, H, W)` float32
@@ -204,7 +225,7 @@ def load_heatmaps_npy(
     _check_maps(a, path)
     return torch.from_numpy(a.astype(np.float32))
 
-# %% ../../nbs/20_pose.keypoints.ipynb #cell-044
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-047
 def joint_hits(
     pred,             # `(B, 18, 2 or 3)`; a third column of 0 says the joint was not found
     target,           # `(B, 18, 3)` true keypoints, pixels
@@ -222,7 +243,7 @@ def joint_hits(
     found = pred[...,2]>0 if pred.shape[-1]==3 else torch.ones_like(vis)
     return (d <= thr*body[:,None]) & vis & found, vis
 
-# %% ../../nbs/20_pose.keypoints.ipynb #cell-045
+# %% ../../nbs/20_pose.keypoints.ipynb #cell-048
 def pck(
     pred,             # `(B, 18, 2 or 3)` found keypoints, pixels
     target,           # `(B, 18, 3)` true keypoints, pixels

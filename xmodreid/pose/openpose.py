@@ -5,10 +5,13 @@
 # %% auto #0
 __all__ = ['N_JOINTS', 'N_PAFS', 'POSE_NETS', 'POSE_WEIGHTS', 'PoseMaps', 'PoseNet', 'CompactPose', 'compact_pose',
            'OpenPoseBody', 'openpose_body', 'LightweightPose', 'lightweight_pose', 'ConvPoseMachine', 'cpm',
-           'caffe_prototxt', 'load_pose_weights', 'pose_net']
+           'caffe_prototxt', 'load_pose_weights', 'shipped_weights', 'write_compact', 'read_compact', 'pose_net']
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-004
+import warnings
 from collections import OrderedDict
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +22,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor,nn
 
-from ..core import JOINTS,LIMBS,ConfigError,ModelError,PoseError,cache_dir,check_in,download
+from ..core import JOINTS,LIMBS,ConfigError,ModelError,PoseError,cache_dir,check_in,download,load_state,save_state
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-006
 N_JOINTS,N_PAFS = len(JOINTS),2*len(LIMBS)
@@ -43,6 +46,7 @@ class PoseNet(nn.Module):
     pad = .1                   # Border the network likes around a tight crop, as a share of each side
     bgr = False                # Does the network expect blue first?
     mean,scale = 127.5,127.5   # It sees `(pixel - mean)/scale`, pixel in 0..255
+    size = None                # (height, width) of the crops it was trained on; `PoseEstimator` stretches images to it. None: any size
 
     def normalise(self,
         img:Tensor, # `(B, 3, H, W)` in [-1, 1]
@@ -197,7 +201,7 @@ def openpose_body(
     "OpenPose's COCO body network. Its published weights are for academic, non-commercial use."
     return OpenPoseBody(stages, width)
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-027
+# %% ../../nbs/21_pose.openpose.ipynb #cell-026
 def _cv(ni:int, no:int, ks:int=3, dil:int=1, bn:bool=False, relu:bool=True) -> nn.Sequential:
     "Convolution with bias, then batch norm and ReLU if wanted."
     return nn.Sequential(nn.Conv2d(ni,no,ks,padding=dil*(ks//2),dilation=dil), *([nn.BatchNorm2d(no)] if bn else []), *([nn.ReLU(inplace=True)] if relu else []))
@@ -210,7 +214,7 @@ def _mobile(ni:int, no:int, stride:int=1, dil:int=1) -> nn.Sequential:
 def _mobile_elu(n:int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(n,n,3,padding=1,groups=n,bias=False),nn.ELU(inplace=True),nn.Conv2d(n,n,1,bias=False),nn.ELU(inplace=True))
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-028
+# %% ../../nbs/21_pose.openpose.ipynb #cell-027
 class _Align(nn.Module):
     "From the trunk's channels to the stages'."
     def __init__(self, ni:int, n:int):
@@ -239,7 +243,7 @@ class _Heads(nn.Module):
         x = self.trunk(x)
         return PoseMaps(self.heatmaps(x),self.pafs(x))
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-029
+# %% ../../nbs/21_pose.openpose.ipynb #cell-028
 class LightweightPose(PoseNet):
     "Lightweight OpenPose (Osokin, 2018): a dilated MobileNet with an initial and `refine` refinement stages."
     stride,bgr,mean,scale = 8,True,128.,256.
@@ -272,7 +276,7 @@ def lightweight_pose(
     "Lightweight OpenPose. Code and weights are published under Apache-2.0."
     return LightweightPose(refine, width)
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-032
+# %% ../../nbs/21_pose.openpose.ipynb #cell-031
 class ConvPoseMachine(PoseNet):
     "Convolutional pose machine (Wei et al., CVPR 2016) with shared image features; joint maps only."
     stride,mean,scale = 8,128.,256.
@@ -300,7 +304,7 @@ def cpm(
     "A convolutional pose machine."
     return ConvPoseMachine(stages, width)
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-035
+# %% ../../nbs/21_pose.openpose.ipynb #cell-036
 def _fit(net:PoseNet, found:dict, what:str):
     "Load `found` into `net` if names and shapes fit entirely; names may lack the block in front."
     found = {k.removeprefix('module.'): v for k,v in found.items()}
@@ -313,7 +317,7 @@ def _fit(net:PoseNet, found:dict, what:str):
     if odd: raise ModelError(f"{what} does not hold the weights of {type(net).__name__}: {'; '.join(odd[:3])}" + (f' and {len(odd)-3} more' if len(odd)>3 else ''))
     net.load_state_dict(found, strict=False)
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-036
+# %% ../../nbs/21_pose.openpose.ipynb #cell-037
 def caffe_prototxt(
     net:OpenPoseBody, # A network whose layers are named as in the published model
 ) -> str:
@@ -346,7 +350,7 @@ def _read_caffe(net:PoseNet, path:Path) -> dict:
             found[f'{name}.{part}'] = blob.flatten() if part=='bias' else blob
     return found
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-037
+# %% ../../nbs/21_pose.openpose.ipynb #cell-038
 def load_pose_weights(
     net:PoseNet, # Network to fill, in place
     path,        # `.pth`/`.pt` state dict or checkpoint, `.safetensors`, or `.caffemodel`
@@ -365,24 +369,77 @@ def load_pose_weights(
     _fit(net, found, path.name)
     return net
 
-# %% ../../nbs/21_pose.openpose.ipynb #cell-041
+# %% ../../nbs/21_pose.openpose.ipynb #cell-042
+def shipped_weights(
+    name:str='synth', # Which ones
+) -> Path:            # Where they lie inside the installed package
+    "The file of weights that come with the package."
+    return Path(str(files('xmodreid')))/'weights'/f'pose_{name}.safetensors'
+
+def write_compact(
+    net:CompactPose, # The network
+    path,            # File to write
+    size,            # `(height, width)` of the crops it was trained on, pixels
+    half:bool=True,  # In half precision?
+):
+    "Write a compact network with what it takes to build it again."
+    weights = {k: v.half() if half and v.is_floating_point() else v for k,v in net.state_dict().items()}
+    save_state(path, dict(config=dict(net.config), size=list(size), weights=weights))
+
+def read_compact(
+    path, # From `write_compact`
+) -> CompactPose: # In evaluation mode, float32, its `size` set
+    "Build a compact network from its file. Raises `ModelError` for a file that is missing, broken or of something else."
+    tree = load_state(path)
+    if not isinstance(tree,dict) or {'config','size','weights'}-tree.keys(): raise ModelError(f"{path} is not a compact pose network; expected config, size and weights. Give a file of `write_compact`")
+    net = CompactPose(**tree['config'])
+    _fit(net, {k: v.to(net.state_dict()[k].dtype) if k in net.state_dict() else v for k,v in tree['weights'].items()}, Path(path).name)
+    net.size = tuple(tree['size'])
+    return net.eval()
+
+# %% ../../nbs/21_pose.openpose.ipynb #cell-045
 POSE_NETS = dict(compact=compact_pose, openpose=openpose_body, lightweight=lightweight_pose, cpm=cpm)
+_CMU = 'academic, non-commercial use only (CMU OpenPose)'
 POSE_WEIGHTS = dict(
+    synth=dict(net='compact', licence='Apache-2.0'),
     openpose=dict(net='openpose', file='body_pose_model.pth', size=209267595, sha256='25a948c16078b0f08e236bda51a385d855ef4c153598947c28c0d47ed94bb746',
-                  url='https://huggingface.co/lllyasviel/Annotators/resolve/main/body_pose_model.pth', licence='academic, non-commercial use only (CMU OpenPose)'),
+                  url='https://huggingface.co/lllyasviel/Annotators/resolve/main/body_pose_model.pth', licence=_CMU),
+    openpose_caffe=dict(net='openpose', file='pose_iter_440000.caffemodel', size=209274056, sha256='b4cf475576abd7b15d5316f1ee65eb492b5c9f5865e70a2e7882ed31fb682549',
+                        url='https://huggingface.co/camenduru/openpose/resolve/main/models/pose/coco/pose_iter_440000.caffemodel', licence=_CMU),
     lightweight=dict(net='lightweight', file='checkpoint_iter_370000.pth', size=None, sha256='517c86f769c6636583083f1467e3d212a0006c27109edb3aeffc19a79622d411',
                      url='https://download.01.org/opencv/openvino_training_extensions/models/human_pose_estimation/checkpoint_iter_370000.pth', licence='Apache-2.0'))
 
+# %% ../../nbs/21_pose.openpose.ipynb #cell-046
+@cache
+def _tell_terms(name:str):
+    "Warn, once, of weights that may not be used for everything."
+    terms = POSE_WEIGHTS[name]['licence']
+    if 'only' in terms: warnings.warn(f"the weights {name!r} are licensed for {terms}. 'synth' and 'lightweight' are Apache-2.0", stacklevel=3)
+
+def _weights_file(name:str) -> Path:
+    "Where the weights `name` are on this machine; downloads them if they are not."
+    w = POSE_WEIGHTS[name]
+    if 'url' in w: return download(w['url'], cache_dir('pose')/w['file'], w['size'], w['sha256'])
+    path = shipped_weights(name)
+    if not path.is_file(): raise ModelError(f"{path} is missing: this copy of the package came without its weights. Install it again, or train a network (`pose.train`) and pass its file as `pretrained`")
+    return path
+
+# %% ../../nbs/21_pose.openpose.ipynb #cell-047
 def pose_net(
-    arch:str='compact',   # One of `POSE_NETS`
-    pretrained=None,      # `'openpose'` (academic, non-commercial use) or `'lightweight'` (Apache-2.0): downloaded once; or the path of a weights file
-    **kwargs,             # Passed to the builder
-) -> PoseNet:
+    arch:str=None,        # One of `POSE_NETS`; `None`: the one the weights belong to, `'compact'` without weights
+    pretrained=None,      # `'synth'` (comes with the package), `'lightweight'` (Apache-2.0), `'openpose'` or `'openpose_caffe'` (both academic, non-commercial use only); or the path of a file
+    **kwargs,             # Passed to the builder; `'synth'` takes none
+) -> PoseNet:             # With weights: in evaluation mode
     "Build a pose network by name, with published weights if asked for; raises `ConfigError`, `ModelError` or `DownloadError`."
-    check_in('arch', arch, POSE_NETS)
-    if pretrained in POSE_WEIGHTS:
-        w = POSE_WEIGHTS[pretrained]
-        if w['net']!=arch: raise ConfigError(f"the weights {pretrained!r} belong to arch={w['net']!r}, not {arch!r}")
-        pretrained = download(w['url'], cache_dir('pose')/w['file'], w['size'], w['sha256'])
+    named = isinstance(pretrained,str) and pretrained in POSE_WEIGHTS
+    home = POSE_WEIGHTS[pretrained]['net'] if named else 'compact'
+    arch = check_in('arch', home if arch is None else arch, POSE_NETS)
+    if named and arch!=home: raise ConfigError(f"the weights {pretrained!r} belong to arch={home!r}, not {arch!r}")
+    if pretrained=='synth':
+        if kwargs: raise ConfigError(f"the weights 'synth' bring their own architecture; leave out {', '.join(kwargs)}")
+        return read_compact(_weights_file(pretrained))
+    if isinstance(pretrained,str) and not named and not Path(pretrained).suffix: check_in('pretrained', pretrained, POSE_WEIGHTS)
     net = POSE_NETS[arch](**kwargs)
-    return net if pretrained is None else load_pose_weights(net, pretrained).eval()
+    if pretrained is None: return net
+    if named: _tell_terms(pretrained)
+    return load_pose_weights(net, _weights_file(pretrained) if named else pretrained).eval()

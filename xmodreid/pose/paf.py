@@ -7,8 +7,10 @@ __all__ = ['Peaks', 'find_peaks', 'Links', 'limb_candidates', 'match_limbs', 'Pe
            'main_person']
 
 # %% ../../nbs/22_pose.paf.ipynb #cell-004
+from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,6 +19,30 @@ from ..core import LIMBS,PAF_CHANNELS,PoseError
 from .keypoints import check_size
 
 # %% ../../nbs/22_pose.paf.ipynb #cell-006
+@lru_cache(64)
+def _stretching(n:int, to:int, dtype, device) -> Tensor:
+    "Matrix `(to, n)` that stretches `n` cells to `to` by a cubic."
+    eye = torch.eye(n, dtype=torch.float64)
+    return (eye if n==to else F.interpolate(eye[None,None], size=(to,n), mode='bicubic', align_corners=False)[0,0]).to(device,dtype)
+
+@lru_cache(64)
+def _smoothing(n:int, sigma:float, dtype, device) -> Tensor:
+    "Matrix `(n, n)` of a Gaussian blur, edges mirrored with the edge cell repeated, cut at four sigma."
+    if sigma<=0: return torch.eye(n, dtype=dtype, device=device)
+    r = int(4*sigma+.5)
+    t = torch.arange(-r,r+1)
+    k = torch.exp(-.5*(t.double()/sigma)**2)
+    i = (torch.arange(n)[:,None]+t)%(2*n)
+    return torch.zeros(n,n,dtype=torch.float64).scatter_add_(1, torch.where(i<n, i, 2*n-1-i), (k/k.sum()).expand(n,-1)).to(device,dtype)
+
+@lru_cache(64)
+def _smooth_stretching(n:int, to:int, sigma:float, dtype, device) -> Tensor:
+    "Matrix `(to + 1, n)`: stretch, then blur; the last row is zero."
+    return F.pad(_smoothing(to,sigma,dtype,device)@_stretching(n,to,dtype,device), (0,0,0,1))
+
+def _apart(maps:Tensor, rows:Tensor, cols:Tensor) -> Tensor: return (rows@maps)@cols.T
+
+# %% ../../nbs/22_pose.paf.ipynb #cell-008
 class Peaks(NamedTuple):
     "Joint candidates of a batch, all `(P,)`."
     image:Tensor # Which image of the batch
@@ -25,35 +51,38 @@ class Peaks(NamedTuple):
     y:Tensor     # Row
     score:Tensor # Height of the map
 
-def _smooth(x:Tensor, sigma:float) -> Tensor:
-    "Gaussian blur of `(B, C, H, W)`, edges mirrored with the edge cell repeated, cut at four sigma."
-    if sigma<=0: return x
-    r = int(4*sigma+.5)
-    k = torch.exp(-.5*(torch.arange(-r,r+1,device=x.device,dtype=x.dtype)/sigma)**2); k = k/k.sum()
-    for dim in (2,3):
-        n = x.shape[dim]
-        i = torch.arange(-r,n+r,device=x.device)%(2*n)
-        y = x.index_select(dim, torch.where(i<n, i, 2*n-1-i))
-        y = y.flatten(0,1)[:,None]
-        x = F.conv2d(y, k.view(1,1,-1,1) if dim==2 else k.view(1,1,1,-1))[:,0].unflatten(0,x.shape[:2])
-    return x
+def _tops(maps:Tensor, thr:float) -> Tensor:
+    "Places, in the flattened maps, above `thr` and no lower than their four neighbours; the last row and column of each map must be zeros."
+    row = maps.flatten()
+    if row.device.type=='cpu': row = row.numpy()         # comparing is twice as fast in NumPy
+    top = row>thr
+    for step in (1,maps.shape[-1]):
+        a,b = row[step:],row[:-step]
+        top[step:] &= a>=b
+        top[:-step] &= b>=a
+    return torch.from_numpy(np.flatnonzero(top)) if isinstance(top,np.ndarray) else top.nonzero()[:,0]
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-007
+# %% ../../nbs/22_pose.paf.ipynb #cell-009
 def find_peaks(
-    heat:Tensor,      # `(B, 18, H, W)`, or 19 with the background last
-    thr:float=.1,     # A peak must be higher than this after smoothing
-    sigma:float=3.,   # Smoothing before the search, in cells; 0 for none
+    heat:Tensor,      # `(B, 18, h, w)`, or 19 with the background last
+    thr:float=.1,     # A peak must be higher than this after smoothing, above 0
+    sigma:float=3.,   # Smoothing before the search, in pixels; 0 for none
+    size=None,        # `(height, width)` the maps are stretched to, pixels; `None`: as they are
 ) -> Peaks:           # Sorted by image, joint, row, column
     "Every local maximum of every joint map. Raises `PoseError` on another shape."
-    if heat.ndim!=4 or heat.shape[1] not in (18,19): raise PoseError(f"`heat` must be (B, 18, H, W), or 19 maps with the background last; got {tuple(heat.shape)}")
+    if heat.ndim!=4 or heat.shape[1] not in (18,19): raise PoseError(f"`heat` must be (B, 18, h, w), or 19 maps with the background last; got {tuple(heat.shape)}")
+    if thr<0: raise PoseError(f"`thr` must not be below 0; got {thr}")
     heat = heat[:,:18].detach()
-    s = _smooth(heat, sigma)
-    p = F.pad(s, (1,1,1,1))
-    top = (s>thr) & (s>=p[:,:,:-2,1:-1]) & (s>=p[:,:,2:,1:-1]) & (s>=p[:,:,1:-1,:-2]) & (s>=p[:,:,1:-1,2:])
-    b,c,y,x = top.nonzero(as_tuple=True)
-    return Peaks(b,c,x,y,heat[b,c,y,x])
+    to = heat.shape[2:] if size is None else check_size(size)
+    kind = heat.dtype,heat.device
+    at = _tops(_apart(heat, *(_smooth_stretching(n,m,sigma,*kind) for n,m in zip(heat.shape[2:],to))), thr)
+    h,w = to[0]+1,to[1]+1
+    y,x,c,b = at//w%h, at%w, at//(h*w)%18, at//(h*w*18)
+    up,across = (_stretching(n,m,*kind) for n,m in zip(heat.shape[2:],to))
+    score = heat[b,c,y,x] if tuple(to)==tuple(heat.shape[2:]) else ((up[y][:,None]@heat[b,c])[:,0]*across[x]).sum(1)
+    return Peaks(b,c,x,y,score)
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-010
+# %% ../../nbs/22_pose.paf.ipynb #cell-014
 class Links(NamedTuple):
     "Pairs of peaks that may be limbs, all `(L,)`; best first within an image and a limb."
     image:Tensor # Which image of the batch
@@ -75,35 +104,64 @@ def _pairs(peaks:Peaks, n:int):
     image,limb = group//len(LIMBS),group%len(LIMBS)
     return image,limb,start[image,ja[limb]]+i//nb[group],start[image,jb[limb]]+i%nb[group]
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-011
+# %% ../../nbs/22_pose.paf.ipynb #cell-015
+def _some(which:Tensor, *ts:Tensor) -> list:
+    "Those entries of each of `ts`."
+    i = which.nonzero()[:,0]
+    return [t.index_select(0,i) for t in ts]
+
+@lru_cache(64)
+def _taps(n:int, to:int, dtype, device) -> tuple[Tensor,Tensor]:
+    "The few cells that each row of a stretching matrix draws on, and their weights, both `(k, to)`."
+    stretch = _stretching(n, to, dtype, device)
+    i = stretch.abs().topk(int((stretch!=0).sum(1).max()))[1]
+    return i.T.contiguous(),stretch.gather(1,i).T.contiguous()
+
+def _agreement(peaks:Peaks, pairs:tuple, paf:Tensor, taps:tuple, at:Tensor) -> Tensor:
+    "The field along each pair at the shares `at` of its length, `(len(at), pairs)`; `paf` is stretched downwards, and across by `taps` where it is looked at."
+    image,limb,a,b = pairs
+    h,w = paf.shape[2:]
+    px,py,qx,qy = (t.to(paf.dtype).index_select(0,i) for i in (a,b) for t in (peaks.x,peaks.y))
+    dx,dy = qx-px,qy-py
+    norm = torch.hypot(dx,dy).clamp_min(1e-3)
+    at = at[:,None]
+    row,col = (py+at*dy).round_().long()*w,(px+at*dx).round_().long().flatten()
+    flat,first = paf.flatten(),image*38
+    spots = [((row.flatten()+i[col]),k[col]) for i,k in zip(*taps)]
+    look = lambda ch: sum(flat.index_select(0, c+((first+ch[limb])*(h*w)).expand_as(row).flatten())*k for c,k in spots).view_as(row)
+    cx,cy = torch.tensor(PAF_CHANNELS,device=paf.device).T
+    return look(cx)*(dx/norm) + look(cy)*(dy/norm)
+
+# %% ../../nbs/22_pose.paf.ipynb #cell-016
 def limb_candidates(
     peaks:Peaks,       # From `find_peaks`
-    paf:Tensor,        # `(B, 38, H, W)` on the same grid
+    paf:Tensor,        # `(B, 38, h, w)` on the same grid
     thr:float=.05,     # A sample agrees when the field along the limb is above this
     share:float=.8,    # More than this share of the samples must agree
     samples:int=10,    # Points along a limb
+    size=None,         # `(height, width)` the fields are stretched to, pixels: that of `find_peaks`
 ) -> Links:            # Sorted by image and limb, best first
     "Every pair of peaks whose line agrees with the field."
-    n,h = paf.shape[0],paf.shape[2]
-    image,limb,a,b = _pairs(peaks,n)
-    at = torch.stack([peaks.x,peaks.y],1).to(torch.float64)
-    d = at[b]-at[a]
-    norm = d.norm(dim=1).clamp_min(1e-3)
-    step = d/(samples-1)
-    pts = (at[a][:,None]+torch.arange(samples,device=paf.device)[:,None]*step[:,None])
-    pts[:,-1] = at[b]
-    col,row = pts.round().long().unbind(-1)
-    ch = torch.tensor(PAF_CHANNELS,device=paf.device)[limb]
-    u = (d/norm[:,None]).to(paf.dtype)
-    s = paf[image[:,None],ch[:,:1],row,col]*u[:,:1] + paf[image[:,None],ch[:,1:],row,col]*u[:,1:]
-    score = s.mean(1) + (.5*h/norm-1).clamp_max(0).to(paf.dtype)
-    ok = ((s>thr).sum(1)>share*samples) & (score>0)
-    image,limb,a,b,score = (t[ok] for t in (image,limb,a,b,score))
+    paf = paf.detach()
+    (h,w),kind = paf.shape[2:] if size is None else check_size(size),(paf.dtype,paf.device)
+    pairs = _pairs(peaks,paf.shape[0])
+    if size is not None: paf = _stretching(paf.shape[2],h,*kind)@paf
+    if len(pairs[0])*300 > paf[...,0].numel()*w: paf = paf@_stretching(paf.shape[3],w,*kind).T     # many limbs: stretch across all at once
+    taps = _taps(paf.shape[3],w,*kind)                                                             # few: only where one looks
+    at = torch.linspace(0,1,samples,dtype=paf.dtype,device=paf.device)
+    few = (_agreement(peaks, pairs, paf, taps, at[[samples//5,samples//2,samples*4//5]])>thr).sum(0)
+    if samples>4: pairs = _some(few>=3-(1-share)*samples, *pairs)
+    s = _agreement(peaks, pairs, paf, taps, at)
+    image,limb,a,b = pairs
+    norm = torch.hypot((peaks.x[b]-peaks.x[a]).to(s.dtype),(peaks.y[b]-peaks.y[a]).to(s.dtype)).clamp_min(1e-3)
+    score = s.mean(0) + (.5*paf.shape[2]/norm-1).clamp_max(0)
+    ok = ((s>thr).sum(0)>share*samples) & (score>0)
+    image,limb,a,b,score = _some(ok, image, limb, a, b, score)
     best = score.argsort(descending=True, stable=True)
     order = best[(image*len(LIMBS)+limb)[best].argsort(stable=True)]
     return Links(*(t[order] for t in (image,limb,a,b,score)))
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-013
+# %% ../../nbs/22_pose.paf.ipynb #cell-018
 def match_limbs(
     links:Links, # Candidates, best first within an image and a limb
 ) -> Links:      # Those chosen, in the same order; no two of a limb share a peak
@@ -124,7 +182,7 @@ def match_limbs(
         live &= ~(blocked(ka)|blocked(kb))
     return Links(*(t[taken] for t in links))
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-017
+# %% ../../nbs/22_pose.paf.ipynb #cell-022
 class People(NamedTuple):
     "Everybody found in a batch, by image."
     kpts:Tensor  # `(N, 18, 3)` x, y in pixels and the height of the peak; 0 for a joint not found
@@ -148,7 +206,7 @@ def _join(rows:list, ja:int, jb:int, a:int, b:int, s:float, peak:list, begin:boo
     elif len(hit)>1 or one[jb]!=b:
         one[jb] = b; one[18] += peak[b]+s; one[19] += 1
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-018
+# %% ../../nbs/22_pose.paf.ipynb #cell-023
 def group_limbs(
     peaks:Peaks,          # From `find_peaks`
     links:Links,          # From `match_limbs`
@@ -166,7 +224,19 @@ def group_limbs(
         people += rows; where += [im]*len(rows)
     return people,where
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-019
+# %% ../../nbs/22_pose.paf.ipynb #cell-024
+def _people_of(heat:Tensor, paf:Tensor, size, sigma:float, thr:float, min_parts:int, min_score:float) -> People:
+    "Everybody in a few images."
+    n = max(1,len(heat)) if heat.is_cuda else max(1,1_200_000//(18*size[0]*size[1]))   # so few that the stretched maps stay in a processor's cache
+    some = [find_peaks(h, thr, sigma, size) for h in heat.split(n)]
+    peaks = Peaks(*(torch.cat(t) for t in zip(*[p._replace(image=p.image+i*n) for i,p in enumerate(some)])))
+    rows,where = group_limbs(peaks, match_limbs(limb_candidates(peaks, paf, size=size)), min_parts, min_score)
+    dev = heat.device
+    ids = torch.tensor([r[:18] for r in rows],device=dev,dtype=torch.long).view(-1,18)
+    pos = F.pad(torch.stack([peaks.x.float(),peaks.y.float(),peaks.score.float()],1), (0,0,0,1))     # the last row is nobody's
+    return People(pos[ids], torch.tensor([r[18] for r in rows],device=dev), torch.tensor(where,device=dev,dtype=torch.long))
+
+# %% ../../nbs/22_pose.paf.ipynb #cell-026
 def decode_people(
     heat:Tensor,         # `(B, 18 or 19, h, w)` joint maps
     paf:Tensor,          # `(B, 38, h, w)` limb fields
@@ -179,17 +249,12 @@ def decode_people(
     "Everybody in a batch of images. Raises `PoseError` when the two sets of maps do not fit."
     if paf is None or paf.ndim!=4 or paf.shape[1]!=38: raise PoseError(f"`paf` must be (B, 38, h, w); got {None if paf is None else tuple(paf.shape)}. A network without fields finds one person: use its peaks")
     if paf.shape[0]!=heat.shape[0] or paf.shape[2:]!=heat.shape[2:]: raise PoseError(f"`paf` {tuple(paf.shape)} and `heat` {tuple(heat.shape)} must share batch and grid")
-    if size is not None and tuple(heat.shape[2:])!=check_size(size):
-        heat,paf = (F.interpolate(t, size=tuple(size), mode='bicubic', align_corners=False) for t in (heat,paf))
-    peaks = find_peaks(heat, thr, sigma)
-    rows,where = group_limbs(peaks, match_limbs(limb_candidates(peaks, paf)), min_parts, min_score)
-    dev = heat.device
-    if not rows: return People(torch.zeros(0,18,3,device=dev),torch.zeros(0,device=dev),torch.zeros(0,dtype=torch.long,device=dev))
-    ids = torch.tensor([r[:18] for r in rows],device=dev)
-    pos = torch.stack([peaks.x.float(),peaks.y.float(),peaks.score.float()],1)
-    return People(pos[ids.clamp_min(0)]*(ids>=0)[...,None], torch.tensor([r[18] for r in rows],device=dev), torch.tensor(where,device=dev))
+    size = tuple(heat.shape[2:]) if size is None else check_size(size)
+    n = max(1,2_400_000//(18*size[0]*size[1]))                       # 16 images of 128x64 at a time bound the memory
+    found = [_people_of(h, p, size, sigma, thr, min_parts, min_score) for h,p in zip(heat.detach().split(n),paf.detach().split(n))]
+    return People(*(torch.cat(t) for t in zip(*[f._replace(image=f.image+i*n) for i,f in enumerate(found)])))
 
-# %% ../../nbs/22_pose.paf.ipynb #cell-027
+# %% ../../nbs/22_pose.paf.ipynb #cell-042
 def main_person(
     people:People, # From `decode_people`
     n:int,         # Images in the batch

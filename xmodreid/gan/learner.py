@@ -4,19 +4,22 @@
 
 # %% auto #0
 __all__ = ['warp_terms', 'thesis_terms', 'pose_cyclegan', 'pose_cyclegan_learner', 'translators', 'save_translators',
-           'load_translators']
+           'load_translators', 'KeepBest', 'spell_time', 'TimeLeft']
 
 # %% ../../nbs/34_gan.learner.ipynb #cell-004
+import math,time
 from functools import partial
+from pathlib import Path
 
 import torch
 import fastai.callback.progress # gives learners their progress bar
+from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastai.optimizer import Adam
 from fastcore.foundation import L
 from torch import nn
 
-from ..core import ConfigError,ModelError,check_in,load_state,save_state,seeded
+from ..core import ConfigError,ModelError,load_state,save_state,seeded,write_json
 from ..data.loaders import EpochSeed
 from .callbacks import DiscriminatorStep,GeneratorEMA,ScaleRates,StopOnNaN,warm_linear
 from .losses import VGGFeatures
@@ -57,15 +60,19 @@ def pose_cyclegan(
     d_norm:str='instance', # Normalisation of the discriminators
     d_layers:int=3,        # Strided layers of the discriminators
     seed:int=0,            # Of the first weights
+    downs:int=None,        # Halvings before the attention, for the attention generator; its own default when `None`
+    spectral:bool=False,   # Spectral norm in the discriminators? Goes with `d_norm='none'`
+    channels_last:bool=False,# Lay the weights out for a GPU's half precision?
 ) -> PoseCycleGAN:
     "The four networks of a pose CycleGAN."
-    own = {k: v for k,v in dict(blocks=blocks, norm=norm).items() if v is not None}
+    own = {k: v for k,v in dict(blocks=blocks, norm=norm, downs=downs).items() if v is not None}
     with seeded(seed):
         gs = [make_generator(generator, width=width, grey=g, **own) for g in (True,grey)]
-        ds = [PatchDiscriminator(d_width, d_layers, d_norm, pose=conditional, fine=conditional) for _ in range(2)]
-    return PoseCycleGAN(*gs, *ds)
+        ds = [PatchDiscriminator(d_width, d_layers, d_norm, pose=conditional, fine=conditional, spectral=spectral) for _ in range(2)]
+    gan = PoseCycleGAN(*gs, *ds)
+    return gan.to(memory_format=torch.channels_last) if channels_last else gan
 
-# %% ../../nbs/34_gan.learner.ipynb #cell-011
+# %% ../../nbs/34_gan.learner.ipynb #cell-012
 def pose_cyclegan_learner(
     dls,                    # fastai `DataLoaders` of `(rgb, rgb_kpts, ir, ir_kpts)`, e.g. from `translation_dls`
     estimator=None,         # Frozen `PoseEstimator` for the pose loss
@@ -75,11 +82,11 @@ def pose_cyclegan_learner(
     d_lr:float=4e-4,        # Learning rate of the discriminators
     schedule=warm_linear,   # `f(step, total, epoch) -> factor` of both rates
     ema:float=.995,         # Share of the averaged generators kept at each step; 0 for none
-    d_step:dict=None,       # Settings of `DiscriminatorStep`: `real_label`, `swap`, `pool`, `wrong_pose`, `mode`, `every`
+    d_step:dict=None,       # Settings of `DiscriminatorStep`: `real_label`, `swap`, `pool`, `wrong_pose`, `mode`, `every`, `steps`, `r1`, `r1_every`, `clip`
     model:PoseCycleGAN=None,# Networks; made by `pose_cyclegan` from the remaining arguments when `None`
-    cbs=None,               # More callbacks
+    cbs=None,               # More callbacks, e.g. `ClipGradients`, `HalfPrecision`, `Samples`, `KeepBest`, `TimeLeft`
     seed:int=0,             # Of weights, pools and swaps
-    **kwargs,               # Of `pose_cyclegan`: `width`, `d_width`, `blocks`, `grey`, `conditional`, `norm`
+    **kwargs,               # Of `pose_cyclegan`: `width`, `d_width`, `blocks`, `grey`, `conditional`, `norm`, `spectral`, `downs`, `channels_last`
 ) -> Learner:
     "A fastai learner that trains both generators, and both discriminators beside them."
     if model is not None and kwargs: raise ConfigError(f"pass either `model` or settings of one, not both: {sorted(kwargs)}")
@@ -91,7 +98,7 @@ def pose_cyclegan_learner(
     return Learner(dls, model, no_loss, opt_func=partial(Adam, mom=.5, sqr_mom=.99, eps=1e-8), lr=lr, wd=0., cbs=cbs,
                    splitter=lambda m: [p for g in (m.to_ir,m.to_rgb) for p in g.parameters()])
 
-# %% ../../nbs/34_gan.learner.ipynb #cell-019
+# %% ../../nbs/34_gan.learner.ipynb #cell-020
 def translators(
     learn:Learner,    # From `pose_cyclegan_learner`, trained
 ) -> nn.ModuleDict:   # `['ir']` paints IR from RGB, `['rgb']` the way back; copies, frozen, in evaluation mode
@@ -118,3 +125,68 @@ def load_translators(
     gs = nn.ModuleDict({k: make_generator(**c) for k,c in tree['config'].items()})
     for k,g in gs.items(): g.load_state_dict(tree['weights'][k])
     return gs.requires_grad_(False).eval()
+
+# %% ../../nbs/34_gan.learner.ipynb #cell-023
+class KeepBest(Callback):
+    "After each epoch judge the averaged generators; keep the best ones in `folder/best.safetensors`, and their epoch and score in `folder/best.json`."
+    order,run_valid = 95,False
+    def __init__(self,
+        folder,           # Where the best generators go
+        score,            # `f(generators) -> number`, `generators` as `translators` gives them
+        bigger:bool=True, # Is a larger score better?
+        every:int=1,      # Epochs between two judgements; the last epoch is always judged
+    ):
+        if every<1: raise ConfigError(f"`every` must be at least 1 epoch; got {every}")
+        self.folder,self.score,self.bigger,self.every,self.scores = Path(folder),score,bigger,every,[]
+    def better(self, value:float) -> bool:
+        "Is this above all earlier scores? A score that is not a number never is."
+        old = [v for _,v in self.scores if not math.isnan(v)]
+        return not math.isnan(value) and (not old or (value>max(old) if self.bigger else value<min(old)))
+    def after_epoch(self):
+        if (self.epoch+1)%self.every and self.epoch+1!=self.n_epoch: return
+        with seeded(0), torch.no_grad():
+            gs = translators(self.learn)
+            value = float(self.score(gs))
+        if self.better(value):
+            save_translators(gs, self.folder/'best.safetensors')
+            write_json(self.folder/'best.json', dict(epoch=self.epoch, score=value))
+        self.scores.append([self.epoch,value])
+    def state_tree(self) -> dict: return dict(scores=self.scores)
+    def load_tree(self, tree:dict): self.scores = [[int(e),float(v)] for e,v in tree['scores']]
+
+# %% ../../nbs/34_gan.learner.ipynb #cell-027
+def spell_time(
+    seconds:float, # Of any length
+) -> str:          # E.g. `'45 s'`, `'12 min'`, `'3 h 20 min'`, `'2 d 4 h'`
+    "A time in the two largest units that matter."
+    s = max(0, round(seconds))
+    if s<90: return f'{s} s'
+    m = round(s/60)
+    if m<90: return f'{m} min'
+    if m<2880: return f'{m//60} h {m%60} min'
+    return f'{m//1440} d {m%1440//60} h'
+
+# %% ../../nbs/34_gan.learner.ipynb #cell-028
+class TimeLeft(Callback):
+    "Estimate how long the training still takes."
+    order,run_valid = 85,False
+    def __init__(self,
+        tell=None,             # `f(text)`, e.g. `print`; silent when `None`, `seconds` knows it all the same
+        skip:int=5,            # First batches that are not timed
+        first:int=20,          # Timed batches before the first estimate
+        clock=time.monotonic,  # Seconds
+    ):
+        self.tell,self.skip,self.first,self.clock,self.seconds = tell,skip,first,clock,None
+    def before_fit(self): self.passed,self.seconds = 0,None
+    def after_batch(self):
+        if not self.training: return
+        self.passed += 1
+        if self.passed==self.skip: self.began = self.clock()
+        if self.passed==self.skip+self.first: self.look(self.iter+1)
+    def after_epoch(self):
+        if self.passed>self.skip: self.look(self.n_iter)
+    def look(self, done:int):
+        "Estimate, with `done` batches of this epoch behind."
+        timed = self.passed-self.skip
+        self.seconds = (self.clock()-self.began)/timed*((self.n_epoch-self.epoch)*self.n_iter-done)
+        if self.tell is not None: self.tell(f'epoch {self.epoch+1} of {self.n_epoch}: {spell_time(self.seconds)} left')

@@ -110,7 +110,7 @@ def plot_cmc(
 
 # %% ../../nbs/61_viz.ranks.ipynb #cell-028
 class RankExplorer:
-    "Walk through the ranked lists of a protocol; `wrong_only` leaves the queries whose first answer is another person."
+    "Walk through the ranked lists of a protocol; `wrong_only` leaves the queries whose first answer is another person, `pid` those of one person."
     def __init__(self,
         df,           # Table of images
         emb,          # `(len(df), D)` embeddings, row for row
@@ -120,7 +120,7 @@ class RankExplorer:
         metric='cosine', # `'cosine'` or `'euclidean'`
     ):
         self.df,self.emb,self.protocol,self.images,self.k,self.metric = df,emb,protocol,images,k,metric
-        self.n_trials,self._wrong_only,self.position = len(protocol.trials(df)),False,0
+        self.n_trials,self._wrong_only,self._pid,self.position = len(protocol.trials(df)),False,None,0
         self.trial = 0
     @property
     def trial(self): return self._trial
@@ -137,8 +137,23 @@ class RankExplorer:
     @wrong_only.setter
     def wrong_only(self, only): self._wrong_only = bool(only); self.go(0)
     @property
-    def queries(self): return self.wrong if self.wrong_only else self.all
+    def pid(self): return self._pid
+    @pid.setter
+    def pid(self, pid):
+        if pid is not None and pid not in self.people: raise ProtocolError(f"person {pid} is no query of {self.protocol.name}; there are {', '.join(map(str, self.people[:5]))}, ...")
+        self._pid = pid; self.go(0)
+    @property
+    def people(self): return np.unique(self.df.pid.to_numpy()[self.all]).tolist()
+    @property
+    def queries(self):
+        rows = self.wrong if self.wrong_only else self.all
+        return rows if self.pid is None else rows[self.df.pid.to_numpy()[rows]==self.pid]
     def go(self, position): self.position = int(position)%max(len(self.queries), 1)
+    def pick(self, row):
+        "Go to the query in a row of the table, leaving the filters if they hide it."
+        if row not in self.all: raise ProtocolError(f"row {row} is no query of {self.protocol.name} with a match in the gallery; its queries are rows such as {', '.join(map(str, self.all[:3]))}")
+        if row not in self.queries: self._wrong_only,self._pid = False,None
+        self.go(np.flatnonzero(self.queries==row)[0])
     @property
     def query(self): return int(self.queries[self.position]) if len(self.queries) else None
     def ranks(self): return ranked_list(self.df, self.emb, self.protocol, [self.query], self.k, self.trial, self.metric)
@@ -152,26 +167,31 @@ def explore_ranks(
     emb,      # `(len(df), D)` embeddings, row for row
     protocol, # A `Protocol`
     **kwargs, # `images`, `k`, `metric` of `RankExplorer`
-):            # An ipywidgets box; its `.state` is the `RankExplorer`
-    "Explore ranked lists in a notebook: step through the queries, change the gallery, see only the mistakes."
-    import ipywidgets as w
+):            # An ipywidgets box, its `.state` the `RankExplorer`; the first list as a figure where ipywidgets is not installed
+    "Explore ranked lists in a notebook: step through the queries or pick a person, change the gallery and the length, see only the mistakes."
+    state = RankExplorer(df, emb, protocol, **kwargs)
+    try: import ipywidgets as w
+    except ImportError: return state.figure()
     from IPython.display import display
-    state,out = RankExplorer(df, emb, protocol, **kwargs),w.Output()
-    at = w.IntSlider(0, 0, len(state.queries)-1, description='query', continuous_update=False)
-    trial = w.Dropdown(options=range(state.n_trials), description='gallery', layout=w.Layout(width='160px'))
+    out,narrow = w.Output(),w.Layout(width='170px')
+    at = w.IntSlider(0, 0, max(len(state.queries)-1, 0), description='query', continuous_update=False)
+    pid = w.Dropdown(options=[('all',None),*((str(p),p) for p in state.people)], description='person', layout=narrow)
+    trial = w.Dropdown(options=range(state.n_trials), description='gallery', layout=narrow)
+    k = w.BoundedIntText(state.k, 1, 50, description='length', layout=narrow)
     wrong = w.Checkbox(False, description='mistakes only', indent=False)
     def show():
         out.clear_output(wait=True)
-        with out: display(state.figure() or 'Every query finds its person first.')
+        with out: display(state.figure() or 'Every query of these finds its person first.')
     def moved(_): state.go(at.value); show()
     def changed(_):
         if trial.value!=state.trial: state.trial = trial.value
-        state.wrong_only = wrong.value
+        state.wrong_only,state.pid,state.k = wrong.value,pid.value if pid.value in state.people else None,k.value
         at.unobserve(moved, 'value')
         at.value,at.max = 0,max(len(state.queries)-1, 0)
         at.observe(moved, 'value'); show()
-    at.observe(moved, 'value'); trial.observe(changed, 'value'); wrong.observe(changed, 'value')
-    box = w.VBox([w.HBox([at,trial,wrong]),out])
-    box.state,box.controls = state,dict(query=at, trial=trial, wrong=wrong)
+    at.observe(moved, 'value')
+    for control in (pid,trial,k,wrong): control.observe(changed, 'value')
+    box = w.VBox([w.HBox([at,pid,trial,k,wrong], layout=w.Layout(flex_flow='row wrap')),out])
+    box.state,box.controls = state,dict(query=at, pid=pid, trial=trial, k=k, wrong=wrong)
     show()
     return box

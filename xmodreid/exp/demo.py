@@ -84,7 +84,7 @@ def pairs_protocol(
     return Protocol(f'pairs, {direction}', 'regdb', dict(dataset='pairs', direction=direction), lambda df: [(0,rows(df,q),rows(df,g))])
 
 # %% ../../nbs/73_exp.demo.ipynb #cell-013
-def pose_run(cfg:DemoConfig) -> PoseRun: return PoseRun(tuple(cfg.size), 32, cfg.pose_epochs, seed=cfg.seed, **_strangers(cfg))
+def pose_run(cfg:DemoConfig) -> PoseRun: return PoseRun(tuple(cfg.size), 32, cfg.pose_epochs, seed=cfg.seed)
 def judge_run(cfg:DemoConfig) -> PoseRun: return PoseRun(tuple(cfg.size), 24, cfg.pose_epochs, seed=cfg.seed+1, **_strangers(cfg))
 def _strangers(cfg): return {} if cfg.data=='synth' else dict(augment=True, robust=True)  # real cameras are none it was trained on
 def gan_run(cfg:DemoConfig) -> GanRun: return GanRun(tuple(cfg.size), epochs=cfg.gan_epochs, iters=cfg.gan_iters, bs=cfg.gan_bs, seed=cfg.seed)
@@ -149,7 +149,8 @@ def _report_data(r, run, real):
 
 def _report_pose(r, run, real):
     r.section('The pose estimator')
-    r.text("Two compact OpenPose-style networks, trained on synthetic people of both modalities. The first is part of the translator's loss; the second, of another width and seed, only judges.")
+    first = "the one that comes with the package, which has seen wild people" if real else "trained on the people of this run"
+    r.text(f"Two compact OpenPose-style networks. The first, {first}, is part of the translator's loss; the second, of another width and seed and trained on synthetic people, only judges.")
     table = pd.concat([t.assign(network=n) for n,t in run.pck.items()])
     table = table[['network']+[c for c in table if c!='network']].rename(columns=lambda c: c.replace('pck','PCK'))
     r.table('Joints found on held-out synthetic people, in percent', table, 'PCK@t: share of visible joints found within t times the height of the person.')
@@ -210,7 +211,8 @@ def run_demo(
     steps = Steps(out, cfg, _say(verbose))
     synth,data = _load_data(steps, cfg, verbose)
     use = synth.df.split.isin(['train','val']).to_numpy()
-    est,judge = (steps(n, lambda f: fit_pose(f/'run', synth.df[use], synth.kpts[use], r, verbose), lambda f: load_pose_run(f/'run')) for n,r in (('pose',pose_run(cfg)),('judge',judge_run(cfg))))
+    train_pose = lambda name,run: steps(name, lambda f: fit_pose(f/'run', synth.df[use], synth.kpts[use], run, verbose), lambda f: load_pose_run(f/'run'))
+    est,judge = load_pose_run('synth') if cfg.data!='synth' else train_pose('pose', pose_run(cfg)),train_pose('judge', judge_run(cfg))
     if data.kpts is None: data.kpts = steps('keypoints', lambda f: _find_joints(data, est, f, cfg, verbose), lambda f: np.load(f/'keypoints.npz')['kpts'])
     train = (data.df.split=='train').to_numpy()
     df,kpts = data.df[train].reset_index(drop=True),data.kpts[train]

@@ -24,7 +24,7 @@ from ..data.loaders import pose_dls,reid_dls,translation_dls
 from .config import claim_folder,config_dict,config_from
 from ..gan.learner import load_translators,pose_cyclegan_learner,save_translators,translators
 from ..pose.estimate import PoseEstimator
-from ..pose.openpose import compact_pose
+from ..pose.openpose import POSE_WEIGHTS,compact_pose,pose_net,read_compact,write_compact
 from ..pose.train import pose_learner
 from ..reid.learner import CrossEntropyTerm,TripletTerm,reid_learner
 from ..reid.models import load_reid,save_reid
@@ -64,6 +64,7 @@ class PoseRun:
     lr:float=8e-3       # Highest learning rate of the one-cycle schedule
     augment:bool=False  # Shift, turn and scale the images: not needed where all crops are alike
     robust:bool=False   # Repaint and damage the images, for a network that is to see other cameras than it was trained on
+    start:str=''        # Begin with these weights, e.g. `'synth'`, and the network they belong to; `width` does not count then
     seed:int=0          # Of weights, order and augmentation
 
 # %% ../../nbs/72_exp.run.ipynb #cell-011
@@ -78,9 +79,10 @@ def fit_pose(
     folder = claim_folder(folder, config_dict(run), 'a pose network')
     seed_all(run.seed)
     dls = pose_dls(df.reset_index(drop=True), kpts, size=run.size, bs=run.bs, seed=run.seed, augment=run.augment)
-    learn = pose_learner(dls, compact_pose(run.width), robust=run.robust, seed=run.seed, cbs=[OneBar('pose', show)])
+    net = pose_net(pretrained=run.start) if run.start else compact_pose(run.width)
+    learn = pose_learner(dls, net, robust=run.robust, seed=run.seed, cbs=[OneBar('pose', show)])
     fit_resumable(learn, run.epochs, folder, fit=learn.fit_one_cycle, lr_max=run.lr, pct_start=.1)
-    save_state(folder/'net.safetensors', dict(width=run.width, size=list(run.size), weights=dict(learn.model.state_dict())))
+    write_compact(net, folder/'net.safetensors', run.size, half=False)
     return load_pose_run(folder)
 
 # %% ../../nbs/72_exp.run.ipynb #cell-012
@@ -91,14 +93,12 @@ def _result(folder, name:str, what:str):
     return path
 
 def load_pose_run(
-    folder,       # From `fit_pose`
+    folder,       # From `fit_pose`, or the name of published weights, one of `POSE_WEIGHTS`
     pad:float=None, # Border around the images, as a fraction of each side; what suits the network when `None`
 ) -> PoseEstimator:
     "The trained network in its padded estimator; `ModelError` where there is none."
-    tree = load_state(_result(folder, 'net.safetensors', 'pose network'))
-    net = compact_pose(tree['width'])
-    net.load_state_dict(tree['weights'])
-    return PoseEstimator(net.eval(), pad=pad)
+    if str(folder) in POSE_WEIGHTS: return PoseEstimator(pose_net(pretrained=str(folder)), pad=pad)
+    return PoseEstimator(read_compact(_result(folder, 'net.safetensors', 'pose network')), pad=pad)
 
 # %% ../../nbs/72_exp.run.ipynb #cell-014
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ setup(
     packages=find_packages(include=["xmodreid", "xmodreid.*"]),
     package_data={"xmodreid": ["weights/*"]},
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split()},
+    extras_require={"dev": cfg["dev_requirements"].split(), "milvus": ["pymilvus", "milvus-lite"]},
     entry_points={"console_scripts": cfg.get("console_scripts", "").split(), "nbdev": [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]},
     zip_safe=False,
 )

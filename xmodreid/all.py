@@ -51,12 +51,23 @@ from .reid.metrics import *
 from .reid.protocols import *
 from .reid.learner import *
 from .reid.noisy import *
+from .reid.cluster import *
+from .reid.mmt import *
+from .reid.ecn import *
+from .reid.search import *
+from .reid.gallery import *
 from .viz.translation import *
 from .viz.ranks import *
 from .viz.losses import *
+from .viz.embedding import *
+from .viz.attention import *
 from .exp.config import *
 from .exp.report import *
 from .exp.run import *
 from .exp.demo import *
+from .exp.wild import *
+from .exp.estimators import *
+from .exp.tables import *
+from .exp.ablation import *
 
 __all__ = [n for n in globals() if not n.startswith('_')]

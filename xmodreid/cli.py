@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['told', 'parse_size', 'read_data', 'read_joints', 'xmodreid_demo', 'xmodreid_synth', 'xmodreid_train_pose',
            'xmodreid_train_gan', 'xmodreid_translate', 'xmodreid_train_reid', 'reid_terms', 'xmodreid_evaluate',
-           'xmodreid_annotate']
+           'xmodreid_annotate', 'xmodreid_index', 'xmodreid_search', 'xmodreid_reproduce']
 
 # %% ../nbs/80_cli.ipynb #cell-003
 import sys
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.script import Param,call_parse,store_true
 
-from .core import ConfigError,DataError,XModError,check_in,write_json
+from .core import ModelError,ConfigError,DataError,XModError,check_in,write_json
 from .data.market import READERS,dataset
 
 # %% ../nbs/80_cli.ipynb #cell-006
@@ -65,7 +65,7 @@ def read_data(
 def read_joints(
     df,           # Table of images
     data:str,     # The folder it was read from, as given
-    pose:str='',  # Folder of a pose network, for data without keypoints
+    pose:str='synth', # Pose network for data without keypoints: a folder, or the name of published weights
     size=(64,32), # `(height, width)` at which it looks
 ) -> np.ndarray:  # `(len(df), 18, 3)`
     "The keypoints that lie with the data, or else those a pose network finds."
@@ -125,6 +125,7 @@ def xmodreid_train_pose(
     bs:int=16,          # Images a batch
     lr:float=8e-3,      # Highest learning rate
     robust:store_true=False, # Shift, repaint and damage the images, for a network that is to see other cameras
+    start:str='',       # Weights to begin with, e.g. 'synth', to fine-tune on annotated images
     seed:int=0,         # Seed of weights, order and augmentation
 ):
     "Train a compact OpenPose-style network on both modalities and say how many joints it finds on people held out."
@@ -133,7 +134,7 @@ def xmodreid_train_pose(
         from xmodreid.pose.train import evaluate_pck
         df = read_data(data)
         kpts,use = read_joints(df, data),_rows(df, ('train','val'))
-        est = fit_pose(out, df.iloc[use], kpts[use], PoseRun(parse_size(size), width, epochs, bs, lr, robust, robust, seed))
+        est = fit_pose(out, df.iloc[use], kpts[use], PoseRun(parse_size(size), width, epochs, bs, lr, robust, robust, start, seed))
         held = np.flatnonzero(~df.split.isin(['train','val']).to_numpy())
         if len(held):
             table = evaluate_pck(est, df.iloc[held], kpts[held], parse_size(size))
@@ -145,7 +146,7 @@ def xmodreid_train_pose(
 def xmodreid_train_gan(
     data:str,             # Data set of both modalities
     out:str,              # Folder for translators, checkpoint, curves and settings
-    pose:str,             # Folder of a pose network from xmodreid_train_pose: it judges the poses, and finds them where the data have none
+    pose:str='synth',     # Pose network of the loss, which also finds the poses where the data have none: a folder from xmodreid_train_pose, or 'synth', 'openpose', 'lightweight'
     size:str='64x32',     # Height x width of the images, pixels
     generator:str='warp', # Generator: see gan.models.GENERATORS
     width:int=32,         # Channels of the generators
@@ -174,7 +175,7 @@ def xmodreid_translate(
     out:str,              # Folder for the generated data set
     poses:str='target',   # Poses to take: 'own', 'random', 'target' (of real images of the other modality) or 'interpolated'
     direction:str='rgb2ir', # 'rgb2ir', 'ir2rgb', or 'both'
-    pose:str='',          # Folder of a pose network, for data without keypoints
+    pose:str='synth',     # Pose network for data without keypoints: a folder, or 'synth', 'openpose', 'lightweight'
     split:str='train',    # Split to translate
     bs:int=32,            # Images at a time
     seed:int=0,           # Seed of the choice of poses
@@ -271,11 +272,74 @@ estimate = lambda path: looker()(path)'''
 def xmodreid_annotate(
     folder:str,           # Folder of images; annotations.npz and export/ are written into it
     port:int=8866,        # Port on 127.0.0.1; when it is taken, one near it
-    pose:str='',          # Folder of a pose network that guesses joints on request (see xmodreid_train_pose)
+    pose:str='synth',     # Who guesses joints on request: 'synth', 'openpose', 'lightweight', a folder from xmodreid_train_pose, or '' for nobody
     no_browser:store_true=False, # Only print the address
 ):
     "Place 18 joints on the images of a folder, in a browser on this machine; every click is saved at once."
     with told():
         from xmodreid.pose.annotator import serve
-        if pose and not (Path(pose)/'net.safetensors').is_file(): raise DataError(f"{pose} holds no pose network (net.safetensors is missing). Train one with xmodreid_train_pose")
-        serve(folder, port, not no_browser, _GUESSES.format(folder=str(Path(pose).resolve())) if pose else '')
+        from xmodreid.pose.openpose import POSE_WEIGHTS
+        if pose and pose not in POSE_WEIGHTS:
+            if not (Path(pose)/'net.safetensors').is_file(): raise DataError(f"{pose} holds no pose network (net.safetensors is missing). Train one with xmodreid_train_pose, or name one of {', '.join(POSE_WEIGHTS)}")
+            pose = str(Path(pose).resolve())
+        serve(folder, port, not no_browser, _GUESSES.format(folder=pose) if pose else '')
+
+# %% ../nbs/80_cli.ipynb #cell-026
+@call_parse
+def xmodreid_index(
+    images:str,           # Folder of images, or a CSV with a column `path`
+    model:str,            # Folder of a Re-ID model from xmodreid_train_reid
+    out:str,              # Folder of the gallery, made or added to; or a Milvus address
+    modality:str='rgb',   # Modality of the images where the CSV does not tell
+    kind:str='exact',     # 'exact', or an approximate index: 'hnsw', 'ivf', 'ivfpq'
+):
+    "Embed images into a gallery that can be searched; images that are in it already are passed over."
+    with told():
+        from xmodreid.reid.gallery import build_index
+        index = build_index(images, _model_file(model), out, modality, kind)
+        print(f"{len(index)} images in {out}")
+
+@call_parse
+def xmodreid_search(
+    index:str,            # Folder of a gallery from xmodreid_index, or a Milvus address
+    images:str,           # An image, a folder of images, or a CSV with a column `path`
+    out:str='',           # Folder for answers.csv and ranked.png; nothing is written when empty
+    k:int=10,             # Answers a query
+    model:str='',         # Folder of the Re-ID model, if it is no longer where the gallery was built with it
+    query_modality:str='rgb', # Modality of the queries where a CSV does not tell
+    modality:str='',      # Only answers of this modality
+    camid:int=None,       # Only answers of this camera
+):
+    "Find the images of a gallery that are nearest to a query. Images of people: use lawful, consented data only."
+    with told():
+        from xmodreid.reid.gallery import ranked_figure,search_index
+        hits = search_index(index, images, k, _model_file(model) if model else None, camid, modality or None, query_modality)
+        print(hits.to_string(index=False))
+        if out:
+            Path(out).mkdir(parents=True, exist_ok=True)
+            hits.to_csv(Path(out)/'answers.csv', index=False)
+            ranked_figure(None, hits).savefig(Path(out)/'ranked.png', dpi=110, bbox_inches='tight')
+
+def _model_file(folder:str) -> Path:
+    path = Path(folder)
+    path = path/'model.safetensors' if path.is_dir() else path
+    if not path.is_file(): raise ModelError(f"{folder} holds no Re-ID model (model.safetensors is missing). Train one with xmodreid_train_reid")
+    return path
+
+# %% ../nbs/80_cli.ipynb #cell-027
+@call_parse
+def xmodreid_reproduce(
+    table:str='5.5',      # Number of a table of the thesis; '5.5', the ablation of the translation, can be run
+    out:str='runs/tables',# Folder of the rows; those that are done are not run again
+    size:str='quick',     # 'quick': 64x32, minutes a row on a CPU; 'full': 128x64
+    only:str='',          # Names of the rows to run, with commas between them; all when empty
+    seed:int=0,           # Of data, weights and order
+):
+    "Run a table of the thesis on the synthetic people, row by row, and print the thesis's values with ours beside them."
+    with told():
+        from xmodreid.exp.ablation import reproduce_ablation
+        from xmodreid.exp.tables import save_table,table_markdown
+        check_in('table', table, ('5.5',))
+        df = reproduce_ablation(Path(out)/table, size, only.split(',') if only else None, seed)
+        save_table(df, Path(out)/f'table_{table}', f'Table {table}, {size}, seed {seed}', 2)
+        print(table_markdown(df, 2))

@@ -90,12 +90,18 @@ def _camera(world, camid, modality=None) -> Camera:
         raise ConfigError(f"camera {camid} is {cam.modality}, not {modality}. Cameras 1, 2, 4, 5 are rgb; 3 and 6 are ir")
     return cam
 
-def _texture_of(world, pid) -> tuple:
+def _in_cotton(p:Person) -> Person:
+    "The same person in the same colours, all clothes and bags of one material."
+    return replace(p, **{k: g and replace(g, material='cotton') for k in ('top','legs','shoes','jacket','pack','bag','cap') for g in [getattr(p,k)]})
+
+def _texture_of(world, pid, cotton:bool=False) -> tuple:
     "The texture of a person, kept for the next image."
-    if pid not in world._atlas:
+    key = (pid,cotton)
+    if key not in world._atlas:
         if len(world._atlas)>=400: world._atlas.pop(next(iter(world._atlas)))
-        world._atlas[pid] = dress(_person(world, pid), world.cfg.ir_known)
-    return world._atlas[pid]
+        p = _person(world, pid)
+        world._atlas[key] = dress(_in_cotton(p) if cotton else p, world.cfg.ir_known)
+    return world._atlas[key]
 
 def _view(world, cam:Camera) -> np.ndarray:
     "The view of a camera's place, kept for the next image."
@@ -136,11 +142,12 @@ def _shadow(canvas:np.ndarray, pose:np.ndarray, scale:float):
         canvas[y0:y1,x0:x1] = (canvas[y0:y1,x0:x1]*dark[...,None]).astype(np.uint8)
 
 # %% ../../nbs/10_data.synth.ipynb #cell-018
-def _picture(world:SynthWorld, pid:int, pose:Pose, cam:Camera, rng=None, told:bool=False) -> tuple:
+def _picture(world:SynthWorld, pid:int, pose:Pose, cam:Camera, rng=None, told:str=None) -> tuple:
     "Image and visibility of the joints."
     pose = check_pose(pose); z = world.zoom; (h,w),view = world.canvas,_view(world, cam)
     big = pose.copy(); big[:,:2] = (pose[:,:2]+.5)*z-.5; big[:,2] *= z
     rgb,ir,ir_told,gloss = _texture_of(world, pid)
+    if told=='luminance': ir_told = _texture_of(world, pid, cotton=True)[2]
     x = 3*w//2 if rng is None else int(rng.integers(3*w))
     canvas = view[:,x:x+w].copy()
     out = outline(big, world.people[pid].build)
@@ -201,10 +208,11 @@ def oracle_render(
     pose:Pose,        # `(18, 4)` in pixels of the image
     camid:int,        # Camera; 3 and 6 see infrared
     rng:np.random.Generator=None, # A moment with noise and occluders; `None` = clean
+    told:str='material',  # What RGB tells: `'material'`, of every cloth, and its luminance; or `'luminance'` alone
 ) -> np.ndarray:      # `(H, W, 3)` uint8
     "The true image with only the part of infrared that RGB tells."
     _person(world, pid)
-    return _picture(world, pid, pose, _camera(world, camid), rng, told=True)[0]
+    return _picture(world, pid, pose, _camera(world, camid), rng, check_in('told', told, ('material','luminance')))[0]
 
 # %% ../../nbs/10_data.synth.ipynb #cell-028
 def true_mask(

@@ -6,7 +6,7 @@
 __all__ = ['LUMA', 'AUGMENTS', 'check_kpts', 'check_size', 'flip_kpts', 'resize_kpts', 'check_pad', 'pad_kpts', 'crop_kpts',
            'hide_outside', 'resize_person', 'flip_person', 'pad_person', 'crop_person', 'keyed_generator', 'normalise',
            'grey', 'channel_exchange', 'channel_grey', 'channel_mix', 'colour_jitter', 'random_flip', 'random_pad_crop',
-           'random_affine', 'random_erasing', 'augment']
+           'random_affine', 'random_erasing', 'random_blur', 'augment']
 
 # %% ../../nbs/16_data.transforms.ipynb #cell-002
 import cv2,math
@@ -325,6 +325,23 @@ def random_erasing(
     hole = (span(h,top,eh)[:,:,None] & span(w,left,ew)[:,None,:] & hit[:,None,None])[:,None]
     return torch.where(hole, torch.as_tensor(fill, dtype=img.dtype, device=img.device).expand(3)[None,:,None,None], img)
 
+# %% ../../nbs/16_data.transforms.ipynb #new-50089665
+def random_blur(
+    img:Tensor,      # `(B, 3, H, W)`
+    most:float=.02,  # Largest standard deviation of the Gaussian, as a share of the height
+    p:float=.7,      # Probability for each sample
+    generator=None,  # CPU generator
+) -> Tensor:         # Same shape
+    "Blur each sample by its own amount."
+    b,c,h,w = img.shape
+    sigma,hit = _uniform(b, 0, most*h, generator, img).clamp_min(.05),_uniform(b, 0, 1, generator, img) < p
+    r = min(max(1, math.ceil(3*most*h)), w-1, h-1)
+    t = torch.arange(-r, r+1, device=img.device, dtype=img.dtype)
+    k = torch.exp(-t**2/(2*sigma[:,None]**2)*hit[:,None]-1e4*(t!=0)*~hit[:,None])          # a single one for those that stay sharp
+    k = (k/k.sum(1, keepdim=True)).repeat_interleave(c, 0)
+    x = F.pad(img.reshape(1,b*c,h,w), (r,)*4, mode='reflect')
+    return F.conv2d(F.conv2d(x, k[:,None,None], groups=b*c), k[:,None,:,None], groups=b*c).view(b,c,h,w)
+
 # %% ../../nbs/16_data.transforms.ipynb #cell-050
 def _placed(img, gen):
     "Mirror, shift within a border, on images in [0, 1]."
@@ -337,6 +354,8 @@ AUGMENTS = {
     'rgb1': lambda img,gen: random_erasing(_placed(img,gen), generator=gen),
     'rgb2': lambda img,gen: random_erasing(channel_exchange(colour_jitter(_placed(img,gen), generator=gen), generator=gen), generator=gen),
     'ir':   lambda img,gen: channel_grey(random_erasing(_placed(img,gen), generator=gen), generator=gen),
+    'soft': lambda img,gen: random_blur(random_flip(img, generator=gen)[0], generator=gen),
+    'soft_grey': lambda img,gen: grey(random_blur(random_flip(img, generator=gen)[0], generator=gen)),
 }
 
 def augment(

@@ -24,7 +24,7 @@ from ..data.loaders import EpochSeed
 from .callbacks import DiscriminatorStep,GeneratorEMA,ScaleRates,StopOnNaN,warm_linear
 from .losses import VGGFeatures
 from .models import PatchDiscriminator,PoseCycleGAN,make_generator
-from .terms import AdversarialTerm,CycleTerm,IdentityTerm,PartToneTerm,PoseBCETerm,PoseMSETerm
+from .terms import AdversarialTerm,CycleTerm,IdentityTerm,PartToneTerm,PoseBCETerm,PoseMSETerm,ReposeTerm
 from ..terms import TermRecorder,no_loss
 
 # %% ../../nbs/34_gan.learner.ipynb #cell-007
@@ -32,10 +32,12 @@ def warp_terms(
     estimator=None,      # Frozen `PoseEstimator`; without one, the pose-conditional discriminator alone moves people
     cycle:float=10.,     # Weight of the cycle
     pose:float=1.,       # Weight of the pose's cross entropy
-    tone:float=1.,       # Weight of the part tones
-) -> list:               # Of `LossTerm`s
+    repose:float=10.,    # Weight of the forged pictures that are to be mended
+    tone:float=0.,       # Weight of the part tones; about 2 where RGB stays coloured
+) -> list:               # Of `LossTerm`s, without those of weight 0
     "The losses of the part-warp recipe."
-    return [AdversarialTerm(), CycleTerm(cycle)]+([PoseBCETerm(pose, estimator)] if estimator is not None else [])+([PartToneTerm(tone)] if tone else [])
+    ts = [AdversarialTerm(), CycleTerm(cycle)]+([PoseBCETerm(pose, estimator)] if estimator is not None else [])
+    return ts+([ReposeTerm(repose)] if repose else [])+([PartToneTerm(tone)] if tone else [])
 
 def thesis_terms(
     estimator,           # Frozen `PoseEstimator`

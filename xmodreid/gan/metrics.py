@@ -8,6 +8,7 @@ __all__ = ['TranslationSamples', 'sample_translation', 'translate_samples', 'eva
 # %% ../../nbs/37_gan.metrics.ipynb #cell-004
 import math
 from dataclasses import dataclass,replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,8 @@ class TranslationSamples:
     tgt_rows:np.ndarray       # `(N,)` rows of `real`
     pids:np.ndarray           # `(N,)` persons of the sources
     truth:Tensor|None=None    # True images: this person, that pose, that camera
-    oracle:Tensor|None=None   # The same with only what RGB tells
+    oracle:Tensor|None=None   # The same with only what RGB tells, every material known
+    luminance:Tensor|None=None # The same with only what luminance tells
     body:Tensor|None=None     # `(N, 1, H, W)` where the person is in the true image, 0..1
     other:np.ndarray|None=None # `(N,)` another person's row among these samples
     third:Tensor|None=None    # True images of the source modality in the source pose of row `other`
@@ -94,7 +96,8 @@ def sample_translation(
     a,b = direction.split('2')
     body = torch.stack([torch.as_tensor(true_mask(world, int(p), k))[None] for p,k in zip(s.pids, kpts[lent])])
     return replace(s, truth=renders(true_render, s.pids, lent, b), stranger=renders(true_render, s.pids[s.other], lent, b), body=_to_size(body, size),
-                   third=renders(true_render, s.pids, rows[s.other], a), oracle=renders(oracle_render, s.pids, lent, b) if b==IR else None)
+                   third=renders(true_render, s.pids, rows[s.other], a),
+                   **{k: renders(partial(oracle_render, told=t), s.pids, lent, b) for k,t in (('oracle','material'),('luminance','luminance')) if b==IR})
 
 # %% ../../nbs/37_gan.metrics.ipynb #cell-011
 def translate_samples(
@@ -144,6 +147,7 @@ def _cycle_scores(s:TranslationSamples, pair:dict, estimator, seed, bs) -> dict:
 def _identity_scores(sets:dict, s:TranslationSamples, df, embed, size, grey, bs, device) -> dict:
     "Rank-1 and rank-5 of each set of images among all real images of the target modality."
     m = s.direction.split('2')[1]
+    embed = embed[m] if isinstance(embed, dict) else embed
     rows = np.flatnonzero((df.modality==m).to_numpy())
     gallery = torch.cat([_in_batches(embed, load_images(df.path.to_numpy()[r], size, grey and m==RGB)[0], bs, device) for r in np.array_split(rows, -(-len(rows)//bs))])
     gpids,exclude = df.pid.to_numpy()[rows],np.searchsorted(rows, s.tgt_rows)
@@ -165,19 +169,19 @@ def evaluate_translation(
     n:int=256,        # Sources in each direction
     grey:bool=False,  # Whether the generators live on grey RGB
     world=None,       # `SynthWorld` of the images, for the truth; asks for poses with depth
-    embed=None,       # Re-ID embedding `(B, 3, H, W)` in [-1, 1] -> `(B, D)`, trained on real images only; no ranks when `None`
+    embed=None,       # Re-ID embedding `(B, 3, H, W)` in [-1, 1] -> `(B, D)`, trained on real images only; or one for each modality, in a dict; no ranks when `None`
     features=None,    # Feature network of KID with a `name`; `RandomFeatures()` when `None`
     seed:int=0,       # Of everything that is drawn
     bs:int=32,        # Images at a time
     device=None,      # Where generators, features and embedding compute
 ) -> pd.DataFrame:    # Rows `(direction, images)`, a column for each measure; shares 0..1
-    "Every measure of this notebook for generated, unchanged, greyscale, real, true and oracle images, in each direction that has a generator."
+    "Every measure of this notebook for generated, unchanged, greyscale, real, true and both oracles' images, in each direction that has a generator."
     pair,features,rows = generator_pair(generators),features or RandomFeatures(),{}
     features = features.to(device) if device is not None and hasattr(features, 'to') else features
     for d in DIRECTIONS:
         if pair[d] is None: continue
         s = translate_samples(sample_translation(df, kpts, d, size, n, grey, world, seed=seed), pair, bs, device)
-        sets = dict(generated=s.fake, unchanged=s.src, greyscale=None if grey or d=='ir2rgb' else greyscale(s.src), real=s.real, oracle=s.oracle, truth=s.truth)
+        sets = dict(generated=s.fake, unchanged=s.src, greyscale=None if grey or d=='ir2rgb' else greyscale(s.src), real=s.real, luminance=s.luminance, oracle=s.oracle, truth=s.truth)
         sets = {k: v for k,v in sets.items() if v is not None}
         ids = _identity_scores(sets, s, df, embed, size, grey, bs, device) if embed is not None else {}
         for k,v in sets.items(): rows[d,k] = {**_image_scores(v, s, estimator, features, bs, device), **ids.get(k, {})}

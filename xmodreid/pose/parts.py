@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'Segments', 'part_segments', 'segment_maps', 'part_maps', 'person_mask', 'part_means', 'part_grids',
-           'with_twins', 'Warped', 'warp_person']
+           'with_twins', 'Warped', 'warp_person', 'fill_hole', 'repose']
 
 # %% ../../nbs/26_pose.parts.ipynb #cell-003
 from typing import NamedTuple
@@ -170,3 +170,28 @@ def warp_person(
     person = (moved*weight[:,:,None]).sum(1)/weight.sum(1, keepdim=True).clamp(min=1e-6)
     mask,hole = person_mask(parts*on),person_mask(segment_maps(seen, size, erase))
     return Warped(person*mask, mask, img*(1-hole), hole, parts)
+
+# %% ../../nbs/26_pose.parts.ipynb #new-61533499
+def fill_hole(
+    background:Tensor, # `(B, C, H, W)` picture with the person erased to 0
+    hole:Tensor,       # `(B, 1, H, W)` where the person was erased, 0..1
+    window:int=None,   # Side of the neighbourhood, pixels, odd; about a fifth of the height when `None`
+) -> Tensor:           # `(B, C, H, W)`
+    "Fill what was erased with the mean of what is left around it; where nothing is near, with the mean of all that is left."
+    h = background.shape[-2]
+    n = window or h//10*2+1
+    mean = lambda x: F.avg_pool2d(x, n, 1, n//2, count_include_pad=False)
+    near,left = mean(1-hole),(1-hole).mean((2,3), keepdim=True).clamp(min=1e-3)
+    around = mean(background)/near.clamp(min=1e-3)
+    far = background.mean((2,3), keepdim=True)/left
+    return background+hole*torch.where(near>.02, around, far)
+
+# %% ../../nbs/26_pose.parts.ipynb #new-31723247
+def repose(
+    img:Tensor,      # `(B, C, H, W)` the person in the source pose
+    src_kpts:Tensor, # `(B, 18, 3)` source pose, pixels
+    tgt_kpts:Tensor, # `(B, 18, 3)` target pose, pixels
+) -> Tensor:         # `(B, C, H, W)`, of the range of `img`
+    "Forge a picture of the same person in the target pose: the part warp, laid over the filled background."
+    w = warp_person(img, src_kpts, tgt_kpts)
+    return w.person+(1-w.mask)*fill_hole(w.background, w.hole)

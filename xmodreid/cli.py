@@ -171,7 +171,7 @@ def xmodreid_train_gan(
 @call_parse
 def xmodreid_translate(
     data:str,             # Data set to translate
-    gan:str,              # Folder of translators from xmodreid_train_gan
+    gan:str,              # Folder of translators from xmodreid_train_gan, or 'synth', those that come with the package
     out:str,              # Folder for the generated data set
     poses:str='target',   # Poses to take: 'own', 'random', 'target' (of real images of the other modality) or 'interpolated'
     direction:str='rgb2ir', # 'rgb2ir', 'ir2rgb', or 'both'
@@ -184,9 +184,10 @@ def xmodreid_translate(
     with told():
         from xmodreid.core import read_json
         from xmodreid.exp.run import load_gan_run
+        from xmodreid.gan.learner import TRANSLATORS
         from xmodreid.gan.translate import translate
         df,gs = read_data(data),load_gan_run(gan)
-        run = read_json(Path(gan)/'config.json')
+        run = TRANSLATORS[gan] if gan in TRANSLATORS else read_json(Path(gan)/'config.json')
         use = _rows(df, (split,))
         kpts = read_joints(df, data, pose, run['size'])[use]
         new = translate(df.iloc[use].reset_index(drop=True), kpts, gs, out, poses, None if direction=='both' else direction, run['size'], run['grey'], bs, seed)

@@ -22,7 +22,7 @@ from ..checkpoint import fit_resumable
 from ..core import DataError,ModelError,load_state,save_state,seed_all
 from ..data.loaders import pose_dls,reid_dls,translation_dls
 from .config import claim_folder,config_dict,config_from
-from ..gan.learner import load_translators,pose_cyclegan_learner,save_translators,translators
+from ..gan.learner import TRANSLATORS,load_translators,pose_cyclegan_learner,save_translators,translators
 from ..pose.estimate import PoseEstimator
 from ..pose.openpose import POSE_WEIGHTS,compact_pose,pose_net,read_compact,write_compact
 from ..pose.train import pose_learner
@@ -136,9 +136,10 @@ def fit_gan(
     return load_gan_run(folder)
 
 def load_gan_run(
-    folder, # From `fit_gan`
+    folder, # From `fit_gan`, or the name of translators that come with the package, one of `TRANSLATORS`
 ) -> nn.ModuleDict:
     "The trained translators; `ModelError` where there are none."
+    if str(folder) in TRANSLATORS: return load_translators(str(folder))
     return load_translators(_result(folder, 'translators.safetensors', 'translator'))
 
 # %% ../../nbs/72_exp.run.ipynb #cell-017

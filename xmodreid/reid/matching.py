@@ -18,7 +18,7 @@ from sklearn.cluster import DBSCAN
 
 from ..core import ConfigError,DataError,ProtocolError,check_in
 from .cluster import cluster_means,pseudo_labels,settle_outliers
-from .distance import _step,jaccard_of_neighbours,prepare
+from .distance import _most_similar,jaccard_of_neighbours,prepare
 
 # %% ../../nbs/53_reid.matching.ipynb #cell-008
 class Groups(NamedTuple):
@@ -69,12 +69,6 @@ def _blend(a, b, ta, tb, weight):
     return torch.cat([(1-weight)*a, weight/2*ta, weight/2*a], 1),torch.cat([b,b,tb], 1)
 
 # %% ../../nbs/53_reid.matching.ipynb #cell-016
-def _top(a, b, k, chunk):
-    "`k` most similar rows of `b` for each of `a`: positions and squared distances."
-    step,sim,idx = _step(chunk, len(b)),a.new_empty(len(a), k),torch.empty(len(a), k, dtype=torch.int64, device=a.device)
-    for at in range(0, len(a), step): torch.topk(a[at:at+step]@b.T, k, out=(sim[at:at+step],idx[at:at+step]))
-    return idx.cpu().numpy(),(2-2*sim).clamp_(min=0).cpu().numpy()
-
 @torch.no_grad()
 def modal_neighbours(
     emb,         # `(N, D)` embeddings
@@ -95,7 +89,7 @@ def modal_neighbours(
     for m in (0,1):
         own = x[rows[m]]
         for o,(a,b) in ((0,(own,own)),(1,across[::1-2*m])):
-            i,d = _top(a, b, k//2, chunk)
+            i,d = _most_similar(a, b, k//2, chunk)
             idx[rows[m],o::2],sq[rows[m],o::2] = rows[m if o==0 else 1-m][i],d
     return idx,sq
 
@@ -292,7 +286,7 @@ def round_trip(
     for m in (0,1):
         a,b = (np.flatnonzero(s==k) for k in (m,1-m))
         if not len(a) or not len(b): return 0.
-        over = _top(x[a], x[b], 1, None)[0][:,0]
-        home = _top(x[b], x[a], 1, None)[0][:,0]
+        over = _most_similar(x[a], x[b], 1)[0][:,0]
+        home = _most_similar(x[b], x[a], 1)[0][:,0]
         back.append(y[a][home[over]]==y[a])
     return float(np.concatenate(back).mean())

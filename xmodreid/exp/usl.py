@@ -50,10 +50,10 @@ class UslRun:
     data:str='standard'        # A name in `SYNTH_SIZES`
     size:tuple=(64,32)         # (height, width) of the images, pixels
     model:str='resnet10_small' # One of `REID_MODELS` that takes `two_stems`
-    width:float=.25            # Multiplier of its channels
-    source_people:int=120; source_epochs:int=10 # Of the labelled RGB source; 0 people: no source, random weights
-    inside_epochs:int=4; across_epochs:int=4    # Of the two stages; methods with one stage train for their sum
-    iters:int=20               # Batches an epoch
+    width:float=.5             # Multiplier of its channels
+    source_people:int=120; source_epochs:int=14 # Of the labelled RGB source; 0 people: no source, random weights
+    inside_epochs:int=6; across_epochs:int=6    # Of the two stages; methods with one stage train for their sum
+    iters:int=25               # Batches an epoch
     p:int=8; k:int=4           # Clusters of each modality in a batch, images of each
     lr:float=1.5e-3            # Peak learning rate
     eps:float=.5; min_samples:int=3; k1:int=12; k2:int=4 # Of the clusters, RGB
@@ -65,6 +65,7 @@ class UslRun:
 # %% ../../nbs/79_exp.usl.ipynb #cell-007
 USL_SIZES = dict( # what `--size` changes
     quick={},
+    small=dict(data='small', width=.25, source_people=60, source_epochs=10, inside_epochs=4, across_epochs=4, iters=20),
     full=dict(size=(128,64), model='resnet18', width=1., source_people=400, source_epochs=40, inside_epochs=30, across_epochs=30, iters=100, k=8),
     tiny=dict(width=.25, source_people=8, source_epochs=2, inside_epochs=1, across_epochs=2, iters=3, p=4, k=2, people=10, eps=.6))
 

@@ -71,6 +71,6 @@ from .exp.wild import *
 from .exp.estimators import *
 from .exp.tables import *
 from .exp.ablation import *
+from .exp.usl import *
 
 __all__ = [n for n in globals() if not n.startswith('_')]
-from .exp.usl import *

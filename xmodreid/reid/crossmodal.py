@@ -9,6 +9,8 @@ __all__ = ['ACROSS', 'USL_RECIPES', 'Bridge', 'make_bridge', 'PairSampler', 'Cro
            'posed', 'bmil', 'cross_learner']
 
 # %% ../../nbs/56_reid.crossmodal.ipynb #cell-003
+from pathlib import Path
+
 import numpy as np
 import torch
 from fastai.callback.core import Callback
@@ -25,7 +27,7 @@ from ..data.samplers import EpochSampler,OrderedSampler,PKSampler
 from ..data.transforms import augment as apply_augment,normalise
 from .cluster import ClusterMemory,PseudoLabels,PseudoLoader,SubsetSampler,camera_memory_loss,cluster_stats
 from .learner import ReIDTerm,embed_images,reid_learner
-from .matching import Groups,inside_groups,joint_groups,match_groups,match_quality,round_trip
+from .matching import MATCHERS,Groups,inside_groups,joint_groups,match_groups,match_quality,round_trip
 from .models import reid_model
 from ..terms import LossTerm
 
@@ -53,10 +55,11 @@ def make_bridge(
         with torch.no_grad(): made = [bridge(normalise(store[r],'unit'), side[torch.from_numpy(r)]) for r in OrderedSampler(len(df), bs)]
         return Bridge(torch.cat([(m.clamp(0,1)*255).round().to(torch.uint8).cpu() for m in made]), np.arange(len(df)), len(df))
     if 'source_path' not in bridge: raise DataError("the table of translations has no column `source_path`, which says what each was made from")
-    place = {p:i for i,p in enumerate(df.path)}
-    lost = [s for s in bridge.source_path if s not in place]
+    whole = lambda p: str(Path(p).resolve())
+    place = {whole(p):i for i,p in enumerate(df.path)}
+    lost = [s for s in bridge.source_path if whole(s) not in place]
     if lost: raise DataError(f"{len(lost)} translations have no source among the training images, the first is made from {lost[0]}")
-    source = np.array([place[s] for s in bridge.source_path])
+    source = np.array([place[whole(s)] for s in bridge.source_path])
     same = np.flatnonzero(bridge.modality.to_numpy()==df.modality.to_numpy()[source])
     if len(same): raise DataError(f"{bridge.path.iloc[same[0]]} has the modality of its source: a bridge leads to the other one")
     return Bridge(ImageStore(bridge.path, store.size).data, source, len(df))
@@ -212,7 +215,7 @@ class MatchedLabels(InsideLabels):
                  votes:bool=False,          # Compare clusters by the votes of their images?
                  **kwargs):                 # As `InsideLabels`
         super().__init__(**kwargs)
-        self.how,self.votes = how,votes
+        self.how,self.votes = check_in('how', how, MATCHERS),votes
     def groups(self, emb, side, aid): return match_groups(inside_groups(emb, side, **self.kwargs), emb, self.how, self.votes, aid, self.weight)
 
 # %% ../../nbs/56_reid.crossmodal.ipynb #cell-023

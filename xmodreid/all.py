@@ -54,6 +54,8 @@ from .reid.noisy import *
 from .reid.cluster import *
 from .reid.mmt import *
 from .reid.ecn import *
+from .reid.matching import *
+from .reid.crossmodal import *
 from .reid.search import *
 from .reid.gallery import *
 from .viz.translation import *
@@ -69,5 +71,6 @@ from .exp.wild import *
 from .exp.estimators import *
 from .exp.tables import *
 from .exp.ablation import *
+from .exp.usl import *
 
 __all__ = [n for n in globals() if not n.startswith('_')]

@@ -328,6 +328,16 @@ def _model_file(folder:str) -> Path:
     return path
 
 # %% ../nbs/85_cli.ipynb #cell-027
+def _usl(out, size, only, seeds):
+    "The table of unsupervised methods."
+    from xmodreid.exp.tables import save_table,table_markdown
+    from xmodreid.exp.usl import over_seeds,reproduce_usl
+    df = reproduce_usl(out, size, only, seeds)
+    save_table(df, out/'table_usl', f'Unsupervised across modalities, {size}, seeds {list(seeds)}', 2)
+    print(table_markdown(df, 2))
+    if len(seeds)>1: print(over_seeds(df).to_string(index=False))
+
+# %% ../nbs/85_cli.ipynb #cell-028
 @call_parse
 def xmodreid_reproduce(
     table:str='5.5',      # Number of a table of the thesis; '5.5', the ablation of the translation, can be run
@@ -335,9 +345,12 @@ def xmodreid_reproduce(
     size:str='quick',     # 'quick': 64x32, minutes a row on a CPU; 'full': 128x64
     only:str='',          # Names of the rows to run, with commas between them; all when empty
     seed:int=0,           # Of data, weights and order
+    usl:store_true=False, # Run the table of unsupervised methods across modalities instead
+    seeds:int=1,          # With --usl: how many seeds, from `seed` on
 ):
     "Run a table of the thesis on the synthetic people, row by row, and print the thesis's values with ours beside them."
     with told():
+        if usl: return _usl(Path(out)/'usl', size, only.split(',') if only else None, range(seed, seed+seeds))
         from xmodreid.exp.ablation import reproduce_ablation
         from xmodreid.exp.tables import save_table,table_markdown
         check_in('table', table, ('5.5',))

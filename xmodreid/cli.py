@@ -329,17 +329,25 @@ def _model_file(folder:str) -> Path:
 # %% ../nbs/80_cli.ipynb #cell-027
 @call_parse
 def xmodreid_reproduce(
-    table:str='5.5',      # Number of a table of the thesis; '5.5', the ablation of the translation, can be run
+    table:str='5.5',      # '5.1' to '5.4', 'fig5.1', 'fig5.2' or 'all' of these: Re-ID; '5.5': the ablation of the translation
     out:str='runs/tables',# Folder of the rows; those that are done are not run again
-    size:str='quick',     # 'quick': 64x32, minutes a row on a CPU; 'full': 128x64
-    only:str='',          # Names of the rows to run, with commas between them; all when empty
+    size:str='quick',     # 'quick': 64x32, minutes a row on a CPU; 'full': larger images, longer
+    only:str='',          # Names of the rows to run, with semicolons between them (in 5.5 commas); all when empty
     seed:int=0,           # Of data, weights and order
+    seeds:int=1,          # Trainings a row, for mean and standard deviation; not for 5.5
+    data:str='synth',     # 'synth', or the folder of SYSU-MM01; 5.5 needs 'synth'
+    market:str='synth',   # 'synth', or the folder of Market-1501, for the rows that need it
 ):
-    "Run a table of the thesis on the synthetic people, row by row, and print the thesis's values with ours beside them."
+    "Run a table of the thesis row by row, and print the thesis's values with ours beside them."
     with told():
         from xmodreid.exp.ablation import reproduce_ablation
+        from xmodreid.exp.chapter5 import TABLES,reproduce,with_spread
         from xmodreid.exp.tables import save_table,table_markdown
-        check_in('table', table, ('5.5',))
+        if check_in('table', table, (*TABLES,'5.5','all'))!='5.5':
+            made = reproduce(table, out, data, size, seeds, seed, [n.strip() for n in only.split(';')] if only else None, market)
+            for name,df in made.items(): print(f'## {name}\n\n{table_markdown(with_spread(df))}')
+            return
+        if data!='synth': raise ConfigError("table 5.5 judges poses against the truth, which only the synthetic people have: leave out --data")
         df = reproduce_ablation(Path(out)/table, size, only.split(',') if only else None, seed)
         save_table(df, Path(out)/f'table_{table}', f'Table {table}, {size}, seed {seed}', 2)
         print(table_markdown(df, 2))

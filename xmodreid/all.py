@@ -71,6 +71,9 @@ from .exp.wild import *
 from .exp.estimators import *
 from .exp.tables import *
 from .exp.ablation import *
+from .exp.translation import *
 from .exp.usl import *
+from .exp.methods import *
+from .exp.chapter5 import *
 
 __all__ = [n for n in globals() if not n.startswith('_')]

@@ -340,20 +340,37 @@ def _usl(out, size, only, seeds):
 # %% ../nbs/85_cli.ipynb #cell-028
 @call_parse
 def xmodreid_reproduce(
-    table:str='5.5',      # Number of a table of the thesis; '5.5', the ablation of the translation, can be run
+    table:str='5.5',      # '5.1' to '5.4', 'fig5.1', 'fig5.2' or 'all' of these: Re-ID; '5.5': ablation of the translation; 'translation': translators compared
     out:str='runs/tables',# Folder of the rows; those that are done are not run again
-    size:str='quick',     # 'quick': 64x32, minutes a row on a CPU; 'full': 128x64
-    only:str='',          # Names of the rows to run, with commas between them; all when empty
+    size:str='quick',     # 'quick': 64x32, minutes a row on a CPU; 'full': larger images, longer
+    only:str='',          # Names of the rows to run, with semicolons between them; all when empty
     seed:int=0,           # Of data, weights and order
     usl:store_true=False, # Run the table of unsupervised methods across modalities instead
-    seeds:int=1,          # With --usl: how many seeds, from `seed` on
+    seeds:int=1,          # Trainings a row, with seeds from `seed` on, for mean and standard deviation; not for 5.5
+    data:str='synth',     # 'synth', or the folder of SYSU-MM01 for the tables of Re-ID
+    market:str='synth',   # 'synth', or the folder of Market-1501, for the rows that need it
 ):
-    "Run a table of the thesis on the synthetic people, row by row, and print the thesis's values with ours beside them."
+    "Run a table row by row; where the thesis printed it, its values stand beside ours."
     with told():
-        if usl: return _usl(Path(out)/'usl', size, only.split(',') if only else None, range(seed, seed+seeds))
-        from xmodreid.exp.ablation import reproduce_ablation
-        from xmodreid.exp.tables import save_table,table_markdown
-        check_in('table', table, ('5.5',))
-        df = reproduce_ablation(Path(out)/table, size, only.split(',') if only else None, seed)
-        save_table(df, Path(out)/f'table_{table}', f'Table {table}, {size}, seed {seed}', 2)
-        print(table_markdown(df, 2))
+        names,span = [n.strip() for n in only.split(';')] if only else None,range(seed, seed+seeds)
+        if usl: return _usl(Path(out)/'usl', size, names, span)
+        from xmodreid.exp.chapter5 import TABLES,reproduce,with_spread
+        from xmodreid.exp.tables import table_markdown
+        if check_in('table', table, (*TABLES,'all','5.5','translation')) in (*TABLES,'all'):
+            for name,df in reproduce(table, out, data, size, seeds, seed, names, market).items(): print(f'## {name}\n\n{table_markdown(with_spread(df))}')
+            return
+        if data!='synth': raise ConfigError(f"table {table} judges pictures against the truth, which only the synthetic people have: leave out --data")
+        (_translation if table=='translation' else _ablation)(Path(out)/table, size, names, span)
+
+def _ablation(out, size, only, seeds):
+    from xmodreid.exp.ablation import reproduce_ablation
+    from xmodreid.exp.tables import save_table,table_markdown
+    df = reproduce_ablation(out, size, only, seeds[0])
+    save_table(df, out.parent/'table_5.5', f'Table 5.5, {size}, seed {seeds[0]}', 2)
+    print(table_markdown(df, 2))
+
+def _translation(out, size, only, seeds):
+    from xmodreid.exp.translation import bars,compare,reproduce_translation
+    scores = reproduce_translation(out, size, seeds, only)
+    for name,df in dict(scores=scores, compared=compare(scores), bars=bars(scores)).items(): df.to_csv(out/size/f'{name}.csv')
+    print(compare(scores).round(3).to_string(), bars(scores).round(3).to_string(index=False), sep='\n\n')

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['smoothed_cross_entropy', 'soft_label_cross_entropy', 'reverse_cross_entropy', 'symmetric_cross_entropy',
            'batch_distance', 'HardPairs', 'hard_pairs', 'batch_hard_triplet', 'triplet_accuracy', 'weighted_triplet',
-           'soft_cross_entropy', 'soft_softmax_triplet']
+           'centre_loss', 'move_centres', 'soft_cross_entropy', 'soft_softmax_triplet']
 
 # %% ../../nbs/44_reid.losses.ipynb #cell-003
 from typing import NamedTuple
@@ -103,6 +103,7 @@ def hard_pairs(
     if (bad := dist.detach().diagonal().isnan()).any():
         raise ModelError(f"embeddings {bad.nonzero()[:, 0].tolist()} of the batch hold NaN: the training diverged, or these images are broken. "
                          "Lower the learning rate or look at the rows `yb[3]` of this batch")
+    if not len(labels): raise ModelError("no image of the batch takes part in this loss: all its labels are noisy, and `noisy=False` leaves those out. Mix in sure labels, or pass `noisy=True`")
     same = labels[:, None] == labels[None]
     if same.all(): raise ModelError(f"all {len(labels)} images of the batch are of one identity ({labels[0].item()}): no negative. Draw at least two identities a batch (`p >= 2`)")
     d_ap, pos = dist.masked_fill(~same, -torch.inf).max(1)
@@ -151,6 +152,31 @@ def weighted_triplet(
 def _mask_softmax(d, mask):
     e = (d - d.amax(1, keepdim=True)).exp()*mask
     return e/(e.sum(1, keepdim=True) + 1e-6)
+
+# %% ../../nbs/44_reid.losses.ipynb #86962996
+def centre_loss(
+    feat:Tensor,    # `(B, D)` embeddings
+    labels:Tensor,  # `(B,)` int64 in 0..K-1
+    centres:Tensor, # `(K, D)` one centre an identity; gets no gradient
+) -> Tensor:        # Scalar
+    "Half the mean squared distance of the images to the centres of their identities (ECCV 2016, equation 2)."
+    if feat.shape[1] != centres.shape[1]: raise ModelError(f"embeddings of {feat.shape[1]} and centres of {centres.shape[1]} dimensions cannot be compared")
+    if not len(labels): return feat.sum()*0
+    if not 0 <= labels.min() <= labels.max() < len(centres): raise ModelError(f"labels must lie in 0..{len(centres)-1}, the centres there are; got {labels.min()}..{labels.max()}")
+    return (feat - centres.detach()[labels]).pow(2).sum(1).mean()/2
+
+# %% ../../nbs/44_reid.losses.ipynb #6dafce8a
+@torch.no_grad()
+def move_centres(
+    centres:Tensor, # `(K, D)`, changed in place
+    labels:Tensor,  # `(B,)` int64 in 0..K-1
+    feat:Tensor,    # `(B, D)` embeddings
+    rate:float=.5,  # Share of the way, 0..1
+):
+    "Move the centres of the identities of a batch towards its images (ECCV 2016, equation 4)."
+    n = torch.bincount(labels, minlength=len(centres)).to(feat)[:, None]
+    sums = torch.zeros_like(centres).index_add_(0, labels, feat.to(centres))
+    centres += rate*(sums - n*centres)/(1 + n)
 
 # %% ../../nbs/44_reid.losses.ipynb #cell-041
 def soft_cross_entropy(

@@ -24,6 +24,7 @@ REID_MODELS = { # name: builder called with `n_classes`
     'resnet50_two_stems': partial(ResNetReID, layers=50, pool='gem', two_stems=True),
     'resnet50_agw': partial(ResNetReID, layers=50, pool='gem', two_stems=True, non_local=(0, 2, 3, 0)), # AGW (Ye et al. 2021)
     'pcb': PCB,                                                                   # six stripes, for 384x128 images
+    'pcb_small': partial(PCB, parts=4, reduced=64, layers=10, width=.75, depth=3), # four stripes, for 64x32 images
     'resnet18': partial(ResNetReID, layers=18),
     'resnet10_small': partial(ResNetReID, layers=10, width=.75, depth=3),         # for 64x32 images on a CPU: many cheap steps
 }

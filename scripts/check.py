@@ -34,14 +34,15 @@ def directive_faults(cell, where):
 
 
 def mixed_faults(cell, where):
-    "An import beside other code makes the documentation run that code out of order."
+    "A cell with an import in it, however deep, is run by the documentation, which skips the cells before it: imports stand alone."
     if re.match(r"#\|\s*(export|exporti|default_exp|eval: false)", cell["source"]): return
-    try: body = ast.parse("\n".join("" if line.startswith(("%", "!")) else line for line in cell["source"].splitlines())).body
+    try: tree = ast.parse("\n".join("" if line.startswith(("%", "!")) else line for line in cell["source"].splitlines()))
     except SyntaxError as e:
         yield f"{where}: {e}"
         return
-    imports = [isinstance(node, (ast.Import, ast.ImportFrom)) for node in body]
-    if any(imports) and not all(imports): yield f"{where}: imports and other code in one cell; give the imports a cell of their own"
+    first = next((n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))), None)
+    if first and not all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in tree.body):
+        yield f"{where}: `{ast.unparse(first)}` stands beside other code, so the documentation would run this cell out of order; give the imports a cell of their own"
 
 
 def output_faults(cell, where):

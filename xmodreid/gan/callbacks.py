@@ -116,7 +116,7 @@ class DiscriminatorStep(Callback):
         if r1<0 or (clip is not None and clip<=0): raise ConfigError(f"`r1` must be >= 0 and `clip` > 0; got {r1} and {clip}")
         self.lr,self.betas,self.mode,self.labels,self.swap,self.wrong_pose,self.every = lr,betas,mode,(real_label,fake_label),swap,wrong_pose,every
         self.pools = {m: ImagePool(pool, seed+i) for i,m in enumerate(('ir','rgb'))}
-        self.rng,self.opts,self.factor,self.count = random.Random(seed+2),None,1.,0
+        self.rng,self.opts,self.factor,self.count,self.team = random.Random(seed+2),None,1.,0,None
         self.steps,self.r1,self.r1_every,self.clip = steps,r1,r1_every,clip
         self.extra_names = ('d_ir','d_rgb')+(('r1_ir','r1_rgb') if r1 else ())      # columns of the log
 
@@ -149,6 +149,16 @@ def precision(self:DiscriminatorStep):
     return nullcontext() if half is None else half.context()
 
 @patch
+def draw(self:DiscriminatorStep,
+    modality:str,       # `'ir'` or `'rgb'`: whose pool
+    fake:Tensor,        # `(B, 3, H, W)` generated images
+    kpts:Tensor,        # `(B, 18, 3)` the poses they should show
+) -> tuple[Tensor,Tensor]: # As many images and poses, some older
+    "Exchange fakes for older ones; processes that share a batch fill their pools alike, from the whole of it."
+    if self.team is None: return self.pools[modality].query(fake, kpts)
+    return self.team.share(self.pools[modality].query(*self.team.whole(fake.detach(), kpts)))
+
+@patch
 def r1_term(self:DiscriminatorStep,
     modality:str,       # `'ir'` or `'rgb'`: whose discriminator
     real:Tensor,        # `(B, 3, H, W)` real images of that modality
@@ -173,7 +183,7 @@ def step_one(self:DiscriminatorStep,
 ) -> Tensor:            # The loss without the penalty, a scalar
     "One step of one discriminator."
     net,opt = self.nets[modality],self.opts[modality]
-    old,old_kpts = self.pools[modality].query(fake, fake_kpts)
+    old,old_kpts = self.draw(modality, fake, fake_kpts)
     wrong = self.wrong_pose and getattr(net, 'pose', False)
     imgs,poses = [real,old]+[real]*wrong,[kpts,old_kpts]+[fake_kpts]*wrong
     with self.precision():
@@ -182,6 +192,7 @@ def step_one(self:DiscriminatorStep,
         loss = discriminator_loss(good, bad, self.mode, *self.labels, swap=self.rng.random()<self.swap)
     opt.zero_grad()
     (loss if penalty is None else loss+penalty).backward()
+    if self.team is not None: self.team.average(net.parameters())
     if self.clip is not None: clip_grad_norm_(net.parameters(), self.clip)
     for g in opt.param_groups: g['lr'] = self.lr*self.factor
     opt.step()
@@ -217,7 +228,7 @@ def load_adam_state(
 def state_tree(self:DiscriminatorStep) -> dict:
     "What a checkpoint keeps; the networks are part of the model."
     return dict(opts={m: adam_state(o) for m,o in self.opts.items()}, pools={m: p.state_tree() for m,p in self.pools.items()},
-                rng=random_tree(self.rng), count=self.count)
+                rng=random_tree(self.rng), count=self.count, said={k: float(v) for k,v in self.learn.extra_terms.items()})
 
 @patch
 def load_tree(self:DiscriminatorStep, tree:dict):
@@ -226,6 +237,7 @@ def load_tree(self:DiscriminatorStep, tree:dict):
     for m,t in tree['pools'].items(): self.pools[m].load_tree(t)
     load_random_tree(self.rng, tree['rng'])
     self.count = tree['count']
+    self.learn.extra_terms.update({k: torch.tensor(v) for k,v in tree.get('said', {}).items()})   # the last R1 stands in the log until the next
 
 # %% ../../nbs/33_gan.callbacks.ipynb #cell-030
 class ClipGradients(Callback):

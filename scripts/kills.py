@@ -1,0 +1,131 @@
+"""Kill a training and a translation ten times each, at random moments, with SIGKILL; go on every time, and compare with a run that nobody disturbed.
+
+    python scripts/kills.py              ten kills of each
+    python scripts/kills.py --kills 3 --seed 1
+
+Every run is a process of its own, forked from this one, which has everything imported. After each kill no file under a final name may be broken: checkpoints, images
+and tables are read. At the end weights, averages, optimizers, pools, random numbers and curves of the training, and every file of the translation, must have the same bits.
+"""
+import argparse, os, random, signal, sys, tempfile, time, warnings
+from pathlib import Path
+
+warnings.filterwarnings("ignore")
+import cv2
+import numpy as np
+import torch
+from fastai.data.core import DataLoaders
+from fastai.data.load import DataLoader
+
+from xmodreid.checkpoint import fit_resumable
+from xmodreid.core import load_state, seed_all
+from xmodreid.data.index import keypoints_of
+from xmodreid.data.synth import SynthConfig, write_synth
+from xmodreid.data.sysu import sysu
+from xmodreid.gan.callbacks import ClipGradients
+from xmodreid.gan.learner import pose_cyclegan, pose_cyclegan_learner
+from xmodreid.gan.translate import translate
+
+EPOCHS = 12
+
+
+def train(folder):
+    "A tiny training with everything that has a state: pools that overflow, swaps, R1, clipping, averages."
+    torch.set_num_threads(1)
+    seed_all(0)
+    g, n = torch.Generator().manual_seed(0), 8
+    kpts = lambda: torch.cat([torch.rand(n, 18, 2, generator=g)*torch.tensor([12., 28.])+2, torch.ones(n, 18, 1)], -1)
+    img = lambda: torch.rand(n, 3, 32, 16, generator=g)*2-1
+    items = list(zip(img(), kpts(), img(), kpts()))
+    dls = DataLoaders(*(DataLoader(items, bs=2) for _ in range(2)))
+    dls.n_inp = 4
+    learn = pose_cyclegan_learner(dls, width=4, d_width=4, blocks=1, d_layers=2, d_step=dict(pool=3, swap=.3, real_label=.9, r1=1., r1_every=3), cbs=ClipGradients(1.))
+    with learn.no_bar(), learn.no_logging(): fit_resumable(learn, EPOCHS, folder)
+
+
+def translation(people):
+    df = sysu(people)
+    kpts = keypoints_of(df, Path(people)/"keypoints.npz")
+    gan = pose_cyclegan(width=4, d_width=4, blocks=1).eval().requires_grad_(False)
+    def run(folder):
+        torch.set_num_threads(1)
+        translate(df, kpts, (gan.to_ir, gan.to_rgb), folder, bs=2, progress=False)
+    return run
+
+
+def whole(folder):
+    "Every file that is there under a final name can be read."
+    for p in Path(folder).rglob("*"):
+        if not p.is_file() or p.name.startswith("."): continue
+        if p.suffix == ".safetensors": load_state(p)
+        if p.suffix in (".jpg", ".png"): assert cv2.imread(str(p)) is not None, p
+
+
+def same(a, b):
+    if isinstance(a, dict): return set(a) == set(b) and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)): return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, torch.Tensor): return torch.equal(a, b)
+    return bool(np.array_equal(a, b))
+
+
+def fork(work, folder):
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work(folder)
+            code = 0
+        finally: os._exit(code)
+    return pid
+
+
+def ended(pid, seconds):
+    "Wait so long for a process; its exit code, or `None` while it runs."
+    until = time.monotonic()+seconds
+    while time.monotonic() < until:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done: return os.waitstatus_to_exitcode(status)
+        time.sleep(.005)
+    return None
+
+
+def attack(what, work, folder, kills, span, rng):
+    "Kill `work` so many times, each within `span` seconds of its start; then let it end."
+    struck = 0
+    while struck < kills:
+        pid = fork(work, folder)
+        code = ended(pid, rng.uniform(0, span))
+        if code is not None: sys.exit(f"{what}: ended with {code} before kill {struck+1}; make it longer")
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        struck += 1
+        whole(folder)
+        print(f"{what}: killed {struck} times, {sum(p.is_file() for p in Path(folder).rglob('*'))} files", flush=True)
+    code = ended(fork(work, folder), 600)
+    if code != 0: sys.exit(f"{what}: the last run ended with {code}")
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--kills", type=int, default=10, help="how often each is killed")
+    ap.add_argument("--seed", type=int, default=0, help="of the moments")
+    args = ap.parse_args()
+    torch.set_num_threads(1)
+    rng = random.Random(args.seed)
+    with tempfile.TemporaryDirectory() as d:
+        d = Path(d)
+        people = write_synth(d/"people", SynthConfig(n_train=4, n_val=0, n_test=2, per_cam=2), progress=False)
+        for what, work in (("training", train), ("translation", translation(people))):
+            begun = time.monotonic()
+            code = ended(fork(work, d/f"{what}-whole"), 600)
+            if code != 0: sys.exit(f"{what}: the undisturbed run ended with {code}")
+            span = 1.6*(time.monotonic()-begun)/args.kills       # so that the kills are spread over the whole run
+            attack(what, work, d/f"{what}-killed", args.kills, span, rng)
+        a, b = (load_state(d/f"training-{k}"/"last.safetensors") for k in ("whole", "killed"))
+        assert a["epoch"] == EPOCHS and same(a, b), "the trainings differ"
+        assert not same(a["model"], {k: v+1 for k, v in b["model"].items()})
+        x, y = ({p.relative_to(r).as_posix(): p.read_bytes() for p in r.rglob("*") if p.is_file()} for r in (d/"translation-whole", d/"translation-killed"))
+        assert x == y, f"the translations differ: {sorted(k for k in {*x, *y} if x.get(k) != y.get(k))}"
+        print(f"training: {args.kills} kills, the same bits; translation: {args.kills} kills, {len(x)} files, the same bytes")
+
+
+if __name__ == "__main__": main()

@@ -13,6 +13,7 @@ warnings.filterwarnings("ignore")
 import cv2
 import numpy as np
 import torch
+from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 
@@ -25,7 +26,12 @@ from xmodreid.gan.callbacks import ClipGradients
 from xmodreid.gan.learner import pose_cyclegan, pose_cyclegan_learner
 from xmodreid.gan.translate import translate
 
-EPOCHS = 12
+EPOCHS, PAUSE = 12, .1      # the pause of each batch spreads a run out, so that kills fall into all of it
+
+
+class Breathe(Callback):
+    "Wait a little after each batch."
+    def after_batch(self): time.sleep(PAUSE)
 
 
 def train(folder):
@@ -38,7 +44,7 @@ def train(folder):
     items = list(zip(img(), kpts(), img(), kpts()))
     dls = DataLoaders(*(DataLoader(items, bs=2) for _ in range(2)))
     dls.n_inp = 4
-    learn = pose_cyclegan_learner(dls, width=4, d_width=4, blocks=1, d_layers=2, d_step=dict(pool=3, swap=.3, real_label=.9, r1=1., r1_every=3), cbs=ClipGradients(1.))
+    learn = pose_cyclegan_learner(dls, width=4, d_width=4, blocks=1, d_layers=2, d_step=dict(pool=3, swap=.3, real_label=.9, r1=1., r1_every=3), cbs=[ClipGradients(1.), Breathe()])
     with learn.no_bar(), learn.no_logging(): fit_resumable(learn, EPOCHS, folder)
 
 
@@ -48,7 +54,12 @@ def translation(people):
     gan = pose_cyclegan(width=4, d_width=4, blocks=1).eval().requires_grad_(False)
     def run(folder):
         torch.set_num_threads(1)
-        translate(df, kpts, (gan.to_ir, gan.to_rgb), folder, bs=2, progress=False)
+        def paint(net):
+            def slowly(*args):
+                time.sleep(PAUSE)
+                return net(*args)
+            return slowly
+        translate(df, kpts, tuple(map(paint, (gan.to_ir, gan.to_rgb))), folder, bs=2, progress=False)
     return run
 
 
@@ -75,6 +86,12 @@ def differences(a, b, path=""):
     elif not np.array_equal(a, b): yield path
 
 
+def done(folder):
+    "How far a run came: epochs of a training, images of a translation."
+    last = Path(folder)/"last.safetensors"
+    return load_state(last)["epoch"] if last.exists() else sum(p.suffix == ".jpg" and not p.name.startswith(".") for p in Path(folder).rglob("*"))
+
+
 def fork(work, folder):
     pid = os.fork()
     if pid == 0:
@@ -96,18 +113,19 @@ def ended(pid, seconds):
     return None
 
 
-def attack(what, work, folder, kills, span, rng):
-    "Kill `work` so many times, each within `span` seconds of its start; then let it end."
-    struck = 0
-    while struck < kills:
+def attack(what, work, folder, kills, seconds, rng):
+    "Kill `work`, which takes so many seconds, so many times; then let it end. A kill that came before any new work leaves the next more time."
+    reached, grown = [0], 1.
+    for i in range(kills):
         pid = fork(work, folder)
-        code = ended(pid, rng.uniform(0, span))
-        if code is not None: sys.exit(f"{what}: ended with {code} before kill {struck+1}; make it longer")
+        code = ended(pid, rng.uniform(.3, 1.7)*grown*seconds/kills)
+        if code is not None: sys.exit(f"{what}: ended with {code} before kill {i+1}; make it longer")
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        struck += 1
         whole(folder)
-        print(f"{what}: killed {struck} times, {sum(p.is_file() for p in Path(folder).rglob('*'))} files", flush=True)
+        reached.append(done(folder))
+        if reached[-1] == reached[-2]: grown += .3
+    print(f"{what}: reached {reached[1:]} at the {kills} kills", flush=True)
     code = ended(fork(work, folder), 600)
     if code != 0: sys.exit(f"{what}: the last run ended with {code}")
 
@@ -126,8 +144,7 @@ def main():
             begun = time.monotonic()
             code = ended(fork(work, d/f"{what}-whole"), 600)
             if code != 0: sys.exit(f"{what}: the undisturbed run ended with {code}")
-            span = 1.6*(time.monotonic()-begun)/args.kills       # so that the kills are spread over the whole run
-            attack(what, work, d/f"{what}-killed", args.kills, span, rng)
+            attack(what, work, d/f"{what}-killed", args.kills, time.monotonic()-begun, rng)
         a, b = (load_state(d/f"training-{k}"/"last.safetensors") for k in ("whole", "killed"))
         found = list(differences(a, b))
         assert a["epoch"] == EPOCHS and not found, f"the trainings differ: {found[:5]}"

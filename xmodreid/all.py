@@ -40,6 +40,7 @@ from .gan.callbacks import *
 from .gan.learner import *
 from .gan.measures import *
 from .gan.translate import *
+from .gan.processes import *
 from .gan.metrics import *
 from .reid.osnet import *
 from .reid.resnet import *
@@ -69,5 +70,6 @@ from .exp.wild import *
 from .exp.estimators import *
 from .exp.tables import *
 from .exp.ablation import *
+from .exp.benchmarks import *
 
 __all__ = [n for n in globals() if not n.startswith('_')]

@@ -40,6 +40,7 @@ from .gan.callbacks import *
 from .gan.learner import *
 from .gan.measures import *
 from .gan.translate import *
+from .gan.processes import *
 from .gan.metrics import *
 from .reid.osnet import *
 from .reid.resnet import *
@@ -71,6 +72,7 @@ from .exp.wild import *
 from .exp.estimators import *
 from .exp.tables import *
 from .exp.ablation import *
+from .exp.benchmarks import *
 from .exp.translation import *
 from .exp.usl import *
 from .exp.methods import *

@@ -1,0 +1,157 @@
+"""Kill a training and a translation ten times each, at random moments, with SIGKILL; go on every time, and compare with a run that nobody disturbed.
+
+    python scripts/kills.py              ten kills of each
+    python scripts/kills.py --kills 3 --seed 1
+
+Every run is a process of its own, forked from this one, which has everything imported. After each kill no file under a final name may be broken: checkpoints, images
+and tables are read. At the end weights, averages, optimizers, pools, random numbers and curves of the training, and every file of the translation, must have the same bits.
+"""
+import argparse, os, random, signal, sys, tempfile, time, warnings
+from pathlib import Path
+
+warnings.filterwarnings("ignore")
+import cv2
+import numpy as np
+import torch
+from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
+from fastai.data.load import DataLoader
+
+from xmodreid.checkpoint import fit_resumable
+from xmodreid.core import load_state, seed_all
+from xmodreid.data.index import keypoints_of
+from xmodreid.data.synth import SynthConfig, write_synth
+from xmodreid.data.sysu import sysu
+from xmodreid.gan.callbacks import ClipGradients
+from xmodreid.gan.learner import pose_cyclegan, pose_cyclegan_learner
+from xmodreid.gan.translate import translate
+
+EPOCHS, PAUSE = 12, .1      # the pause of each batch spreads a run out, so that kills fall into all of it
+
+
+class Breathe(Callback):
+    "Wait a little after each batch."
+    def after_batch(self): time.sleep(PAUSE)
+
+
+def train(folder):
+    "A tiny training with everything that has a state: pools that overflow, swaps, R1, clipping, averages."
+    torch.set_num_threads(1)
+    seed_all(0)
+    g, n = torch.Generator().manual_seed(0), 8
+    kpts = lambda: torch.cat([torch.rand(n, 18, 2, generator=g)*torch.tensor([12., 28.])+2, torch.ones(n, 18, 1)], -1)
+    img = lambda: torch.rand(n, 3, 32, 16, generator=g)*2-1
+    items = list(zip(img(), kpts(), img(), kpts()))
+    dls = DataLoaders(*(DataLoader(items, bs=2) for _ in range(2)))
+    dls.n_inp = 4
+    learn = pose_cyclegan_learner(dls, width=4, d_width=4, blocks=1, d_layers=2, d_step=dict(pool=3, swap=.3, real_label=.9, r1=1., r1_every=3), cbs=[ClipGradients(1.), Breathe()])
+    with learn.no_bar(), learn.no_logging(): fit_resumable(learn, EPOCHS, folder)
+
+
+def translation(people):
+    df = sysu(people)
+    kpts = keypoints_of(df, Path(people)/"keypoints.npz")
+    gan = pose_cyclegan(width=4, d_width=4, blocks=1).eval().requires_grad_(False)
+    def run(folder):
+        torch.set_num_threads(1)
+        def paint(net):
+            def slowly(*args):
+                time.sleep(PAUSE)
+                return net(*args)
+            return slowly
+        translate(df, kpts, tuple(map(paint, (gan.to_ir, gan.to_rgb))), folder, bs=2, progress=False)
+    return run
+
+
+def whole(folder):
+    "Every file that is there under a final name can be read."
+    for p in Path(folder).rglob("*"):
+        if not p.is_file() or p.name.startswith("."): continue
+        if p.suffix == ".safetensors": load_state(p)
+        if p.suffix in (".jpg", ".png"): assert cv2.imread(str(p)) is not None, p
+
+
+def differences(a, b, path=""):
+    "Where two trees differ."
+    if isinstance(a, dict):
+        if set(a) != set(b): yield f"{path} keys"
+        for k in set(a) & set(b): yield from differences(a[k], b[k], f"{path}/{k}")
+    elif isinstance(a, (list, tuple)):
+        if len(a) != len(b): yield f"{path} length"
+        for i, (x, y) in enumerate(zip(a, b)): yield from differences(x, y, f"{path}/{i}")
+    elif isinstance(a, torch.Tensor):
+        if not torch.equal(a, b): yield path
+    elif isinstance(a, float):
+        if not (a == b or a != a and b != b): yield path          # NaN stands where a loss has no weight
+    elif not np.array_equal(a, b): yield path
+
+
+def done(folder):
+    "How far a run came: epochs of a training, images of a translation."
+    last = Path(folder)/"last.safetensors"
+    return load_state(last)["epoch"] if last.exists() else sum(p.suffix == ".jpg" and not p.name.startswith(".") for p in Path(folder).rglob("*"))
+
+
+def fork(work, folder):
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work(folder)
+            code = 0
+        finally: os._exit(code)
+    return pid
+
+
+def ended(pid, seconds):
+    "Wait so long for a process; its exit code, or `None` while it runs."
+    until = time.monotonic()+seconds
+    while time.monotonic() < until:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done: return os.waitstatus_to_exitcode(status)
+        time.sleep(.005)
+    return None
+
+
+def attack(what, work, folder, kills, seconds, rng):
+    "Kill `work`, which takes so many seconds, so many times; then let it end. A kill that came before any new work leaves the next more time."
+    reached, grown = [0], 1.
+    for i in range(kills):
+        pid = fork(work, folder)
+        code = ended(pid, rng.uniform(.3, 1.7)*grown*seconds/kills)
+        if code is not None: sys.exit(f"{what}: ended with {code} before kill {i+1}; make it longer")
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        whole(folder)
+        reached.append(done(folder))
+        if reached[-1] == reached[-2]: grown += .3
+    print(f"{what}: reached {reached[1:]} at the {kills} kills", flush=True)
+    code = ended(fork(work, folder), 600)
+    if code != 0: sys.exit(f"{what}: the last run ended with {code}")
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--kills", type=int, default=10, help="how often each is killed")
+    ap.add_argument("--seed", type=int, default=0, help="of the moments")
+    args = ap.parse_args()
+    torch.set_num_threads(1)
+    rng = random.Random(args.seed)
+    with tempfile.TemporaryDirectory() as d:
+        d = Path(d)
+        people = write_synth(d/"people", SynthConfig(n_train=4, n_val=0, n_test=2, per_cam=2), progress=False)
+        for what, work in (("training", train), ("translation", translation(people))):
+            begun = time.monotonic()
+            code = ended(fork(work, d/f"{what}-whole"), 600)
+            if code != 0: sys.exit(f"{what}: the undisturbed run ended with {code}")
+            attack(what, work, d/f"{what}-killed", args.kills, time.monotonic()-begun, rng)
+        a, b = (load_state(d/f"training-{k}"/"last.safetensors") for k in ("whole", "killed"))
+        found = list(differences(a, b))
+        assert a["epoch"] == EPOCHS and not found, f"the trainings differ: {found[:5]}"
+        assert list(differences(a, dict(b, epoch=0)))             # the comparison can fail
+        x, y = ({p.relative_to(r).as_posix(): p.read_bytes() for p in r.rglob("*") if p.is_file()} for r in (d/"translation-whole", d/"translation-killed"))
+        assert x == y, f"the translations differ: {sorted(k for k in {*x, *y} if x.get(k) != y.get(k))}"
+        print(f"training: {args.kills} kills, the same bits; translation: {args.kills} kills, {len(x)} files, the same bytes")
+
+
+if __name__ == "__main__": main()

@@ -200,7 +200,8 @@ def look(self:InsideLabels) -> dict:
     side = (dl.df.modality=='ir').to_numpy().astype(int)
     self.emb = embed_images(self.model, dl.still(self.bs), self.mirror)
     self.aid = None if dl.bridge is None else self._embed_bridge(dl)
-    self.found = g = self.groups(self.emb, side, self.aid)
+    at = next(self.model.parameters()).device   # neighbours are sought where the network is
+    self.found = g = self.groups(self.emb.to(at), side, None if self.aid is None else self.aid.to(at))
     row = dict(round_trip=round_trip(self.emb, g.labels, side), **match_quality(g, dl.df.pid))
     for m,s in enumerate(('rgb','ir')):
         st = cluster_stats(g.labels[side==m], dl.df.pid.to_numpy()[side==m])

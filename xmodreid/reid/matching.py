@@ -133,7 +133,7 @@ def joint_groups(
 ) -> Groups:
     "Cluster both modalities together by DBSCAN, then cut the clusters by modality."
     if not 0<eps<1: raise ConfigError(f"`eps` must lie between 0 and 1, where the Jaccard distance does; got {eps}")
-    x,keep = prepare(emb).cpu(),min(1., eps*(1+1e-6))
+    x,keep = prepare(emb),min(1., eps*(1+1e-6))
     idx,sq = modal_neighbours(x, side, k1 if aware else 2*k1, aid, weight)
     if not aware:    # the nearest of both lists: those wherever they are
         near = np.argsort(sq, axis=1, kind='stable')[:,:k1]

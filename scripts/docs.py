@@ -252,6 +252,16 @@ def map_page(pages):
     return "".join(out)
 
 
+def mend_methods():
+    "nbdev links `Class.method` even where only the class is documented: such a link goes to the class."
+    ids = {f.name: set(re.findall(r'\sid="([^"]+)"', f.read_text())) for f in OUT.glob("*.html")}
+    for f in OUT.glob("*.html"):
+        def one(m): return m[0] if m[1] not in ids or f"{m[2]}.{m[3]}" in ids[m[1]] or m[2] not in ids[m[1]] else f'href="{m[1]}#{m[2]}"'
+        text = f.read_text()
+        new = re.sub(r'href="([\w.]+\.html)#(\w+)\.([\w.]+)"', one, text)
+        if new != text: f.write_text(new)
+
+
 def broken_links():
     "(page, link) of every link to a file or an anchor that is not there."
     texts = {f.name: f.read_text() for f in OUT.glob("*.html")}
@@ -293,6 +303,7 @@ def main():
     (OUT/"search.js").write_text(f"window.SEARCH = {json.dumps(entries, ensure_ascii=False, separators=(',', ':'))};")
     (OUT/"site.css").write_text((SITE/"site.css").read_text()+HtmlFormatter(style="friendly").get_style_defs(".highlight").replace("background: #f0f0f0;", ""))
     shutil.copy(SITE/"site.js", OUT)
+    mend_methods()
     missing = sorted(set(broken_links()))
     for f, link in missing: print(f"{f}: broken link {link}")
     print(f"{len(pages)+1} pages in {OUT.relative_to(ROOT)}/, {len(missing)} broken links")

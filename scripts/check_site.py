@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
-SHOTS = ("index", "viz.explore", "gan.losses", "which", "map", "thesis")
+SHOTS = ("index", "viz.ranks", "gan.losses", "which", "map", "thesis")
 
 LOOK = """async () => {
   for (const i of document.images) i.loading = 'eager';
@@ -20,7 +20,7 @@ LOOK = """async () => {
   const wide = document.documentElement.clientWidth, out = [];
   for (const i of document.images) { if (!i.naturalWidth) out.push('missing image ' + i.getAttribute('src').slice(0, 80)); if (!i.alt) out.push('no words for the image ' + i.getAttribute('src').slice(0, 80)); }
   if (document.documentElement.scrollWidth > wide + 1) {
-    const far = [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > wide + 1 && !e.closest('pre,table,.highlight,.sig,.output_subarea')).slice(0, 2);
+    const far = [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > wide + 1 && !e.closest('pre,table,.highlight,.sig,.output_subarea')).slice(0, 2);
     out.push('wider than the window: ' + document.documentElement.scrollWidth + ' ' + far.map(e => e.outerHTML.slice(0, 90)).join(' | '));
   }
   if (!document.querySelector('main h1')) out.push('no title');
@@ -41,7 +41,7 @@ def search(page, file):
     "The search finds a function, goes to it, and says so when there is nothing."
     page.goto(file.resolve().as_uri(), timeout=180_000)
     page.keyboard.press("/"); page.keyboard.type("patch_style_loss")
-    if page.locator(".hits a").first.inner_text().split("\n")[0].split()[0] != "patch_style_loss": return ["search: patch_style_loss is not the first hit"]
+    if page.locator(".hits a b").first.inner_text() != "patch_style_loss": return ["search: patch_style_loss is not the first hit"]
     page.keyboard.press("Enter"); page.wait_for_url("**/gan.losses.html#patch_style_loss")
     box = page.locator("#patch_style_loss").bounding_box()
     if not box or not 0 <= box["y"] < 900: return ["search: the hit is not in sight"]

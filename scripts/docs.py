@@ -23,7 +23,7 @@ CHAPTERS = {"0": "Shared", "1": "Data", "2": "Pose", "3": "Translation", "4": "R
 class Page:
     "A notebook as processed: where it goes, what it is called, and what it promises."
     def __init__(self, path):
-        self.path, self.nb = path, readable(nbformat.read(path, 4))
+        self.path, self.nb = path, readable(nbformat.read(path, 4), opening(path))
         self.file = re.sub(r"^\d+_", "", path.stem)+".html"
         self.name = self.file[:-5]
         text = next((c.source for c in self.nb.cells if c.cell_type == "markdown" and re.search(r"^# ", c.source, re.M)), f"# {self.name}")
@@ -40,14 +40,18 @@ class Page:
         return GUIDE if number > "90" else "Commands" if number == "90" else CHAPTERS.get(number[0], GUIDE)
 
 
-def readable(nb):
+def opening(path):
+    "The first cell as it was written: nbdev keeps title and promise of it, and drops the prose and the picture below."
+    cells = json.loads((ROOT/"nbs"/path.relative_to(next(p for p in path.parents if p.name == "_proc"))).read_text())["cells"]
+    text = "".join(cells[0]["source"]) if cells else ""
+    return text if text.startswith("# ") else ""
+
+
+def readable(nb, first):
     "What Quarto would do: front matter becomes a heading, the cells that only show documentation lose their code, and link attributes go."
     for i, c in enumerate(nb.cells):
         c["id"] = f"cell-{i}"
-        if c.source.startswith("---\n"):
-            meta = dict(re.findall(r"^(title|description): *(.*)$", c.source, re.M))
-            meta = {k: v.strip("'\"") for k, v in meta.items()}
-            c.cell_type, c.source = "markdown", f"# {meta.get('title', '')}\n\n> {meta.get('description', '')}"
+        if c.source.startswith("---\n"): c.cell_type, c.source = "markdown", first
         elif c.cell_type == "code":
             for out in c.outputs:
                 for kind, text in out.get("data", {}).items():
@@ -110,7 +114,7 @@ def with_math(body):
     "LaTeX between dollars becomes MathML, which browsers draw without a script; code is left alone."
     parts = re.split(r"(<pre.*?</pre>|<code.*?</code>|<[^>]+>)", body, flags=re.S)
     def one(m):
-        try: return mathml(html.unescape(m[2] or m[3]), display="block" if m[2] else "inline")
+        try: return f'<div class="formula">{mathml(html.unescape(m[2]), display="block")}</div>' if m[2] else mathml(html.unescape(m[3]))
         except Exception: return m[0]
     return "".join(p if i % 2 else re.sub(r"(\$\$(.+?)\$\$|\$(?! )([^$\n]+?)(?<! )\$)", one, p, flags=re.S) for i, p in enumerate(parts))
 
@@ -252,6 +256,16 @@ def map_page(pages):
     return "".join(out)
 
 
+def mend_methods():
+    "nbdev links `Class.method` even where only the class is documented: such a link goes to the class."
+    ids = {f.name: set(re.findall(r'\sid="([^"]+)"', f.read_text())) for f in OUT.glob("*.html")}
+    for f in OUT.glob("*.html"):
+        def one(m): return m[0] if m[1] not in ids or f"{m[2]}.{m[3]}" in ids[m[1]] or m[2] not in ids[m[1]] else f'href="{m[1]}#{m[2]}"'
+        text = f.read_text()
+        new = re.sub(r'href="([\w.]+\.html)#(\w+)\.([\w.]+)"', one, text)
+        if new != text: f.write_text(new)
+
+
 def broken_links():
     "(page, link) of every link to a file or an anchor that is not there."
     texts = {f.name: f.read_text() for f in OUT.glob("*.html")}
@@ -293,6 +307,7 @@ def main():
     (OUT/"search.js").write_text(f"window.SEARCH = {json.dumps(entries, ensure_ascii=False, separators=(',', ':'))};")
     (OUT/"site.css").write_text((SITE/"site.css").read_text()+HtmlFormatter(style="friendly").get_style_defs(".highlight").replace("background: #f0f0f0;", ""))
     shutil.copy(SITE/"site.js", OUT)
+    mend_methods()
     missing = sorted(set(broken_links()))
     for f, link in missing: print(f"{f}: broken link {link}")
     print(f"{len(pages)+1} pages in {OUT.relative_to(ROOT)}/, {len(missing)} broken links")

@@ -1,0 +1,84 @@
+"""Look at every page of _docs/ in a real browser, on a desk (1280 pixels) and on a telephone (390): errors, pictures, overflow, search.
+
+    python scripts/check_site.py                     every page
+    python scripts/check_site.py index viz.explore   only these
+    python scripts/check_site.py --shots pictures    keep screenshots of the front page, a module, a guide page and the map in this folder
+
+Needs Playwright (`pip install playwright`) and a Chromium (`--chromium PATH`, or found by name). Not part of `make test`.
+"""
+import argparse, shutil, sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
+SHOTS = ("index", "viz.ranks", "gan.losses", "which", "map", "thesis")
+
+LOOK = """async () => {
+  for (const i of document.images) i.loading = 'eager';
+  await Promise.all([...document.images].map(i => i.complete ? 0 : new Promise(r => { i.onload = i.onerror = r; })));
+  const wide = document.documentElement.clientWidth, out = [];
+  for (const i of document.images) { if (!i.naturalWidth) out.push('missing image ' + i.getAttribute('src').slice(0, 80)); if (!i.alt) out.push('no words for the image ' + i.getAttribute('src').slice(0, 80)); }
+  if (document.documentElement.scrollWidth > wide + 1) {
+    const far = [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > wide + 1 && !e.closest('pre,table,.highlight,.sig,.output_subarea')).slice(0, 2);
+    out.push('wider than the window: ' + document.documentElement.scrollWidth + ' ' + far.map(e => e.outerHTML.slice(0, 90)).join(' | '));
+  }
+  if (!document.querySelector('main h1')) out.push('no title');
+  return out;
+}"""
+
+
+def look(page, file):
+    "What is wrong with a page."
+    said = []
+    page.on("console", lambda m: said.append(f"console: {m.text}") if m.type == "error" else None)
+    page.on("pageerror", lambda e: said.append(f"script: {e}"))
+    page.goto(file.resolve().as_uri(), timeout=180_000)
+    return said+page.evaluate(LOOK)
+
+
+def search(page, file):
+    "The search finds a function, goes to it, and says so when there is nothing."
+    page.goto(file.resolve().as_uri(), timeout=180_000)
+    page.keyboard.press("/"); page.keyboard.type("patch_style_loss")
+    if page.locator(".hits a b").first.inner_text() != "patch_style_loss": return ["search: patch_style_loss is not the first hit"]
+    page.keyboard.press("Enter"); page.wait_for_url("**/gan.losses.html#patch_style_loss")
+    box = page.locator("#patch_style_loss").bounding_box()
+    if not box or not 0 <= box["y"] < 900: return ["search: the hit is not in sight"]
+    page.keyboard.press("/"); page.keyboard.type("qqzzq")
+    return [] if "Nothing found" in page.locator(".hits").inner_text() else ["search: nonsense is found"]
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("pages", nargs="*", help="names of pages, e.g. index")
+    ap.add_argument("--shots", type=Path, help="folder for screenshots")
+    ap.add_argument("--chromium", help="a Chromium or Chrome to drive")
+    args = ap.parse_args()
+    try: from playwright.sync_api import sync_playwright
+    except ImportError: sys.exit("Playwright is not installed. Install it: pip install playwright")
+    path = args.chromium or next(filter(None, map(shutil.which, NAMES)), None)
+    if not path: sys.exit("No Chromium found. Install one (apt install chromium, or: playwright install chromium), or give --chromium PATH")
+    files = sorted((ROOT/"_docs").glob("*.html"))
+    if not files: sys.exit("there is no _docs/: run `make docs` first")
+    if args.pages: files = [f for f in files if f.stem in args.pages]
+    faults = []
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"])
+        for name, (w, h) in WIDTHS.items():
+            for f in files:
+                page = browser.new_page(viewport=dict(width=w, height=h))
+                faults += [f"{f.name} at {w}: {s}" for s in look(page, f)]
+                if args.shots and f.stem in SHOTS:
+                    args.shots.mkdir(parents=True, exist_ok=True)
+                    page.screenshot(path=args.shots/f"{f.stem}_{name}.png")
+                page.close()
+        page = browser.new_page(viewport=dict(width=1280, height=900))
+        faults += search(page, ROOT/"_docs"/"index.html")
+        browser.close()
+    for s in faults: print(s)
+    print(f"{len(files)} pages at {' and '.join(str(w) for w, _ in WIDTHS.values())} pixels, {len(faults)} faults")
+    sys.exit(bool(faults))
+
+
+if __name__ == "__main__": main()

@@ -331,11 +331,11 @@ def _model_file(folder:str) -> Path:
 def _usl(out, size, only, seeds):
     "The table of unsupervised methods."
     from xmodreid.exp.tables import save_table,table_markdown
-    from xmodreid.exp.usl import over_seeds,reproduce_usl
+    from xmodreid.exp.usl import reproduce_usl,usl_summary
     df = reproduce_usl(out, size, only, seeds)
     save_table(df, out/'table_usl', f'Unsupervised across modalities, {size}, seeds {list(seeds)}', 2)
     print(table_markdown(df, 2))
-    if len(seeds)>1: print(over_seeds(df).to_string(index=False))
+    if len(seeds)>1: print(usl_summary(df).to_string(index=False))
 
 # %% ../nbs/85_cli.ipynb #cell-028
 @call_parse

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BRIDGES', 'USL_SIZES', 'USL_METHODS', 'UslRun', 'usl_rows', 'usl_data', 'source_net', 'start_from', 'usl_bridge',
-           'run_usl', 'reproduce_usl', 'over_seeds', 'sysu_features', 'Metered', 'clustering_cost', 'recipe_cost']
+           'run_usl', 'reproduce_usl', 'usl_summary', 'sysu_features', 'Metered', 'clustering_cost', 'recipe_cost']
 
 # %% ../../nbs/79_exp.usl.ipynb #cell-003
 import threading,time
@@ -243,7 +243,7 @@ def reproduce_usl(
     out = Path(out)/size
     return run_rows(usl_rows(size, tuple(seeds), bridges), out/'rows', lambda s,folder: run_usl(s, folder, out/'shared', show), show, only)
 
-def over_seeds(
+def usl_summary(
     df:pd.DataFrame, # From `reproduce_usl`
 ) -> pd.DataFrame:   # One row a method: `seeds`, and each measure as `mean ± std`, or alone where there is one seed
     "Mean and standard deviation (of a sample) over the seeds."

@@ -71,6 +71,7 @@ def opened(browser, base, token, name):
 def translation(page, shot):
     "Drag, slide, undo, pick: the picture must follow, and only where it should."
     page.locator(".xp-root").wait_for(timeout=6*MIN)
+    page.add_style_tag(content=".Toastify{display:none}")  # JupyterLab asks about its news
     page.locator(".xp-root").scroll_into_view_if_needed()
     src = lambda name: page.locator(f".xp-row img[alt='{name}']").get_attribute("src")
     until("the pictures", lambda: all(src(n) for n in ("source", "generated", "recovered", "truth")), 60)

@@ -64,6 +64,9 @@ from .viz.ranks import *
 from .viz.losses import *
 from .viz.embedding import *
 from .viz.attention import *
+from .viz.explore import *
+from .viz.live import *
+from .viz.style import *
 from .exp.config import *
 from .exp.report import *
 from .exp.run import *

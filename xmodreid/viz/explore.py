@@ -196,7 +196,7 @@ _PLAY_CSS = """
 .xp-side{flex:1;min-width:260px;display:flex;flex-direction:column;gap:10px}.xp-thumbs{display:flex;gap:5px;overflow-x:auto;padding:3px 2px 5px}
 .xp-root .xp-thumb{flex:none;padding:2px;border:2px solid transparent;border-radius:6px;background:none;cursor:pointer}.xp-root .xp-thumb.xp-here{border-color:#e0703c}.xp-thumb img{display:block;width:36px;height:auto;margin:0;border-radius:3px}
 .xp-bar{display:flex;flex-wrap:wrap;align-items:center;gap:8px}.xp-share{flex:1;min-width:90px;accent-color:#b4501f}.xp-root .xp-b{padding:4px 9px;border:1px solid var(--jp-border-color2,#cfd6de);border-radius:7px;background:none;color:inherit;font:inherit;cursor:pointer}
-.xp-row{display:flex;flex-wrap:wrap;gap:10px}.xp-row figure{margin:0;text-align:center}.xp-row img{display:block;width:84px;height:auto;margin:0;border-radius:4px;background:#171a20}.xp-row figcaption{margin-top:3px;color:var(--jp-ui-font-color2,#67727f)}
+.xp-row{display:flex;flex-wrap:wrap;gap:10px}.xp-row figure{margin:0;text-align:center}.xp-row img{display:block;width:70px;height:auto;margin:0;border-radius:4px;background:#171a20}.xp-row figcaption{margin-top:3px;color:var(--jp-ui-font-color2,#67727f)}
 """
 
 # %% ../../nbs/65_viz.explore.ipynb #cell-025

@@ -127,6 +127,7 @@ def xmodreid_train_pose(
     robust:store_true=False, # Shift, repaint and damage the images, for a network that is to see other cameras
     start:str='',       # Weights to begin with, e.g. 'synth', to fine-tune on annotated images
     seed:int=0,         # Seed of weights, order and augmentation
+    device:str='cpu',   # Where to train: 'cpu', or 'cuda' for a GPU
 ):
     "Train a compact OpenPose-style network on both modalities and say how many joints it finds on people held out."
     with told():
@@ -134,7 +135,7 @@ def xmodreid_train_pose(
         from xmodreid.pose.train import evaluate_pck
         df = read_data(data)
         kpts,use = read_joints(df, data),_rows(df, ('train','val'))
-        est = fit_pose(out, df.iloc[use], kpts[use], PoseRun(parse_size(size), width, epochs, bs, lr, robust, robust, start, seed))
+        est = fit_pose(out, df.iloc[use], kpts[use], PoseRun(parse_size(size), width, epochs, bs, lr, robust, robust, start, seed), device=device)
         held = np.flatnonzero(~df.split.isin(['train','val']).to_numpy())
         if len(held):
             table = evaluate_pck(est, df.iloc[held], kpts[held], parse_size(size))
@@ -157,6 +158,7 @@ def xmodreid_train_gan(
     lr:float=1e-3,        # Learning rate of the generators
     d_lr:float=4e-4,      # Learning rate of the discriminators
     seed:int=0,           # Seed of weights and order
+    device:str='cpu',   # Where to train: 'cpu', or 'cuda' for a GPU
 ):
     "Train the pose CycleGAN: a person's RGB image becomes an infrared image of the same person in another pose, and back."
     with told():
@@ -164,7 +166,7 @@ def xmodreid_train_gan(
         df,hw = read_data(data),parse_size(size)
         use = _rows(df, ('train',))
         kpts,df = read_joints(df, data, pose, hw)[use],df.iloc[use]
-        fit_gan(out, df, kpts, load_pose_run(pose), GanRun(hw, generator, width, not colour, epochs, iters, bs, lr, d_lr, seed))
+        fit_gan(out, df, kpts, load_pose_run(pose), GanRun(hw, generator, width, not colour, epochs, iters, bs, lr, d_lr, seed), device=device)
         print(f"translators in {out}; the curve of every loss in {Path(out)/'epochs.csv'}")
 
 # %% ../nbs/85_cli.ipynb #cell-020
@@ -207,6 +209,7 @@ def xmodreid_train_reid(
     k:int=2,            # Images of each person and modality
     lr:float=3e-3,      # Highest learning rate
     seed:int=0,         # Seed of weights, order and augmentation
+    device:str='cpu',   # Where to train: 'cpu', or 'cuda' for a GPU
 ):
     "Train a Re-ID model on labelled images, real or generated."
     with told():
@@ -214,7 +217,7 @@ def xmodreid_train_reid(
         from xmodreid.exp.run import ReidRun,fit_reid
         df = concat_index(*[read_data(d) for d in data.split(',')])
         df = df.iloc[_rows(df, ('train',))]
-        fit_reid(out, df, ReidRun(parse_size(size), model, epochs, iters, p, k, lr, seed=seed), reid_terms(loss))
+        fit_reid(out, df, ReidRun(parse_size(size), model, epochs, iters, p, k, lr, seed=seed), reid_terms(loss), device=device)
         print(f"model of {df.pid.nunique()} people, {len(df)} images in {out}")
 
 # %% ../nbs/85_cli.ipynb #cell-022

@@ -52,7 +52,7 @@ def output_faults(cell, where):
         text = json.dumps([out.get("text"), data], ensure_ascii=False)
         if out["output_type"] == "error": yield f"{where}: a stored error ({out.get('ename')})"
         if re.search(r"\d+%\||it/s\]|<progress|application/vnd.jupyter.widget-state", text): yield f"{where}: a stored progress bar or widget state"
-        if re.search(r'/(home|root|Users|tmp)/', text): yield f"{where}: a path of somebody's machine in the output"
+        if re.search(r'/(home|root|Users|tmp|work)/|site-packages/', text): yield f"{where}: a path of somebody's machine in the output"
 
 
 def module_numbers(books):

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import DataError,IR,RGB,check_in
-from ..data.index import load_index
+from ..core import DataError,IR,RGB,check_in,read_json
 from ..data.synth import SYNTH_SIZES,SynthConfig,write_synth
 from ..data.sysu import sysu
 from ..data.transforms import normalise
@@ -73,8 +72,7 @@ def read_scores(
     "Gather the scores of all rows that are done; `DataError` where none is."
     out = {}
     for here in sorted(Path(folder).glob('*/scores.csv')):
-        name = here.parent/'config.json'
-        out[pd.read_json(name, typ='series')['name']] = pd.read_csv(here, index_col=[0,1])
+        out[read_json(here.parent/'config.json')['name']] = pd.read_csv(here, index_col=[0,1])
     out = {tuple(r.name.rsplit(', seed ', 1)): out[r.name] for r in rows if r.name in out}
     if not out: raise DataError(f"{folder} holds no measured candidate. Run reproduce_translation first")
     return pd.concat(out, names=['candidate','seed'])

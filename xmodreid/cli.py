@@ -331,11 +331,11 @@ def _model_file(folder:str) -> Path:
     return path
 
 # %% ../nbs/85_cli.ipynb #cell-027
-def _usl(out, size, only, seeds):
+def _usl(out, size, only, seeds, device):
     "The table of unsupervised methods."
     from xmodreid.exp.tables import save_table,table_markdown
     from xmodreid.exp.usl import reproduce_usl,usl_summary
-    df = reproduce_usl(out, size, only, seeds)
+    df = reproduce_usl(out, size, only, seeds, device=device)
     save_table(df, out/'table_usl', f'Unsupervised across modalities, {size}, seeds {list(seeds)}', 2)
     print(table_markdown(df, 2))
     if len(seeds)>1: print(usl_summary(df).to_string(index=False))
@@ -352,28 +352,29 @@ def xmodreid_reproduce(
     seeds:int=1,          # Trainings a row, with seeds from `seed` on, for mean and standard deviation; not for 5.5
     data:str='synth',     # 'synth', or the folder of SYSU-MM01 for the tables of Re-ID
     market:str='synth',   # 'synth', or the folder of Market-1501, for the rows that need it
+    device:str='cpu',     # Where to compute: 'cpu', or 'cuda' for a GPU
 ):
     "Run a table row by row; where the thesis printed it, its values stand beside ours."
     with told():
         names,span = [n.strip() for n in only.split(';')] if only else None,range(seed, seed+seeds)
-        if usl: return _usl(Path(out)/'usl', size, names, span)
+        if usl: return _usl(Path(out)/'usl', size, names, span, device)
         from xmodreid.exp.chapter5 import TABLES,reproduce,with_spread
         from xmodreid.exp.tables import table_markdown
         if check_in('table', table, (*TABLES,'all','5.5','translation')) in (*TABLES,'all'):
-            for name,df in reproduce(table, out, data, size, seeds, seed, names, market).items(): print(f'## {name}\n\n{table_markdown(with_spread(df))}')
+            for name,df in reproduce(table, out, data, size, seeds, seed, names, market, device=device).items(): print(f'## {name}\n\n{table_markdown(with_spread(df))}')
             return
         if data!='synth': raise ConfigError(f"table {table} judges pictures against the truth, which only the synthetic people have: leave out --data")
-        (_translation if table=='translation' else _ablation)(Path(out)/table, size, names, span)
+        (_translation if table=='translation' else _ablation)(Path(out)/table, size, names, span, device)
 
-def _ablation(out, size, only, seeds):
+def _ablation(out, size, only, seeds, device):
     from xmodreid.exp.ablation import reproduce_ablation
     from xmodreid.exp.tables import save_table,table_markdown
-    df = reproduce_ablation(out, size, only, seeds[0])
+    df = reproduce_ablation(out, size, only, seeds[0], device=device)
     save_table(df, out.parent/'table_5.5', f'Table 5.5, {size}, seed {seeds[0]}', 2)
     print(table_markdown(df, 2))
 
-def _translation(out, size, only, seeds):
+def _translation(out, size, only, seeds, device):
     from xmodreid.exp.translation import bars,compare,reproduce_translation
-    scores = reproduce_translation(out, size, seeds, only)
+    scores = reproduce_translation(out, size, seeds, only, device=device)
     for name,df in dict(scores=scores, compared=compare(scores), bars=bars(scores)).items(): df.to_csv(out/size/f'{name}.csv')
     print(compare(scores).round(3).to_string(), bars(scores).round(3).to_string(index=False), sep='\n\n')

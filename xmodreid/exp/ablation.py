@@ -20,7 +20,7 @@ from ..data.loaders import translation_dls
 from ..data.synth import SYNTH_SIZES,write_synth
 from ..data.transforms import normalise
 from .demo import synth_data
-from .run import OneBar,PoseRun,ReidRun,fit_pose,fit_reid,load_pose_run
+from .run import OneBar,PoseRun,ReidRun,fit_pose,fit_reid,load_pose_run,need_device
 from .tables import TableRow,run_rows,thesis_table
 from ..gan.learner import pose_cyclegan_learner,save_translators,translators
 from ..gan.losses import VGGFeatures
@@ -127,18 +127,19 @@ def run_trial(
     judge,                 # Another estimator, which measures
     embed=None,            # Re-ID embedding for the ranks, trained on real images only
     show:bool=False,       # Show a progress bar?
+    device:str='cpu',      # Where to compute, e.g. `'cuda'`; a run may go on elsewhere
 ) -> dict:                 # Verdicts and measures
     "Train a row's translator, or go on with it, and judge it on held-out people."
     train,test = ((data.df.split==k).to_numpy() for k in ('train','test'))
     seed_all(s.seed)
-    dls = translation_dls(data.df[train].reset_index(drop=True), data.kpts[train], size=s.size, bs=s.bs, grey=s.grey, seed=s.seed, val_pct=0, n_iters=s.iters, min_joints=6)
+    dls = translation_dls(data.df[train].reset_index(drop=True), data.kpts[train], size=s.size, bs=s.bs, grey=s.grey, seed=s.seed, val_pct=0, n_iters=s.iters, min_joints=6, device=need_device(device))
     learn = pose_cyclegan_learner(dls, estimator, s.generator, trial_terms(s,estimator), lr=s.lr, d_lr=s.d_lr, seed=s.seed, cbs=[OneBar('trial', show)], width=s.width, grey=s.grey, conditional=s.conditional)
     learn.term_recorder.warn = False                     # terms far too small are what the table is about
     fit_resumable(learn, s.epochs, folder)
     gs,batches = translators(learn),learn.term_recorder.batches
     batches.to_csv(folder/'batches.csv', index=False)
     save_translators(gs, folder/'translators.safetensors')
-    scores = evaluate_translation(gs, data.df[test].reset_index(drop=True), (data.kpts if data.poses is None else data.poses)[test], judge, size=s.size, n=s.n_eval, grey=s.grey, world=data.world, embed=embed, seed=0)
+    scores = evaluate_translation(gs, data.df[test].reset_index(drop=True), (data.kpts if data.poses is None else data.poses)[test], judge, size=s.size, n=s.n_eval, grey=s.grey, world=data.world, embed=embed, seed=0, device=device)
     scores.to_csv(folder/'scores.csv')
     fake,epochs = scores.loc[('rgb2ir','generated')],learn.term_recorder.epochs
     weighted = epochs[epochs.epoch==epochs.epoch.max()].set_index('term').weighted
@@ -153,6 +154,7 @@ def reproduce_ablation(
     only=None,         # Names of the rows to run; all when `None`
     seed:int=0,        # Of data, weights and order
     show:bool=True,    # Show progress bars?
+    device:str='cpu',  # Where to compute, e.g. `'cuda'`
 ) -> pd.DataFrame:     # From `run_rows`
     "Run table 5.5 on the synthetic people, row by row; what is done is not done again."
     check_in('size', size, TRIAL_SIZES)
@@ -161,8 +163,8 @@ def reproduce_ablation(
     world = replace(SYNTH_SIZES['small' if size=='quick' else 'standard'], size=hw, seed=seed)
     data = synth_data(write_synth(out/'people', world, show))
     use = data.df.split.isin(['train','val']).to_numpy()
-    judge = fit_pose(out/'judge', data.df[use], data.kpts[use], PoseRun(hw, 24, seed=seed+1), show)
-    reid = fit_reid(out/'reid', data.df[data.df.split=='train'].reset_index(drop=True), ReidRun(hw, seed=seed), show=show)
+    judge = fit_pose(out/'judge', data.df[use], data.kpts[use], PoseRun(hw, 24, seed=seed+1), show, device).to(device)
+    reid = fit_reid(out/'reid', data.df[data.df.split=='train'].reset_index(drop=True), ReidRun(hw, seed=seed), show=show, device=device).to(device)
     embed = lambda img: reid(normalise((img+1)/2, 'imagenet')).embed
-    measure = lambda s,folder: run_trial(s, folder, data, load_pose_run('synth'), judge, embed, show)
+    measure = lambda s,folder: run_trial(s, folder, data, load_pose_run('synth'), judge, embed, show, device)
     return run_rows(rows, out/'rows', measure, show, only)

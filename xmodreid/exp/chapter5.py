@@ -23,6 +23,8 @@ from .tables import TableRow,run_rows,save_table,table_markdown,thesis_table
 REPRODUCE_SIZES = { # What each method changes in a `MethodRun`; `data`: in a `DataConfig`
     'quick': dict(data={}, all=dict(epochs=4, iters=30, mirror=False), mmt=dict(iters=20), osnet=dict(model='osnet_x0_25'), ecn={},
                   pcb=dict(model='pcb_small'), noise=dict(people=50, augment='none')),
+    'medium': dict(data=dict(gan_epochs=20), all=dict(epochs=20, iters=60, mirror=False), mmt=dict(iters=40), osnet=dict(model='osnet_x0_25'), ecn={},
+                   pcb=dict(model='pcb_small'), noise=dict(augment='none')),
     'full':  dict(data=dict(size=(128,64), gan_epochs=35), all=dict(size=(128,64), model='resnet18', epochs=24, iters=100), mmt=dict(iters=200), osnet=dict(model='osnet_x1_0', epochs=40), ecn=dict(),
                   pcb=dict(model='pcb', size=(192,96)), noise=dict(people=100)),
     'tiny':  dict(data=dict(people=8, gan_epochs=1, gan_iters=2, gan_width=8), all=dict(epochs=1, iters=2, p=4, mirror=False), mmt={}, osnet=dict(model='osnet_x0_25'), ecn={}, pcb=dict(model='pcb_small'), noise=dict(people=8))} # for tests
@@ -158,10 +160,10 @@ def plot_noise(
     return fig
 
 # %% ../../nbs/79_exp.chapter5.ipynb #402780fb
-def _measure(data, folder, show):
+def _measure(data, folder, show, device):
     "How `run_rows` measures an `Entry`."
     def one(e, _):
-        res = run_method(e.run, data, folder, show)
+        res = run_method(e.run, data, folder, show, device)
         got = res.get('best', res) if e.epoch=='best' else res
         where = f" in {data.market_words}" if e.run.test=='market' or 'market' in (e.run.train,e.run.source) else ''
         own = {k: got[k] for k in ('mAP','rank1','rank2','rank5','rank10','rank20') if k in got}
@@ -178,14 +180,15 @@ def reproduce(
     only=None,           # Names of the rows to run; all when `None`
     market:str='synth',  # `'synth'`, or the folder of Market-1501
     show:bool=True,      # Show progress bars?
+    device:str='cpu',    # Where to compute, e.g. `'cuda'`
 ) -> dict:               # Table -> data frame from `over_seeds`
     "Run tables and figures of chapter 5; write each as CSV, Markdown and PNG."
     if seeds<1: raise ConfigError(f"`seeds` must be 1 or more; got {seeds}")
     names = TABLES if table=='all' else (check_in('table', table, TABLES),)
     out,made = Path(out)/size,{}
-    data = method_data(out/'data', DataConfig(data=str(data), market=str(market), seed=seed, **REPRODUCE_SIZES[check_in('size', size, REPRODUCE_SIZES)]['data']), show)
+    data = method_data(out/'data', DataConfig(data=str(data), market=str(market), seed=seed, **REPRODUCE_SIZES[check_in('size', size, REPRODUCE_SIZES)]['data']), show, device)
     for name in names:
-        df = over_seeds([run_rows(chapter5_rows(name, size, seed+s), out/name/f'seed{seed+s}', _measure(data, out/'runs', show), show, only) for s in range(seeds)])
+        df = over_seeds([run_rows(chapter5_rows(name, size, seed+s), out/name/f'seed{seed+s}', _measure(data, out/'runs', show, device), show, only) for s in range(seeds)])
         title = f"{'Figure' if name in _FIGURES else 'Table'} {name.removeprefix('fig')}, {data.words}, {size}, {seeds} seed{'s'*(seeds>1)}"
         save_table(df, out/f'table_{name}', title)
         with atomic_path(out/f'table_{name}.md') as p: p.write_text(f'# {title}\n\n{table_markdown(with_spread(df))}', encoding='utf-8')

@@ -26,7 +26,7 @@ from ..data.synth import SYNTH_SIZES,SynthConfig,write_synth
 from ..data.sysu import sysu
 from .config import claim_folder,config_dict
 from .demo import synth_data
-from .run import GanRun,OneBar,ReidRun,fit_gan,fit_reid,load_gan_run,load_pose_run,load_reid_run
+from .run import GanRun,OneBar,ReidRun,fit_gan,fit_reid,load_gan_run,load_pose_run,load_reid_run,need_device
 from ..gan.translate import training_sets,translate
 from ..pose.estimate import estimate_keypoints
 from ..reid.cluster import pseudo_dls
@@ -121,6 +121,7 @@ def method_data(
     out,                          # Folder for what is made
     cfg:DataConfig=DataConfig(),  # Which data
     show:bool=True,               # Show progress bars?
+    device:str='cpu',             # Where to train the translator, e.g. `'cuda'`
 ) -> SimpleNamespace:             # `sets` (name -> table), `test` and `protocol` (name -> ...), `words`
     "Read or draw the people, train the translator, translate, and make the training sets. What is done is not done again."
     out = claim_folder(out, config_dict(cfg), 'training sets')
@@ -130,7 +131,7 @@ def method_data(
     if not (out/'fake'/'index.csv').exists():
         kpts = estimate_keypoints(df, est, size=cfg.size, progress=show, cache=out/'joints') if kpts is None else kpts[train.to_numpy()]
         run = GanRun(cfg.size, width=cfg.gan_width, epochs=cfg.gan_epochs, iters=cfg.gan_iters, seed=cfg.seed)
-        gs = load_gan_run(cfg.translator) if cfg.translator else fit_gan(out/'gan', df, kpts, est, run, show)
+        gs = load_gan_run(cfg.translator) if cfg.translator else fit_gan(out/'gan', df, kpts, est, run, show, device)
         translate(df, kpts, gs, out/'fake', poses='target', direction='rgb2ir', size=cfg.size, grey=True, seed=cfg.seed, progress=show)
     sets = {k: v.reset_index(drop=True) for k,v in training_sets(df, load_index(out/'fake'), grey_out=out/'grey', progress=show).items()}
     city = _city(out/'city', cfg, show) if cfg.market=='synth' else read_market(cfg.market)
@@ -159,44 +160,45 @@ def method_scores(
     run:MethodRun,        # Settings
     data:SimpleNamespace, # From `method_data`
     train_pids=(),        # People it was trained on, who must not be tested on
+    device:str='cpu',     # Where to compute, e.g. `'cuda'`
 ) -> dict:                # mAP, mINP, rank1, rank2, rank5, rank10, rank20 in percent; the protocol in words
     "Test a network as the run says."
     test,protocol = data.test[run.test],data.protocol[run.test]
-    res = evaluate(embed_images(model, embed_dl(test, run.size, 128), run.mirror), test, protocol, train_pids=train_pids)
+    res = evaluate(embed_images(model.to(device), embed_dl(test, run.size, 128), run.mirror), test, protocol, train_pids=train_pids)
     cmc = np.mean([c for c in res.attrs['cmc'].values()], 0)
     return {**{k: 100*float(res[k].mean()) for k in ('mAP','mINP')}, **{f'rank{r}': 100*float(cmc[min(r, len(cmc))-1]) for r in (1,2,5,10,20)}, 'protocol': res.attrs['protocol']}
 
 # %% ../../nbs/78_exp.methods.ipynb #7d950fe8
 def _reid_run(run): return ReidRun(tuple(run.size), run.model, run.epochs, run.iters, run.p, run.k, run.lr, run.augment, run.seed)
 
-def _certainty(run, data, df, folder, show):
+def _certainty(run, data, df, folder, show, device):
     "How well each generated image kept its person, in the eyes of a network trained on the original images."
     own = replace(run, train='original', loss='ce+triplet', percent=-1., corrupt=0., people=0)
-    run_method(own, data, folder.parent, show)
-    judge = load_reid_run(folder.parent/run_key(own)/'run')
+    run_method(own, data, folder.parent, show, device)
+    judge = load_reid_run(folder.parent/run_key(own)/'run').to(device)
     return label_certainty(embed_images(judge, embed_dl(df, run.size, 128), run.mirror), df.pid, df.noisy)
 
-def _fit_supervised(run, data, folder, show):
+def _fit_supervised(run, data, folder, show, device):
     df = training_table(run, data)
-    certainty = _certainty(run, data, df, folder, show) if run.loss=='triplet+noisy' else 1.
-    return fit_reid(folder/'run', df, _reid_run(run), LOSSES[run.loss](certainty), show),[]
+    certainty = _certainty(run, data, df, folder, show, device) if run.loss=='triplet+noisy' else 1.
+    return fit_reid(folder/'run', df, _reid_run(run), LOSSES[run.loss](certainty), show, device),[]
 
 # %% ../../nbs/78_exp.methods.ipynb #90d0cf99
-def _student(run, data, folder, seed, n_classes, show):
+def _student(run, data, folder, seed, n_classes, show, device):
     "A network for `n_classes` clusters; its backbone is trained on the labelled source, if there is one."
     with seeded(seed): net = reid_model(run.model, n_classes)
     if run.source:
         own = replace(run, method='supervised', train=run.source, source='', percent=-1., corrupt=0., people=0, seed=seed)
-        run_method(own, data, folder.parent, show)
+        run_method(own, data, folder.parent, show, device)
         state = load_reid_run(folder.parent/run_key(own)/'run').state_dict()
         net.load_state_dict({k: v for k,v in state.items() if 'classifier' not in k}, strict=False)
     return net
 
-def _fit_mmt(run, data, folder, show):
+def _fit_mmt(run, data, folder, show, device):
     df = training_table(run, data)
     n = df.pid.nunique()
-    nets = [_student(run, data, folder, run.seed+s, n, show) for s in (0,1000)]
-    dls = pseudo_dls(df, run.size, run.p, 2*run.k, run.iters, views=2, seed=run.seed, augment=run.augment)
+    nets = [_student(run, data, folder, run.seed+s, n, show, device) for s in (0,1000)]
+    dls = pseudo_dls(df, run.size, run.p, 2*run.k, run.iters, views=2, seed=run.seed, augment=run.augment, device=device)
     watch = ReIDMetrics(data.test[run.test], data.protocol[run.test], run.size, every=max(run.epochs//2, 1), mirror=run.mirror)
     learn = mmt_learner(dls, nets, MMTConfig(clusters=n, average=.99, lr=run.lr/5), [watch,OneBar('MMT', show)], run.seed)
     fit_resumable(learn, run.epochs, folder/'run', fit=learn.fit_reid, warmup=0, schedule='flat')
@@ -204,18 +206,18 @@ def _fit_mmt(run, data, folder, show):
     return learn.model,watch.rows
 
 # %% ../../nbs/78_exp.methods.ipynb #2bd869f7
-def _fit_ecn(run, data, folder, show):
+def _fit_ecn(run, data, folder, show, device):
     df = training_table(run, data)
     if lost := sorted(set(df.source_path[df.noisy])-set(df.path)):           # the grey copies stand for their sources here
         own = data.sets['original']
         df = concat_index(own[own.path.isin(lost)], df[df.noisy])
-    dls = ecn_dls(df, data.sets[run.source] if run.source else None, run.size, run.p*run.k*2, run.iters, seed=run.seed, augment=run.augment)
+    dls = ecn_dls(df, data.sets[run.source] if run.source else None, run.size, run.p*run.k*2, run.iters, seed=run.seed, augment=run.augment, device=device)
     cfg = ECNConfig(dim=512, dropout=0., optimizer='adam', lr=run.lr/3, knn_from=max(run.epochs//2, 1))
     learn = ecn_learner(dls, run.model, cfg, [OneBar('ECN', show)], run.seed)
     fit_resumable(learn, run.epochs, folder/'run', fit=learn.fit_reid)
     return learn.model,[]
 
-def _fit_nothing(run, data, folder, show):
+def _fit_nothing(run, data, folder, show, device):
     with seeded(run.seed): return reid_model(run.model, 0).eval(),[]
 
 _FIT = dict(nothing=_fit_nothing, supervised=_fit_supervised, mmt=_fit_mmt, ecn=_fit_ecn)
@@ -233,15 +235,16 @@ def run_method(
     data:SimpleNamespace, # From `method_data`
     folder,               # Holds one sub-folder a run
     show:bool=False,      # Show progress bars?
+    device:str='cpu',     # Where to compute, e.g. `'cuda'`; a run may go on elsewhere
 ) -> dict:                # Scores of the last epoch, in percent; `best` where the epochs were watched; `percent_noisy_labels`, `protocol`, settings
     "Train and test, unless it is done already; a training that was stopped goes on."
     here = claim_folder(Path(folder)/run_key(run), config_dict(run), 'a run')
     if (here/'result.json').exists(): return read_json(here/'result.json')
     seed_all(run.seed)
-    model,rows = _FIT[run.method](run, data, here, show)
+    model,rows = _FIT[run.method](run, data, here, show, need_device(device))
     own = {s for s in (run.train,run.source) if s and run.method!='nothing'}
     pids = sorted({int(p) for s in own for p in data.sets[s].pid.unique()})
-    out = method_scores(model, run, data, pids)
+    out = method_scores(model, run, data, pids, device)
     if rows: out['best'] = {k: 100*v for k,v in max(rows, key=lambda r: r['mAP']).items() if k!='epoch'}
     df = training_table(run, data)
     write_json(here/'result.json', dict(**out, epoch='last', seed=run.seed, dataset=data.words, images=len(df), percent_noisy_labels=float(df.noisy.mean()*100) if 'noisy' in df else 0., settings=config_dict(run)))

@@ -17,6 +17,7 @@ from ..core import DataError,IR,RGB,check_in,read_json
 from ..data.synth import SYNTH_SIZES,SynthConfig,write_synth
 from ..data.sysu import sysu
 from ..data.transforms import normalise
+from ..gan.metrics import BOUNDS
 from .ablation import RECIPE,GanTrial,run_trial
 from .demo import synth_data
 from .run import PoseRun,ReidRun,fit_pose,fit_reid,load_pose_run
@@ -43,15 +44,16 @@ def identity_judges(
     df,                 # Table of real images of other people, see `other_people`
     run:ReidRun=JUDGE,  # Settings; `augment` names a recipe for each modality
     show:bool=True,     # Show a progress bar?
+    device:str='cpu',   # Where to compute, e.g. `'cuda'`
 ) -> dict:              # Modality -> embedding, `(B, 3, H, W)` in [-1, 1] to `(B, D)`
     "Train a judge for each modality, or go on with it: who is it, among people of this modality?"
     def judge(m):
-        model = fit_reid(Path(folder)/m, df[df.modality==m].reset_index(drop=True), run, show=show)
+        model = fit_reid(Path(folder)/m, df[df.modality==m].reset_index(drop=True), run, show=show, device=device).to(device)
         return lambda img: model(normalise((img+1)/2, 'imagenet')).embed
     return {m: judge(m) for m in (RGB,IR)}
 
 # %% ../../nbs/80_exp.translation.ipynb #809d1c00
-COMPARE_SIZES = dict(quick=dict(width=32, epochs=10, n_eval=200), full=dict(width=32, size=(128,64), epochs=35, n_eval=400)) # What `size` changes
+COMPARE_SIZES = dict(quick=dict(width=32, epochs=10, n_eval=200), full=dict(width=32, size=(128,64), epochs=24, n_eval=400)) # What `size` changes
 
 def candidates(
     size:str='quick', # One of `COMPARE_SIZES`
@@ -103,8 +105,8 @@ def bars(
         bar('joints found at the source pose - in real images', gen.source_pck10-real.source_pck10, .02, most=True)
         bar('cycle error, shuffled / own', gen.cycle_shuffled/gen.cycle, 1.8)
         if 'rank1' in gen:
-            for o in ('oracle','luminance'):
-                if o in s.index: bar(f'rank-1 / of the oracle ({"material" if o=="oracle" else o})', gen.rank1/s.loc[o].rank1, .8)
+            for o in BOUNDS[::-1]:
+                if o in s.index: bar(f'rank-1 / {o}', gen.rank1/s.loc[o].rank1, .8)
             grey = s.loc['greyscale' if 'greyscale' in s.index else 'unchanged']
             bar('rank-1 / of the unchanged grey image', gen.rank1/grey.rank1 if grey.rank1 else np.inf, 2.5)
     return pd.DataFrame(out)
@@ -119,10 +121,11 @@ def reproduce_translation(
     cfg:SynthConfig=None, # People; the `standard` ones at the size of the candidates when `None`
     judge:ReidRun=JUDGE,  # Of the judges of identity
     others:int=400,       # People they learn from
+    device:str='cpu',     # Where to compute, e.g. `'cuda'`
 ) -> pd.DataFrame:     # From `read_scores`
     "Train every candidate with every seed on the synthetic people, and judge it on those held out."
     rows,out = candidates(size, seeds),Path(out)/size
-    return compare_translators(rows, out, only, show, cfg or replace(SYNTH_SIZES['standard'], size=rows[0].settings.size), judge, others)
+    return compare_translators(rows, out, only, show, cfg or replace(SYNTH_SIZES['standard'], size=rows[0].settings.size), judge, others, device)
 
 def compare_translators(
     rows:list,         # Of `TableRow` with `GanTrial` settings, named `'candidate, seed n'`
@@ -132,12 +135,13 @@ def compare_translators(
     cfg:SynthConfig,   # People
     judge:ReidRun,     # Of the judges of identity
     others:int,        # People they learn from
+    device:str='cpu',  # Where to compute, e.g. `'cuda'`
 ) -> pd.DataFrame:     # From `read_scores`
     "The same for any list of candidates."
     data = synth_data(write_synth(out/'people', cfg, show))
     use = data.df.split.isin(['train','val']).to_numpy()
-    pose = fit_pose(out/'judge_pose', data.df[use], data.kpts[use], PoseRun(cfg.size, 24, seed=1), show)
-    embed = identity_judges(out/'judge_identity', other_people(out/'others', cfg, others, show), replace(judge, size=cfg.size), show)
+    pose = fit_pose(out/'judge_pose', data.df[use], data.kpts[use], PoseRun(cfg.size, 24, seed=1), show, device).to(device)
+    embed = identity_judges(out/'judge_identity', other_people(out/'others', cfg, others, show), replace(judge, size=cfg.size), show, device)
     estimator = load_pose_run('synth')
-    run_rows(rows, out/'rows', lambda s,folder: run_trial(s, folder, data, estimator, pose, embed, show), show, only)
+    run_rows(rows, out/'rows', lambda s,folder: run_trial(s, folder, data, estimator, pose, embed, show, device), show, only)
     return read_scores(rows, out/'rows')

@@ -27,7 +27,7 @@ from ..data.synth import SYNTH_SIZES,oracle_render,write_synth
 from ..data.transforms import grey
 from .config import claim_folder,config_dict
 from .demo import synth_data
-from .run import GanRun,OneBar,fit_gan,load_pose_run
+from .run import GanRun,OneBar,fit_gan,load_pose_run,need_device
 from .tables import TableRow,run_rows
 from ..gan.translate import translate
 from ..reid.cluster import pseudo_dls
@@ -65,6 +65,7 @@ class UslRun:
 # %% ../../nbs/79_exp.usl.ipynb #cell-007
 USL_SIZES = dict( # what `--size` changes
     quick={},
+    medium=dict(width=1., source_people=400, source_epochs=30, inside_epochs=12, across_epochs=12, iters=40),
     small=dict(data='small', width=.25, source_people=60, source_epochs=10, inside_epochs=4, across_epochs=4, iters=20),
     full=dict(size=(128,64), model='resnet18', width=1., source_people=400, source_epochs=40, inside_epochs=30, across_epochs=30, iters=100, k=8),
     tiny=dict(width=.25, source_people=8, source_epochs=2, inside_epochs=1, across_epochs=2, iters=3, p=4, k=2, people=10, eps=.6))
@@ -105,16 +106,17 @@ def source_net(
     df,          # Labelled RGB images of other people; `None` for random weights
     run:UslRun,  # Settings
     show:bool=True, # Show a progress bar?
+    device:str='cpu', # Where to compute, e.g. `'cuda'`
 ) -> dict:       # Weights for a network with one stem
     "Train a network on other people, or go on with it."
     seed_all(run.seed)
     if df is None: return _net(run, two_stems=False).state_dict()
     keep = dict(people=run.source_people, epochs=run.source_epochs, model=run.model, width=run.width, size=list(run.size), seed=run.seed)
     folder = claim_folder(folder, keep, 'a source network')
-    dls = reid_dls(df, run.size, min(12, df.pid.nunique()), 4, run.seed, 'rgb2', n_iters=min(40, 10*run.iters))
+    dls = reid_dls(df, run.size, min(12, df.pid.nunique()), 4, run.seed, 'rgb2', n_iters=min(40, 10*run.iters), device=device)
     learn = reid_learner(dls, _net(run, len(dls.classes), False), [CrossEntropyTerm(),TripletTerm(normalize=True)], lr=3e-3, cbs=[OneBar('source', show)])
     fit_resumable(learn, run.source_epochs, folder, fit=learn.fit_reid)
-    return learn.model.state_dict()
+    return {k: v.cpu() for k,v in learn.model.state_dict().items()}
 
 def start_from(
     net:nn.Module, # A network with one stem or two
@@ -144,6 +146,7 @@ def usl_bridge(
     run:UslRun,            # Settings
     gan:GanRun=None,       # Of the translator
     show:bool=True,        # Show progress bars?
+    device:str='cpu',      # Where to compute, e.g. `'cuda'`
 ):                         # What `cross_dls` takes as `bridge`
     "The translated images of a run."
     if run.bridge in ('none','grey'): return None if run.bridge=='none' else lambda img,modality: grey(img)
@@ -151,7 +154,7 @@ def usl_bridge(
     df = data.df[use].reset_index(drop=True)
     if run.bridge=='oracle': return _oracle_bridge(Path(folder)/'oracle', data, df, data.poses[use], show)
     gan = gan or GanRun(run.size, seed=run.seed)
-    pair = fit_gan(Path(folder)/'translator', df, data.kpts[use], load_pose_run('synth'), gan, show)
+    pair = fit_gan(Path(folder)/'translator', df, data.kpts[use], load_pose_run('synth'), gan, show, device)
     return translate(df, data.kpts[use], pair, Path(folder)/run.bridge, run.bridge, None, run.size, gan.grey, seed=run.seed, progress=show)
 
 # %% ../../nbs/79_exp.usl.ipynb #cell-015
@@ -180,28 +183,28 @@ def _trained(learn, n, folder, test, run, show):
     return out
 
 # %% ../../nbs/79_exp.usl.ipynb #cell-016
-def _stage(run, method, epochs, folder, start, df, test, bridge, show):
+def _stage(run, method, epochs, folder, start, df, test, bridge, show, device):
     "One stage of a recipe."
     seed_all(run.seed)
     folder = claim_folder(folder, config_dict(replace(run, method=method)), 'a stage')
-    dls = cross_dls(df, run.size, run.p, run.k, run.iters, bridge, seed=run.seed)
+    dls = cross_dls(df, run.size, run.p, run.k, run.iters, bridge, seed=run.seed, device=device)
     net = _net(run); net.load_state_dict(start)
     learn = cross_learner(dls, net, [*USL_RECIPES[method](**_labels(replace(run, method=method))), PickEpoch()], lr=run.lr)
     return learn,_trained(learn, epochs, folder, test, run, show)
 
-def _mmt(run, folder, weights, df, test, show):
+def _mmt(run, folder, weights, df, test, show, device):
     "Mutual mean teaching on clusters of everything, as in the thesis."
     seed_all(run.seed)
     k = max(4, df.pid.nunique())
     nets = [start_from(_net(run, k, False), weights) for _ in range(2)]
-    dls = pseudo_dls(df, run.size, run.p, run.k, run.iters, views=2, seed=run.seed)
+    dls = pseudo_dls(df, run.size, run.p, run.k, run.iters, views=2, seed=run.seed, device=device)
     learn = mmt_learner(dls, nets, MMTConfig(clusters=k, lr=run.lr), seed=run.seed)
     return learn,_trained(learn, run.inside_epochs+run.across_epochs, folder, test, run, show)
 
-def _supervised(run, folder, weights, df, test, show):
+def _supervised(run, folder, weights, df, test, show, device):
     "All labels: the bound."
     seed_all(run.seed)
-    dls = reid_dls(df, run.size, run.p, run.k, run.seed, n_iters=run.iters)
+    dls = reid_dls(df, run.size, run.p, run.k, run.seed, n_iters=run.iters, device=device)
     net = start_from(_net(run, len(dls.classes)), weights)
     learn = reid_learner(dls, net, [CrossEntropyTerm(),TripletTerm(normalize=True)], lr=run.lr)
     return learn,_trained(learn, run.inside_epochs+run.across_epochs, folder, test, run, show)
@@ -212,19 +215,20 @@ def run_usl(
     folder,         # Of the row
     shared,         # Of data, source network, bridges and first stages, used by many rows
     show:bool=True, # Show progress bars?
+    device:str='cpu', # Where to compute, e.g. `'cuda'`
 ) -> dict:          # Scores in percent, and how good the labels were at last
     "Train a row, or go on with it."
     shared,folder = Path(shared),Path(folder)
     data,src = usl_data(shared/'data', run, show)
     df,test = (data.df[data.df.split==s].reset_index(drop=True) for s in ('train','test'))
-    weights = source_net(shared/f'source-{run.seed}', src, run, show)
+    weights = source_net(shared/f'source-{run.seed}', src, run, show, need_device(device))
     if run.method in ('mmt','supervised'):
-        learn,out = (_mmt if run.method=='mmt' else _supervised)(run, folder/'train', weights, df, test, show)
+        learn,out = (_mmt if run.method=='mmt' else _supervised)(run, folder/'train', weights, df, test, show, device)
     else:
-        bridge = usl_bridge(shared/f'bridge-{run.seed}', data, run, show=show)
+        bridge = usl_bridge(shared/f'bridge-{run.seed}', data, run, show=show, device=device)
         start = start_from(_net(run), weights).state_dict()
-        learn,out = _stage(run, 'inside', run.inside_epochs, shared/f'inside-{run.bridge}-{run.seed}', start, df, test, bridge, show)
-        if run.method!='inside': learn,out = _stage(run, run.method, run.across_epochs, folder/'across', learn.last, df, test, bridge, show)
+        learn,out = _stage(run, 'inside', run.inside_epochs, shared/f'inside-{run.bridge}-{run.seed}', start, df, test, bridge, show, device)
+        if run.method!='inside': learn,out = _stage(run, run.method, run.across_epochs, folder/'across', learn.last, df, test, bridge, show, device)
     if hasattr(learn, 'pseudo_labels'):
         last = learn.pseudo_labels.rows[-1]
         out |= {k: float(last[k]) for k in ('ari','nmi','matched','precision','ari_rgb','ari_ir','round_trip') if k in last}
@@ -238,10 +242,11 @@ def reproduce_usl(
     seeds=(0,),       # Seeds
     bridges=('none','own'), # Bridges to try
     show:bool=True,   # Show progress bars?
+    device:str='cpu', # Where to compute, e.g. `'cuda'`
 ) -> pd.DataFrame:    # From `run_rows`
     "Run the table row by row; what is done is not done again."
     out = Path(out)/size
-    return run_rows(usl_rows(size, tuple(seeds), bridges), out/'rows', lambda s,folder: run_usl(s, folder, out/'shared', show), show, only)
+    return run_rows(usl_rows(size, tuple(seeds), bridges), out/'rows', lambda s,folder: run_usl(s, folder, out/'shared', show, device), show, only)
 
 def usl_summary(
     df:pd.DataFrame, # From `reproduce_usl`

@@ -94,7 +94,8 @@ class QuickAdam(Optimizer):
             for p in ps:
                 if 'step' not in self.state[p]: self.state[p].update(grad_avg=torch.zeros_like(p), sqr_avg=torch.zeros_like(p), step=0)
             ss = [self.state[p] for p in ps]
-            adam(ps, [p.grad for p in ps], [s['grad_avg'] for s in ss], [s['sqr_avg'] for s in ss], [], [torch.tensor(float(s['step']), device=p.device) for p,s in zip(ps,ss)], fused=True,
+            steps = torch.tensor([float(s['step']) for s in ss], device=ps[0].device).unbind() if ps else []
+            adam(ps, [p.grad for p in ps], [s['grad_avg'] for s in ss], [s['sqr_avg'] for s in ss], [], list(steps), fused=True,
                  amsgrad=False, beta1=h['mom'], beta2=h['sqr_mom'], lr=h['lr'], weight_decay=0., eps=h['eps'], maximize=False)
             for s in ss: s['step'] += 1
 
@@ -336,7 +337,7 @@ class GeneratorEMA(Callback):
         self.steps += 1
         d = min(self.decay, (1+self.steps)/(10+self.steps))
         with torch.no_grad():
-            for k,v in self._live().items(): self.shadow[k].lerp_(v, 1-d)
+            torch._foreach_lerp_(list(self.shadow.values()), list(self._live().values()), 1-d)
     def _swap(self):
         with torch.no_grad():
             for k,v in self._live().items():

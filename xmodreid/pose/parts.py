@@ -7,6 +7,7 @@ __all__ = ['PARTS', 'Segments', 'part_segments', 'segment_maps', 'part_maps', 'p
            'with_twins', 'Warped', 'warp_person', 'fill_hole', 'repose']
 
 # %% ../../nbs/26_pose.parts.ipynb #cell-003
+from functools import cache,lru_cache
 from typing import NamedTuple
 
 import torch
@@ -29,6 +30,13 @@ class Segments(NamedTuple):
     on:Tensor
 
 # %% ../../nbs/26_pose.parts.ipynb #cell-008
+@cache
+def _constant(values:tuple, dtype, device) -> Tensor:
+    "A small tensor, made once: each copy from the host would let a GPU wait."
+    with torch.inference_mode(False): return torch.tensor(values, dtype=dtype, device=device)
+
+def _at(places, like:Tensor) -> Tensor: return _constant(tuple(places), torch.int64, like.device) # An index that lies where `like` lies
+
 def _mean_joint(
     xy:Tensor,   # `(B, K, 2)` positions
     v:Tensor,    # `(B, K)` 1. where visible
@@ -43,18 +51,19 @@ def part_segments(
     "The ten body parts of each person; see `PARTS` for their order."
     if kpts.ndim!=3 or kpts.shape[1:]!=(18,3): raise PoseError(f"`kpts` must be (B, 18, 3) rows of x, y, confidence; got {tuple(kpts.shape)}")
     xy,v = kpts[...,:2],(kpts[...,2]>0).to(kpts)
-    i,j = map(list, zip(*_ENDS))
-    (hip,hip_on),(face,face_on) = (_mean_joint(xy[:,s], v[:,s]) for s in ([8,11],list(_FACE)))
-    between,between_on = _mean_joint(xy[:,[2,5]], v[:,[2,5]])
+    i,j = (_at(ends, kpts) for ends in zip(*_ENDS))
+    (hip,hip_on),(face,face_on) = (_mean_joint(xy[:,s], v[:,s]) for s in (_at((8,11), kpts),_at(_FACE, kpts)))
+    both = _at((2,5), kpts)
+    between,between_on = _mean_joint(xy[:,both], v[:,both])
     neck,neck_on = torch.where(v[:,1:2]>0, xy[:,1], between),v[:,1].maximum(between_on)
     ext = (xy[...,1].masked_fill(v==0,-1e6).amax(1)-xy[...,1].masked_fill(v==0,1e6).amin(1)).clamp(min=1)
     torso = torch.where(neck_on*hip_on>0, (hip-neck).norm(dim=-1), .3*ext).clamp(min=1).maximum(.15*ext)
     a = torch.cat([xy[:,i], neck[:,None], (neck+.3*(face-neck))[:,None]], 1)
     b = torch.cat([xy[:,j], hip[:,None], (neck+1.4*(face-neck))[:,None]], 1)
-    width = torso[:,None]*torch.tensor(_WIDTHS).to(kpts)
-    both = v[:,2]*v[:,5]
+    width = torso[:,None]*_constant(_WIDTHS, kpts.dtype, kpts.device)
+    seen = v[:,2]*v[:,5]
     shoulders = (.45*(xy[:,2]-xy[:,5]).norm(dim=-1)).maximum(.17*torso)
-    width = torch.cat([width[:,:8], torch.where(both>0, shoulders, width[:,8])[:,None], width[:,9:]], 1)
+    width = torch.cat([width[:,:8], torch.where(seen>0, shoulders, width[:,8])[:,None], width[:,9:]], 1)
     on = torch.cat([v[:,i]*v[:,j], (neck_on*hip_on)[:,None], (neck_on*face_on)[:,None]], 1)
     return Segments(a, b, width, on)
 
@@ -63,9 +72,13 @@ def _pixels(
     size:tuple[int,int], # `(height, width)`
     like:Tensor,
 ) -> Tensor:             # `(H*W, 2)` x, y of every pixel centre
-    h,w = size
-    ys,xs = torch.meshgrid(torch.arange(h).to(like), torch.arange(w).to(like), indexing='ij')
-    return torch.stack([xs,ys], -1).view(-1,2)
+    return _grid(*size, like.dtype, like.device)
+
+@lru_cache(8)
+def _grid(h:int, w:int, dtype, device) -> Tensor:
+    with torch.inference_mode(False):
+        ys,xs = torch.meshgrid(*(torch.arange(n, dtype=dtype, device=device) for n in (h,w)), indexing='ij')
+        return torch.stack([xs,ys], -1).view(-1,2)
 
 def _dot(a:Tensor, b:Tensor) -> Tensor: return a[...,0]*b[...,0]+a[...,1]*b[...,1]  # much faster than a sum over two numbers
 
@@ -127,7 +140,7 @@ def part_grids(
     along  = _dot(rel, et[:,:,None])*(ls/lt)[...,None]
     beside = _dot(rel, perp(et)[:,:,None])*(src.width/tgt.width)[...,None]
     xy = src.a[:,:,None]+along[...,None]*es[:,:,None]+beside[...,None]*perp(es)[:,:,None]
-    xy = (2*xy+1)/xy.new_tensor([w,h])-1
+    xy = (2*xy+1)/_constant((w,h), xy.dtype, xy.device)-1
     return xy.view(*xy.shape[:2], h, w, 2)
 
 # %% ../../nbs/26_pose.parts.ipynb #cell-026
@@ -137,8 +150,9 @@ def with_twins(
     seg:Segments, # Parts of the source
 ) -> Segments:    # The same, unseen limbs replaced by their twins
     "Let the seen limb of each pair stand in for its unseen twin."
-    use = (seg.on==0)&(seg.on[:,list(_TWIN)]>0)
-    pick = lambda t: torch.where(use.view(*use.shape, *[1]*(t.ndim-2)), t[:,list(_TWIN)], t)
+    twin = _at(_TWIN, seg.on)
+    use = (seg.on==0)&(seg.on[:,twin]>0)
+    pick = lambda t: torch.where(use.view(*use.shape, *[1]*(t.ndim-2)), t[:,twin], t)
     return Segments(*map(pick, seg))
 
 # %% ../../nbs/26_pose.parts.ipynb #cell-028
@@ -160,7 +174,7 @@ def warp_person(
 ) -> Warped:
     "Carry the ten parts of each person from the source to the target pose; differentiable in `img`."
     size = img.shape[-2:]
-    seen,tgt = part_segments(src_kpts),part_segments(tgt_kpts)
+    seen,tgt = (Segments(*s) for s in zip(*(t.chunk(2) for t in part_segments(torch.cat([src_kpts,tgt_kpts])))))   # both at once: many small steps
     src,parts = with_twins(seen),segment_maps(tgt, size)
     on = src.on[:,:,None,None]
     b,p = on.shape[:2]

@@ -201,6 +201,12 @@ def _need_columns(df):
     odd = set(df.modality)-set(MODALITIES)
     if odd or not len(df): raise DataError(f"`modality` must be rgb or ir; found {odd}" if odd else 'the index has no rows')
 
+def _to_train(df):
+    "A table to train on, numbered anew; `DataError` for missing columns or test rows."
+    _need_columns(df)
+    if test := sorted(set(df.get('split', [])) & {'query','gallery','test'}): raise DataError(f"the table to train on holds rows of split {', '.join(test)}. Leave them out: df[df.split=='train']")
+    return df.reset_index(drop=True)
+
 def _labels(df, classes, what):
     "Position of each pid in `classes`."
     new = sorted(set(df.pid)-set(classes))
@@ -208,6 +214,12 @@ def _labels(df, classes, what):
     return np.searchsorted(classes, df.pid)
 
 # %% ../../nbs/19_data.loaders.ipynb #cell-029
+def _unvalidated(tdl, bs, classes):
+    "A training loader beside one without batches; `classes` lists the people, who must not be tested on."
+    dls = DataLoaders(tdl, ReidLoader(tdl.store, tdl.df, np.zeros(len(tdl.df), int), OrderedSampler(0,bs), device=tdl.device), device=tdl.device)
+    dls.classes = np.asarray(classes).tolist()
+    return dls
+
 def reid_dls(
     df,                   # Index of the images to train on; all rows are used
     size=(256,128),       # `(height, width)` of training
@@ -224,17 +236,14 @@ def reid_dls(
     show:bool=False,      # Show a progress bar while decoding?
 ) -> DataLoaders:         # `train` and `valid`, batches `(img, modality, label, camid, noisy, row)`; `classes` lists the pids
     "PK loaders for Re-ID, across modalities where both are present. Without `df_valid` the validation loader is empty."
-    _need_columns(df)
-    if sorted(set(df.get('split',[]))&{'query','gallery','test'}): raise DataError("the table to train on holds test rows. Leave them out: df[df.split=='train']")
+    df = _to_train(df)
     classes = np.unique(df.pid)
     labels,make = _labels(df, classes, 'the training table'), lambda d: ImageStore(d.path, size, cache, threads=threads, show=show)
     mods = df.modality.to_numpy() if df.modality.nunique()==2 else None
     pk = PKSampler(labels, p, k, df.camid.to_numpy(), mods, seed, n_iters, single)
     tdl = ReidLoader(make(df), df, labels, pk, augment, seed=seed, train=True, device=device)
-    if df_valid is None: vdl = ReidLoader(tdl.store, df, labels, OrderedSampler(0,pk.bs), device=device)
-    else: vdl = ReidLoader(make(df_valid), df_valid, _labels(df_valid, classes, '`df_valid`'), OrderedSampler(len(df_valid),pk.bs), device=device)
-    dls = DataLoaders(tdl, vdl, device=torch.device(device))
-    dls.classes = classes.tolist()
+    dls = _unvalidated(tdl, pk.bs, classes)
+    if df_valid is not None: dls.loaders[1] = ReidLoader(make(df_valid), df_valid, _labels(df_valid, classes, '`df_valid`'), OrderedSampler(len(df_valid),pk.bs), device=device)
     return dls
 
 # %% ../../nbs/19_data.loaders.ipynb #cell-030

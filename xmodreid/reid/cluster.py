@@ -21,7 +21,7 @@ from torch import Tensor
 import torch.nn.functional as F
 
 from ..core import ConfigError, DataError, ModelError, check_in
-from ..data.loaders import ReidLoader, _need_columns
+from ..data.loaders import ReidLoader, _to_train, _unvalidated
 from ..data.images import ImageStore
 from ..data.samplers import EpochSampler, OrderedSampler, PKSampler
 from .distance import jaccard, prepare
@@ -177,14 +177,11 @@ def pseudo_dls(
     show:bool=False,      # Show a progress bar while decoding?
 ) -> DataLoaders:         # Empty until relabelled; `classes` lists the people of the table, who must not be tested on
     "Loaders for unsupervised Re-ID: labels come later, from `PseudoLabels`."
-    _need_columns(df)
-    if test := sorted(set(df.get('split', [])) & {'query', 'gallery', 'test'}): raise DataError(f"the table to train on holds rows of split {', '.join(test)}. Leave them out: df[df.split=='train']")
+    df = _to_train(df)
     store = ImageStore(df.path, size, cache, threads=threads, show=show)
     n_iters = -(-len(df)//(p*k)) if n_iters is None else n_iters
     tdl = PseudoLoader(store, df, p, k, n_iters, balance, check_in('views', views, (1, 2)), seed, recipe=augment, train=True, device=device)
-    dls = DataLoaders(tdl, ReidLoader(store, df, np.zeros(len(df), int), OrderedSampler(0, p*k), device=device), device=torch.device(device))
-    dls.classes = np.unique(df.pid).tolist()
-    return dls
+    return _unvalidated(tdl, p*k, np.unique(df.pid))
 
 # %% ../../nbs/50_reid.cluster.ipynb #cell-032
 class PseudoLabels(Callback):

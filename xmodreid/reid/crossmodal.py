@@ -22,7 +22,7 @@ import torch.nn.functional as F
 
 from ..core import ConfigError,DataError,ModelError,check_in,seeded
 from ..data.images import ImageStore
-from ..data.loaders import ReidLoader,_need_columns
+from ..data.loaders import ReidLoader,_to_train,_unvalidated
 from ..data.samplers import EpochSampler,OrderedSampler,PKSampler
 from ..data.transforms import augment as apply_augment,normalise
 from .cluster import ClusterMemory,PseudoLabels,PseudoLoader,SubsetSampler,camera_memory_loss,cluster_stats
@@ -151,17 +151,13 @@ def cross_dls(
     show:bool=False,      # Show a progress bar while decoding?
 ) -> DataLoaders:         # Empty until relabelled; `classes` lists the people of the table, who must not be tested on
     "Loaders for unsupervised Re-ID across modalities. `DataError` for test rows or a missing modality."
-    _need_columns(df)
-    df = df.reset_index(drop=True)
-    if test := sorted(set(df.get('split', [])) & {'query','gallery','test'}): raise DataError(f"the table to train on holds rows of split {', '.join(test)}. Leave them out: df[df.split=='train']")
+    df = _to_train(df)
     if df.modality.nunique()<2: raise DataError(f"only {df.modality.iloc[0]} images to train on; both modalities are needed. For one, use `pseudo_dls`")
     if not 0<=share<=1: raise ConfigError(f"`share` is a probability, 0..1; got {share}")
     store = ImageStore(df.path, size, cache, threads=threads, show=show)
     made = None if bridge is None else make_bridge(df, bridge, store)
     tdl = CrossLoader(store, df, p, k, n_iters, made, share, two_views, seed=seed, recipe=augment, train=True, device=device)
-    dls = DataLoaders(tdl, ReidLoader(store, df, np.zeros(len(df), int), OrderedSampler(0, p*k), device=device), device=torch.device(device))
-    dls.classes = np.unique(df.pid).tolist()
-    return dls
+    return _unvalidated(tdl, p*k, np.unique(df.pid))
 
 # %% ../../nbs/56_reid.crossmodal.ipynb #cell-020
 class InsideLabels(PseudoLabels):

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 
 from ..core import ConfigError, DataError, ModelError, seeded
 from ..data.images import ImageStore
-from ..data.loaders import ReidLoader, _need_columns
-from ..data.samplers import OrderedSampler, UnpairedSampler
+from ..data.loaders import ReidLoader, _to_train, _unvalidated
+from ..data.samplers import UnpairedSampler
 from .cluster import running_update
 from .learner import ReIDTerm, reid_learner
 from .losses import smoothed_cross_entropy
@@ -100,12 +100,6 @@ class ExemplarLoader(ReidLoader):
         return img, *cols, (torch.arange(len(img), device=img.device) >= len(s)).long()
 
 # %% ../../nbs/52_reid.ecn.ipynb #cell-018
-def _to_train(df):
-    "Refuse a table with missing columns or test rows."
-    _need_columns(df)
-    if test := sorted(set(df.get('split', [])) & {'query', 'gallery', 'test'}): raise DataError(f"the table to train on holds rows of split {', '.join(test)}. Leave them out: df[df.split=='train']")
-    return df.reset_index(drop=True)
-
 def _numbered(df, source):
     "Source above unlabelled images; their labels; rows of the originals and of their translations."
     n, (first, made) = len(source), translations(df)
@@ -135,8 +129,8 @@ def ecn_dls(
     sampler = UnpairedSampler(len(source) or 1, len(first), bs, seed, n_iters)
     store = ImageStore(both.path, size, cache, threads=threads, show=show)
     tdl = ExemplarLoader(store, both, labels, np.arange(len(source)), first, made, sampler, translated, recipe=augment, seed=seed, train=True, device=device)
-    dls = DataLoaders(tdl, ReidLoader(store, both, labels, OrderedSampler(0, bs), device=device), device=torch.device(device))
-    dls.classes, dls.n_exemplars, dls.n_source = np.unique(both.pid).tolist(), len(first), source.pid.nunique()
+    dls = _unvalidated(tdl, bs, np.unique(both.pid))
+    dls.n_exemplars, dls.n_source = len(first), source.pid.nunique()
     return dls
 
 # %% ../../nbs/52_reid.ecn.ipynb #cell-025

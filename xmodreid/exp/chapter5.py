@@ -23,7 +23,7 @@ from .tables import TableRow,run_rows,save_table,table_markdown,thesis_table
 REPRODUCE_SIZES = { # What each method changes in a `MethodRun`; `data`: in a `DataConfig`
     'quick': dict(data={}, all=dict(epochs=4, iters=30, mirror=False), mmt=dict(iters=20), osnet=dict(model='osnet_x0_25'), ecn={},
                   pcb=dict(model='pcb_small'), noise=dict(people=50, augment='none')),
-    'medium': dict(data=dict(gan_epochs=20), all=dict(epochs=20, iters=60, mirror=False), mmt=dict(iters=40), osnet=dict(model='osnet_x0_25'), ecn={},
+    'medium': dict(data=dict(translator='synth'), all=dict(epochs=20, iters=60, mirror=False), mmt=dict(iters=40), osnet=dict(model='osnet_x0_25'), ecn={},
                    pcb=dict(model='pcb_small'), noise=dict(augment='none')),
     'full':  dict(data=dict(size=(128,64), gan_epochs=35), all=dict(size=(128,64), model='resnet18', epochs=24, iters=100), mmt=dict(iters=200), osnet=dict(model='osnet_x1_0', epochs=40), ecn=dict(),
                   pcb=dict(model='pcb', size=(192,96)), noise=dict(people=100)),

@@ -196,8 +196,9 @@ def figure(self:PoseExplorer, width:float=7.) -> Figure: # Inches
     big = lambda im: cv2.resize(im, size[::-1], interpolation=cv2.INTER_CUBIC)
     bones = lambda p: draw_skeleton(big(img), torch.as_tensor(resize_kpts(p.numpy(), img.shape[:2], size)))
     shown = dict(annotated=bones(k), **({} if f is None else dict(found=bones(f))), **{n: big(p) for n,p in self.layers().items() if n!='image'})
-    aspect,wide = size[0]/size[1],0 if f is None else 1.6
-    fig,axs = plt.subplots(1, len(shown)+(f is not None), figsize=(width, width/(len(shown)+wide+.6)*aspect+.5), layout='constrained', squeeze=False,
+    wide = 0 if f is None else 2.2
+    high = width/(len(shown)+wide+.6)*size[0]/size[1]+.5
+    fig,axs = plt.subplots(1, len(shown)+(f is not None), figsize=(width, high if f is None else max(high, 2.7)), layout='constrained', squeeze=False,
                            gridspec_kw=dict(width_ratios=[1]*len(shown)+[wide]*(f is not None)))
     for ax,(name,im) in zip(axs[0], shown.items()): ax.imshow(im); ax.set(xticks=[], yticks=[]); ax.set_title(name if self.joint is None or name in ('annotated','found') else f'{name}: {_plain(JOINTS[self.joint])}', fontsize=8)
     if f is not None: _plot_errors(axs[0,-1], self.table(), self.thr)
@@ -213,7 +214,7 @@ def _plot_errors(ax, t, thr):
     for i,r in enumerate(t.itertuples()):
         if not np.isfinite(r.error): ax.text(.02*top, i, r.verdict, va='center', fontsize=7, color='#c0392b' if r.verdict=='not found' else '#67727f')
     ax.axvline(thr, color='k', lw=.8, ls=':')
-    ax.set(yticks=range(18), xlim=(0,top), ylim=(17.6,-.6)); ax.set_yticklabels([_plain(j) for j in t.joint]); ax.tick_params(labelsize=7)
+    ax.set(yticks=range(18), xlim=(0,top), ylim=(17.6,-.6)); ax.set_yticklabels([_plain(j) for j in t.joint]); ax.tick_params(labelsize=6.5)
     ax.set_xlabel('error, body heights', fontsize=7)
     for side in ('top','right'): ax.spines[side].set_visible(False)
 

@@ -6,7 +6,7 @@
 
 Needs Playwright (`pip install playwright`), a Chromium (`--chromium PATH`, or found by name), voila, jupyterlab and notebook. Not part of `make test`.
 """
-import argparse, json, os, re, secrets, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.error, urllib.parse, urllib.request
+import json, re, signal, socket, subprocess, sys, urllib.parse
 from functools import partial
 from pathlib import Path
 
@@ -14,18 +14,8 @@ import numpy as np
 import psutil
 from PIL import Image
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-MIN = 60_000  # milliseconds a slow machine may take to show a page, times three
-
-
-def need(chromium):
-    "Playwright and a Chromium, or one sentence and the end."
-    try: from playwright.sync_api import sync_playwright
-    except ImportError: sys.exit("Playwright is not installed. Install it: pip install playwright")
-    path = chromium or next(filter(None, map(shutil.which, NAMES)), None)
-    if not path: sys.exit("No Chromium found. Install one (apt install chromium, or: playwright install chromium), or give --chromium PATH")
-    return sync_playwright, path
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from in_browser import FRONTS, MIN, answer, chromium, free_port, jupyter, lent_folder, parser, run_first_cell, stop, until, write_book
 
 
 def people(folder):
@@ -43,17 +33,6 @@ def people(folder):
 def rows(folder):
     "What is on disk: name -> (kpts, flags, done)."
     with np.load(folder/"annotations.npz") as f: return {n: (k, g, d) for n, k, g, d in zip(f["path"], f["kpts"], f["flags"], f["done"])}
-
-
-def until(what, ok, seconds=20):
-    "Wait for something to become true, or fail by its name."
-    end = time.time()+seconds
-    while time.time() < end:
-        try:
-            if ok(): return
-        except (FileNotFoundError, KeyError): pass
-        time.sleep(.1)
-    raise AssertionError(f"did not happen in {seconds} s: {what}")
 
 
 class Hand:
@@ -163,15 +142,6 @@ def same_after_reload(page, folder, again):
     assert (folder/"annotations.npz").read_bytes() == before, "reloading changed the file"
 
 
-def answer(url, method="GET", **headers):
-    "Status and text of a request; redirects are not followed."
-    class Stay(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, *a): return None
-    try:
-        with urllib.request.build_opener(Stay).open(urllib.request.Request(url, headers=headers, method=method, data=b"" if method == "POST" else None), timeout=30) as r: return r.status, r.read()
-    except urllib.error.HTTPError as e: return e.code, e.read()
-
-
 def refusals(base, token, folder):
     "No token, wrong token, other paths."
     secret = folder.parent/"secret.png"
@@ -250,6 +220,7 @@ def check_app(browser, folder, truth, shot):
         assert host_only(int(base.rsplit(":", 1)[1])), "the port answers on another address than 127.0.0.1"
     except BaseException:
         for q in browser.contexts[0].pages if browser.contexts else []: shot(q, "app_failed")
+        print((folder.parent/"app.log").read_text()[-3000:], file=sys.stderr)
         raise
     finally: stop(server)
     assert server.returncode in (0, -signal.SIGINT, 130), server.returncode
@@ -266,103 +237,41 @@ def host_only(port):
     return True
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def stop(process):
-    "Ctrl-C, as a user would."
-    if process.poll() is None: process.send_signal(signal.SIGINT)
-    try: process.wait(30)
-    except subprocess.TimeoutExpired: process.kill()
-
-
-FRONTS = dict(lab=("jupyterlab", "/lab/tree/annotate.ipynb"), notebook=("notebook", "/notebooks/annotate.ipynb"))  # module to start, page
-
-
 def check_notebook(browser, folder, truth, shot, front="lab"):
     "JupyterLab or Notebook 7: the same widget in a notebook."
-    module, place = FRONTS[front]
-    book = dict(nbformat=4, nbformat_minor=5, metadata=dict(kernelspec=dict(name="python3", display_name="Python 3", language="python")),
-                cells=[dict(cell_type="code", id=i, metadata={}, execution_count=None, outputs=[], source=s) for i, s in
-                       (("a", "from xmodreid.pose.annotator import annotator\nw = annotator('people')\nw"), ("b", "1+1"))])
-    (folder.parent/"annotate.ipynb").write_text(json.dumps(book))
-    port, token = free_port(), secrets.token_hex(8)
-    log = open(folder.parent/f"{front}.log", "w")
-    lab = subprocess.Popen([sys.executable, "-m", module, "--no-browser", f"--port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder.parent}", "--allow-root",
-                            "--LabApp.news_url="], stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                           env={**os.environ, "JUPYTERLAB_WORKSPACES_DIR": str(folder.parent/"workspaces")})
-    try:
-        until(f"{front} is up", lambda: answer(f"http://127.0.0.1:{port}/api?token={token}")[0] == 200 if port_open(port) else False, 120)
+    write_book(folder.parent/"annotate.ipynb", "from xmodreid.pose.annotator import annotator\nw = annotator('people')\nw", "1+1")
+    with jupyter(folder.parent, front) as address:
         page = browser.new_page(viewport=dict(width=1440, height=1000))
-        page.goto(f"http://127.0.0.1:{port}{place}?token={token}", timeout=3*MIN)
-        page.locator(".jp-CodeCell").first.wait_for(timeout=3*MIN)
-        def run():
-            began = page.locator(".jp-CodeCell .jp-InputArea-prompt").first.inner_text()
-            for _ in range(20): # a kernel that is still starting swallows the key, or JupyterLab asks which one
-                if page.locator(".jp-Dialog").count(): page.keyboard.press("Enter"); page.wait_for_timeout(3000)
-                page.locator(".jp-CodeCell .cm-content").first.click(timeout=3*MIN)
-                page.keyboard.press("Control+Enter")
-                page.wait_for_timeout(5000)
-                now = page.locator(".jp-CodeCell .jp-InputArea-prompt").first.inner_text()
-                if now != began and re.search(r"[\d*]", now) and not page.locator(".jp-Dialog").count(): return
-            raise AssertionError(f"the cell does not run: {began}")
-        until("the kernel is idle", lambda: page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count() > 0, 120)
-        run()
-        page.locator(".xm-annotator").wait_for(timeout=3*MIN)
-        page.locator(".xm-annotator").scroll_into_view_if_needed()
-        to = annotate(page, folder, truth[0], lambda p, n: shot(p, f"{front}_{n}"))
-        print(f"{front}: 18 joints placed, dragged, undone, on disk")
-        second(page, folder, truth[1], lambda p, n: shot(p, f"{front}_{n}"))
-        for key in ("a", "b", "x", "d", "d", "m", "z"): page.keyboard.press(key)
-        page.wait_for_timeout(500)
-        assert page.locator(".jp-Cell").count() == 2 and page.locator(".jp-MarkdownCell").count() == 0, "keys of the tool reached the notebook"
-        print(f"{front}: its keys do not reach the notebook")
-        def again():
-            page.goto(f"http://127.0.0.1:{port}{place}?reset", timeout=3*MIN)
-            page.locator(".jp-CodeCell").first.wait_for(timeout=3*MIN)
-            until("the kernel is idle", lambda: page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count() > 0, 120)
-            run()
-        same_after_reload(page, folder, again)
-        assert np.abs(rows(folder)["0000.png"][0][10, :2]-to).max() < .5
-        shot(page, f"{front}_reloaded")
-        print(f"{front}: still there after a reload")
-        exports(page, folder)
-        print(f"{front}: exports are what was clicked; heatmaps (18, 128, 64)")
-    except BaseException:
-        for q in browser.contexts[-1].pages if browser.contexts else []: shot(q, f"{front}_failed")
-        raise
-    finally: stop(lab)
-
-
-def port_open(port):
-    with socket.socket() as s: return s.connect_ex(("127.0.0.1", port)) == 0
+        again = lambda: run_first_cell(page, address("annotate.ipynb"))
+        try:
+            again()
+            page.locator(".xm-annotator").wait_for(timeout=3*MIN)
+            page.locator(".xm-annotator").scroll_into_view_if_needed()
+            to = annotate(page, folder, truth[0], lambda p, n: shot(p, f"{front}_{n}"))
+            print(f"{front}: 18 joints placed, dragged, undone, on disk")
+            second(page, folder, truth[1], lambda p, n: shot(p, f"{front}_{n}"))
+            for key in ("a", "b", "x", "d", "d", "m", "z"): page.keyboard.press(key)
+            page.wait_for_timeout(500)
+            assert page.locator(".jp-Cell").count() == 2 and page.locator(".jp-MarkdownCell").count() == 0, "keys of the tool reached the notebook"
+            print(f"{front}: its keys do not reach the notebook")
+            same_after_reload(page, folder, again)
+            assert np.abs(rows(folder)["0000.png"][0][10, :2]-to).max() < .5
+            shot(page, f"{front}_reloaded")
+            print(f"{front}: still there after a reload")
+            exports(page, folder)
+            print(f"{front}: exports are what was clicked; heatmaps (18, 128, 64)")
+        except BaseException:
+            shot(page, f"{front}_failed")
+            raise
 
 
 def main():
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap = parser(__doc__)
     ap.add_argument("--only", choices=("app", *FRONTS))
-    ap.add_argument("--shots", type=Path, help="folder for screenshots")
-    ap.add_argument("--chromium", help="a Chromium or Chrome to drive")
     args = ap.parse_args()
-    sync_playwright, path = need(args.chromium)
-    def shot(page, name):
-        if args.shots:
-            args.shots.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=args.shots/f"{name}.png")
-    with tempfile.TemporaryDirectory() as d, sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=path, args=FLAGS)
+    with lent_folder() as d, chromium(args) as (browser, shot):
         for name, check in (("app", check_app), *((f, partial(check_notebook, front=f)) for f in FRONTS)):
-            if args.only in (None, name):
-                folder = Path(d)/name/"people"
-                truth = people(folder)
-                try: check(browser, folder, truth, shot)
-                except Exception:
-                    print((folder.parent/f"{name}.log").read_text()[-3000:], file=sys.stderr)
-                    raise
-        browser.close()
+            if args.only in (None, name): check(browser, d/name/"people", people(d/name/"people"), shot)
     print("all well")
 
 

@@ -1,34 +1,30 @@
-"""Drive the explorers in JupyterLab: a joint dragged must change the generated image, a query picked must change the ranking.
+"""Drive every explorer in JupyterLab: what is dragged, picked, stepped or trained must show, and only there.
 
-    python scripts/check_explorers.py                   both
-    python scripts/check_explorers.py --shots pictures  keep screenshots in this folder
-    python scripts/check_explorers.py --iters 450       train the translator longer than the twenty batches of the check
+    python scripts/check_explorers.py                          all five
+    python scripts/check_explorers.py translation poses        only these (or: ranks, losses, style)
+    python scripts/check_explorers.py --front notebook         in Notebook 7
+    python scripts/check_explorers.py --shots pictures         keep screenshots in this folder
 
-Needs Playwright (`pip install playwright`), a Chromium (`--chromium PATH`, or found by name) and jupyterlab. Not part of `make test`.
+Needs Playwright (`pip install playwright`), a Chromium (`--chromium PATH`, or found by name) and jupyterlab or notebook. Not part of `make test`.
 """
-import argparse, json, secrets, subprocess, sys, tempfile, os
+import subprocess, sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from check_annotator import FLAGS, MIN, answer, free_port, need, port_open, stop, until
+from in_browser import FRONTS, MIN, chromium, jupyter, lent_folder, parser, run_first_cell, until, write_book
 
 PREPARE = """
 from pathlib import Path
-from xmodreid.data.index import poses_of
-from xmodreid.data.synth import SynthConfig,load_synth,write_synth
-from xmodreid.data.sysu import sysu
-from xmodreid.exp.run import GanRun,fit_gan
-root = Path('people')
-write_synth(root, SynthConfig(n_train=24, n_val=2, n_test=8, per_cam=1), progress=False)
-df = sysu(root); poses = poses_of(df, root/'keypoints.npz'); train = (df.split=='train').to_numpy()
-fit_gan('gan', df[train], poses[train][...,[0,1,3]], run=GanRun(width=16, epochs=2, iters=ITERS//2, bs=4), show=False)
+from xmodreid.data.synth import SynthConfig,write_synth
+write_synth(Path('people'), SynthConfig(n_train=6, n_val=2, n_test=8, per_cam=1), progress=False)
+write_synth(Path('large'), SynthConfig(n_train=2, n_val=0, n_test=4, per_cam=1, size=(128,64)), progress=False)
 """
 TRANSLATION = """
 from pathlib import Path
 from xmodreid.data.index import poses_of
 from xmodreid.data.synth import load_synth
 from xmodreid.data.sysu import sysu
-from xmodreid.exp.run import load_gan_run
+from xmodreid.gan.learner import load_translators
 from xmodreid.gan.metrics import sample_translation
 from xmodreid.viz.explore import explore_translation,synth_truth
 root = Path('people')
@@ -37,7 +33,7 @@ poses = poses_of(df, root/'keypoints.npz')
 test = (df.split=='test').to_numpy()
 df,poses = df[test].reset_index(drop=True),poses[test]
 s = sample_translation(df, poses, n=8, grey=True, world=world)
-explore_translation(s, load_gan_run('gan'), synth_truth(s, world, df, poses))
+explore_translation(s, load_translators('synth'), synth_truth(s, world, df, poses))
 """
 RANKS = """
 import numpy as np
@@ -49,44 +45,61 @@ rng = np.random.default_rng(0)
 emb = rng.normal(size=(df.pid.max()+1,16))[df.pid]+rng.normal(size=(len(df),16))
 explore_ranks(df, emb.astype('float32'), sysu_protocol(trials=2), k=5)
 """
-
-
-def book(code): return json.dumps(dict(nbformat=4, nbformat_minor=5, metadata=dict(kernelspec=dict(name="python3", display_name="Python 3", language="python")),
-                                       cells=[dict(cell_type="code", id="a", metadata={}, execution_count=None, outputs=[], source=code.strip())]))
-
-
-def opened(browser, base, token, name):
-    "A notebook of one cell, run."
-    page = browser.new_page(viewport=dict(width=1180, height=900))
-    page.goto(f"{base}/lab/tree/{name}?token={token}&reset", timeout=3*MIN)
-    page.locator(".jp-CodeCell").first.wait_for(timeout=3*MIN)
-    until("the kernel is idle", lambda: page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count() > 0, 180)
-    for _ in range(10):
-        page.locator(".jp-CodeCell .cm-content").first.click(timeout=3*MIN)
-        page.keyboard.press("Control+Enter"); page.wait_for_timeout(3000)
-        if page.locator(".jp-CodeCell .jp-InputArea-prompt").first.inner_text().strip() != "[ ]:": return page
-    raise AssertionError("the cell does not run")
+POSES = """
+from xmodreid.data.index import keypoints_of
+from xmodreid.data.sysu import sysu
+from xmodreid.pose.estimate import PoseEstimator
+from xmodreid.pose.openpose import pose_net
+from xmodreid.viz.poses import explore_poses
+df = sysu('large')
+explore_poses(df, keypoints_of(df, 'large/keypoints.npz'), PoseEstimator(pose_net(pretrained='synth')))
+"""
+LOSSES = """
+import warnings; warnings.simplefilter('ignore')
+from pathlib import Path
+from xmodreid.data.index import keypoints_of
+from xmodreid.data.sysu import sysu
+from xmodreid.data.loaders import translation_dls
+from xmodreid.gan.callbacks import Samples
+from xmodreid.gan.learner import pose_cyclegan_learner
+from xmodreid.viz.live import LossDashboard
+root = Path('people')
+df = sysu(root); train = (df.split=='train').to_numpy()
+dls = translation_dls(df[train].reset_index(drop=True), keypoints_of(df, root/'keypoints.npz')[train], size=(64,32), bs=2, grey=True, val_pct=0, n_iters=6, min_joints=6)
+batch = dls.train.one_batch()
+score = lambda gs: gs['ir'](*(t.cpu() for t in (batch[0],batch[1],batch[3]))).std().item()
+learn = pose_cyclegan_learner(dls, width=8, d_width=8, cbs=[Samples(batch, n=2), LossDashboard(score=score, name='contrast')])
+with learn.no_bar(), learn.no_logging(): learn.fit(EPOCHS)
+"""
+STYLE = """
+import numpy as np,torch
+from xmodreid.data.synth import SynthConfig,SynthWorld,true_render
+from xmodreid.draw import to_uint8
+from xmodreid.gan.losses import VGGFeatures
+from xmodreid.viz.style import plot_style,style_shares
+world = SynthWorld(SynthConfig(n_train=4, n_val=0, n_test=2, size=(128,64)))
+img,pose = world.snapshot(1, 1, np.random.default_rng(3))
+as_tensor = lambda a: (torch.as_tensor(np.ascontiguousarray(a)).permute(2,0,1)/127.5-1)[None]
+src,kpts = as_tensor(img),torch.as_tensor(pose[:,[0,1,3]]).float()[None]
+gen = as_tensor(true_render(world, 1, pose, 3))
+plot_style(src[0], gen[0], kpts[0], kpts[0], style_shares(src, gen, kpts, kpts, VGGFeatures(weights='stand-in'))[0])
+"""
+EPOCHS = 5
 
 
 def translation(page, shot):
     "Drag, slide, undo, pick: the picture must follow, and only where it should."
     page.locator(".xp-root").wait_for(timeout=6*MIN)
-    page.add_style_tag(content=".Toastify{display:none}")  # JupyterLab asks about its news
     page.locator(".xp-root").scroll_into_view_if_needed()
     src = lambda name: page.locator(f".xp-row img[alt='{name}']").get_attribute("src")
     until("the pictures", lambda: all(src(n) for n in ("source", "generated", "recovered", "truth")), 60)
-    page.locator(".xp-strip").nth(1).locator("button").nth(1).click()
+    page.locator(".xp-strip").nth(1).locator("button").nth(2).click()
     page.wait_for_timeout(1500)
     first = {n: src(n) for n in ("source", "generated", "truth")}
-    # the joints, from the skeleton that is drawn: where the widget says they are
-    joints = page.evaluate("""() => { const b = document.querySelector('.xp-stage canvas').getBoundingClientRect(), i = document.querySelector('.xp-stage > img').getBoundingClientRect(); return [i.x, i.y, i.width, i.height]; }""")
-    x0, y0, w, h = joints
-    at = lambda x, y: (x0+(x+.5)*w/32, y0+(y+.5)*h/64)
-    spot = next((s for s in ((x, y) for y in range(20, 60, 1) for x in range(4, 28, 1)) if grabs(page, at(*s))), None)
-    assert spot, "no joint can be taken"
+    spot, at = joint(page, 32, 64, "grab", 33)
     page.mouse.move(*at(*spot)); page.mouse.down(); seen = []
     for k in range(1, 9):
-        page.mouse.move(*at(spot[0]+k*.8*(1 if spot[0] < 16 else -1), spot[1]-k)); page.wait_for_timeout(400); seen.append(src("generated"))
+        page.mouse.move(*at(spot[0]+k*.6*(-1 if spot[0] < 16 else 1), spot[1]-k)); page.wait_for_timeout(400); seen.append(src("generated"))
     page.wait_for_timeout(1500); shot(page.locator(".xp-root"), "explore")
     page.mouse.up()
     assert len(set(seen)) >= 3, f"the picture did not follow the joint: {len(set(seen))} pictures on the way"
@@ -97,12 +110,18 @@ def translation(page, shot):
     until("slid", lambda: src("generated") != first["generated"])
     page.locator(".xp-strip").first.locator("button").nth(2).click()
     until("another person", lambda: src("source") != first["source"])
-    print(f"translation: {len(set(seen))} different pictures while a joint was dragged; undo, slide and pick follow")
+    return f"{len(set(seen))} different pictures while a joint was dragged; undo, slide and pick follow"
 
 
-def grabs(page, at):
-    page.mouse.move(*at)
-    return page.evaluate("document.querySelector('.xp-stage canvas').style.cursor") == "grab"
+def joint(page, w, h, cursor, low):
+    "The first pixel of the picture, from row `low` down and from the right, where the pointer finds a joint; and where pixels are on the screen."
+    b = page.locator(".xp-stage > img").bounding_box()
+    at = lambda x, y: (b["x"]+(x+.5)*b["width"]/w, b["y"]+(y+.5)*b["height"]/h)
+    for y in range(low, h-4):
+        for x in range(w-4, 4, -max(1, w//32)):
+            page.mouse.move(*at(x, y))
+            if page.locator(".xp-stage canvas").last.evaluate("e => e.style.cursor") == cursor: return (x, y), at
+    raise AssertionError("no joint can be taken")
 
 
 def ranks(page, shot):
@@ -114,41 +133,105 @@ def ranks(page, shot):
     page.keyboard.press("ArrowRight")
     until("another ranking", lambda: page.locator(".jp-OutputArea-output img").first.get_attribute("src") != before, 60)
     shot(page.locator(".jp-CodeCell .jp-OutputArea").first, "ranks")
-    print("ranks: another query, another ranking")
+    return "another query, another ranking"
+
+
+def poses(page, shot):
+    "Turn pages, filter, choose joints, seen and unseen; what is wrong is said."
+    root = page.locator(".xq-root")
+    root.wait_for(timeout=6*MIN); root.scroll_into_view_if_needed()
+    text, picture = lambda c: root.locator(c).first.inner_text(), lambda name: root.locator(f".xq-tiles img[alt='{name}']").get_attribute("src")
+    until("the picture", lambda: page.evaluate("document.querySelector('.xp-stage img').naturalWidth") == 64)
+    total, seen = int(text(".xp-bar .xq-dim")[1:]), []
+    for k in range(8):
+        page.wait_for_timeout(200); seen.append(picture("image"))
+        root.locator(".xp-b", has_text="›").click(); until("the next image", lambda: root.locator(".xq-jump").input_value() == str(k+2))
+    root.focus(); page.keyboard.press("ArrowLeft"); until("one back", lambda: picture("image") == seen[-1])
+    assert len(set(seen)) == 8 and page.locator(".jp-Cell").count() == 1
+    for n in range(1, total+1):  # an image with an unseen joint
+        root.locator(".xq-jump").fill(str(n)); root.locator(".xq-jump").press("Enter")
+        page.wait_for_timeout(400)
+        if root.locator("tr.xq-unseen").count(): break
+    assert "unseen" in text("tr.xq-unseen td:nth-child(2)") and "unseen" in text(".xq-words"), "an unseen joint must be called so"
+    root.locator("tr.xq-unseen").first.click()
+    until("said of the map", lambda: "unseen, so its map is empty" in text(".xq-right .xq-dim"))
+    assert picture("heatmaps") == picture("image"), "the map of an unseen joint must be empty"
+    root.locator("tr.xq-unseen").first.click(); until("let go", lambda: "whole body" in text(".xq-right .xq-dim"))
+    all_of_them = picture("heatmaps")
+    spot, at = joint(page, 64, 128, "pointer", 40)
+    page.mouse.click(*at(*spot))
+    until("a joint chosen in the picture", lambda: picture("heatmaps") not in (all_of_them, picture("image")) and root.locator("tr.xp-here").count() == 1)
+    assert "%" in root.locator("tr.xp-here td").last.inner_text() or "–" in root.locator("tr.xp-here td").last.inner_text()
+    page.mouse.move(2, 2); page.wait_for_timeout(300); shot(root, "poses")
+    drawn = lambda i: page.evaluate("i => { const c = document.querySelectorAll('.xp-stage canvas')[i]; return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v); }", i)
+    for i, box in ((1, 0), (0, 1)):
+        assert drawn(i), "a skeleton is missing"
+        root.locator(".xq-tick input").nth(box).uncheck(); assert not drawn(i), "a hidden skeleton is still there"
+        root.locator(".xq-tick input").nth(box).check(); assert drawn(i)
+    for name in ("parts", "estimated", "heatmaps"):
+        root.locator(".xq-tiles button", has_text=name).click()
+        assert page.locator(".xp-stage > img").get_attribute("src") == picture(name)
+    shot(root, "poses_heatmaps")
+    root.locator("select").select_option(label="ir only"); until("infrared only", lambda: int(text(".xp-bar .xq-dim")[1:]) < total and ", ir" in text(".xq-words"))
+    root.locator(".xq-jump").fill("999"); root.locator(".xq-jump").press("Enter")
+    until("a wrong number is refused", lambda: "no such image" in text(".xm-note") and "xm-bad" in root.locator(".xm-note").get_attribute("class"))
+    return f"{total} images; pages, filter, joints chosen, an unseen one named, skeletons hidden and shown"
+
+
+def losses(page, shot):
+    "A training that redraws one place: the last epoch is shown, the outputs do not grow."
+    title = page.locator(".jp-OutputArea-output p b").first
+    title.wait_for(timeout=6*MIN)
+    counts, heights, epochs = set(), [], set()
+    def over():
+        said = title.inner_text()
+        if said not in epochs: heights.append(page.locator(".jp-OutputArea").first.bounding_box()["height"])
+        epochs.add(said); counts.add(page.locator(".jp-OutputArea-output").count())
+        return said == f"epoch {EPOCHS} of {EPOCHS}"
+    until("the last epoch", over, 300)
+    page.wait_for_timeout(1000)
+    images = page.locator(".jp-OutputArea-output img")
+    assert counts == {1} and images.count() == 4, (counts, images.count())
+    assert all(images.nth(i).evaluate("e => e.naturalWidth") > 100 for i in range(4))
+    shot(page.locator(".jp-OutputArea").first, "losses")
+    return f"{len(epochs)} epochs seen in one output of {images.count()} pictures, {max(heights)-min(heights):.0f} pixels of growth"
+
+
+def style(page, shot):
+    "Both images with their circles, and the bars."
+    figure = page.locator(".jp-OutputArea-output img").first
+    figure.wait_for(timeout=6*MIN)
+    until("the picture", lambda: figure.evaluate("e => e.naturalWidth") > 300)
+    shot(figure, "style")
+    return "the shares of the joints are drawn"
+
+
+BOOKS = dict(translation=(TRANSLATION, translation), ranks=(RANKS, ranks), poses=(POSES, poses), losses=(LOSSES.replace("EPOCHS", str(EPOCHS)), losses), style=(STYLE, style))
 
 
 def main():
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("--shots", type=Path, help="folder for screenshots")
-    ap.add_argument("--chromium", help="a Chromium or Chrome to drive")
-    ap.add_argument("--iters", type=int, default=20, help="batches the translator is trained for")
+    ap = parser(__doc__)
+    ap.add_argument("only", nargs="*", metavar="explorer", help=f"of {', '.join(BOOKS)}; all when none is named")
+    ap.add_argument("--front", choices=FRONTS, default="lab", help="JupyterLab or Notebook 7")
     args = ap.parse_args()
-    sync_playwright, path = need(args.chromium)
-    def shot(what, name):
-        if args.shots:
-            args.shots.mkdir(parents=True, exist_ok=True)
-            what.screenshot(path=args.shots/f"{name}.png")
-    with tempfile.TemporaryDirectory() as d, sync_playwright() as p:
-        d = Path(d)
-        subprocess.run([sys.executable, "-W", "ignore", "-c", PREPARE.replace("ITERS", str(args.iters))], cwd=d, check=True)
-        (d/"translation.ipynb").write_text(book(TRANSLATION)); (d/"ranks.ipynb").write_text(book(RANKS))
-        port, token = free_port(), secrets.token_hex(8)
-        lab = subprocess.Popen([sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={d}", "--allow-root", "--LabApp.news_url="],
-                               stdout=open(d/"lab.log", "w"), stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, "JUPYTERLAB_WORKSPACES_DIR": str(d/"workspaces")})
-        browser = p.chromium.launch(executable_path=path, args=FLAGS)
-        try:
-            base = f"http://127.0.0.1:{port}"
-            until("JupyterLab is up", lambda: port_open(port) and answer(f"{base}/api?token={token}")[0] == 200, 180)
-            for name, check in (("translation", translation), ("ranks", ranks)):
-                page = opened(browser, base, token, f"{name}.ipynb")
-                try: check(page, shot)
+    if set(args.only)-set(BOOKS): ap.error(f"there is {', '.join(BOOKS)}")
+    with lent_folder() as d, chromium(args) as (browser, shot):
+        subprocess.run([sys.executable, "-W", "ignore", "-c", PREPARE], cwd=d, check=True)
+        with jupyter(d, args.front) as address:
+            for name in args.only or BOOKS:
+                code, check = BOOKS[name]
+                write_book(d/f"{name}.ipynb", code)
+                page, faults = browser.new_page(viewport=dict(width=1180, height=900)), []
+                page.on("pageerror", lambda e: faults.append(str(e)))
+                try:
+                    run_first_cell(page, address(f"{name}.ipynb"))
+                    print(f"{name}: {check(page, shot)}", flush=True)
+                    assert not page.locator(".jp-OutputArea-output[data-mime-type*=error]").count(), "the cell ends in an error"
+                    assert not faults, faults
                 except BaseException:
                     shot(page, f"{name}_failed")
                     raise
                 page.close()
-        finally:
-            browser.close()
-            stop(lab)
     print("all well")
 
 

@@ -6,11 +6,13 @@
 
 Needs Playwright (`pip install playwright`) and a Chromium (`--chromium PATH`, or found by name). Not part of `make test`.
 """
-import argparse, shutil, sys
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from in_browser import chromium, parser
+
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
 SHOTS = ("index", "viz.ranks", "gan.losses", "which", "map", "thesis")
 
@@ -50,32 +52,22 @@ def search(page, file):
 
 
 def main():
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap = parser(__doc__)
     ap.add_argument("pages", nargs="*", help="names of pages, e.g. index")
-    ap.add_argument("--shots", type=Path, help="folder for screenshots")
-    ap.add_argument("--chromium", help="a Chromium or Chrome to drive")
     args = ap.parse_args()
-    try: from playwright.sync_api import sync_playwright
-    except ImportError: sys.exit("Playwright is not installed. Install it: pip install playwright")
-    path = args.chromium or next(filter(None, map(shutil.which, NAMES)), None)
-    if not path: sys.exit("No Chromium found. Install one (apt install chromium, or: playwright install chromium), or give --chromium PATH")
     files = sorted((ROOT/"_docs").glob("*.html"))
     if not files: sys.exit("there is no _docs/: run `make docs` first")
     if args.pages: files = [f for f in files if f.stem in args.pages]
     faults = []
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"])
+    with chromium(args) as (browser, shot):
         for name, (w, h) in WIDTHS.items():
             for f in files:
                 page = browser.new_page(viewport=dict(width=w, height=h))
                 faults += [f"{f.name} at {w}: {s}" for s in look(page, f)]
-                if args.shots and f.stem in SHOTS:
-                    args.shots.mkdir(parents=True, exist_ok=True)
-                    page.screenshot(path=args.shots/f"{f.stem}_{name}.png")
+                if f.stem in SHOTS: shot(page, f"{f.stem}_{name}")
                 page.close()
         page = browser.new_page(viewport=dict(width=1280, height=900))
         faults += search(page, ROOT/"_docs"/"index.html")
-        browser.close()
     for s in faults: print(s)
     print(f"{len(files)} pages at {' and '.join(str(w) for w, _ in WIDTHS.values())} pixels, {len(faults)} faults")
     sys.exit(bool(faults))

@@ -67,6 +67,7 @@ from .viz.attention import *
 from .viz.explore import *
 from .viz.live import *
 from .viz.style import *
+from .viz.poses import *
 from .exp.config import *
 from .exp.report import *
 from .exp.run import *

@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['IMAGENET_MEAN', 'IMAGENET_STD', 'JOINT_COLOURS', 'to_uint8', 'draw_skeleton', 'overlay_heatmaps', 'image_grid',
-           'show_images']
+           'show_images', 'figure_png', 'with_picture']
 
 # %% ../nbs/02_draw.ipynb #cell-003
+import base64,io
+
 import cv2
 import matplotlib.pyplot as plt
 import numpy as np
@@ -112,3 +114,29 @@ def show_images(
     for ax,t in zip((a for i,a in enumerate(fig.axes) if i<len(ims)), titles or []): ax.set_title(t, fontsize=8)
     if titles and len(rows)>1: fig.subplots_adjust(hspace=.3)
     return fig
+
+# %% ../nbs/02_draw.ipynb #figure-png
+def figure_png(
+    fig,        # A matplotlib figure
+    dpi:int=80, # Dots an inch
+) -> str:       # Base64
+    "A figure as a PNG that can be written into a page."
+    out = io.BytesIO()
+    fig.savefig(out, format='png', dpi=dpi, bbox_inches='tight', metadata={'Software':None})
+    plt.close(fig)
+    return base64.b64encode(out.getvalue()).decode()
+
+# %% ../nbs/02_draw.ipynb #with-picture
+def with_picture(
+    widget, # A widget of ipywidgets or anywidget
+    figure, # `f() -> Figure`, asked whenever the widget is shown; `None` for nothing to draw
+):          # The same widget
+    "Let a widget carry a picture, which is seen where no kernel runs."
+    live = widget._repr_mimebundle_
+    def both(**kwargs):
+        out = live(**kwargs)
+        data,meta = out if isinstance(out, tuple) else (out or {},{})
+        fig = figure()
+        return (data if fig is None else {**data, 'image/png':figure_png(fig)}),meta
+    widget._repr_mimebundle_ = both
+    return widget

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['default_sigma', 'keypoint_heatmaps', 'decode_argmax', 'soft_argmax', 'limb_masks', 'limb_pafs', 'flip_heatmaps',
-           'flip_pafs', 'save_heatmaps_npy', 'load_heatmaps_npy', 'joint_hits', 'pck', 'check_kpts', 'check_size',
-           'flip_kpts', 'resize_kpts', 'pad_kpts', 'crop_kpts', 'hide_outside']
+           'flip_pafs', 'save_heatmaps_npy', 'load_heatmaps_npy', 'joint_hits', 'pck', 'joint_errors', 'check_kpts',
+           'check_size', 'flip_kpts', 'resize_kpts', 'pad_kpts', 'crop_kpts', 'hide_outside']
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-002
 from pathlib import Path
@@ -226,6 +226,17 @@ def load_heatmaps_npy(
     return torch.from_numpy(a.astype(np.float32))
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-047
+def _apart(pred, target, height):
+    "Distances `(B, 18)` and body heights `(B, 1)` in pixels; which joints were found; which the target sees."
+    pred,target = torch.as_tensor(pred), torch.as_tensor(target)
+    _,y,vis = _tensor_kpts(target)
+    if pred.shape[:2] != target.shape[:2] or pred.shape[-1] not in (2,3):
+        raise PoseError(f"`pred` must be {tuple(target.shape[:2])} + (2 or 3,) like `target`; got {tuple(pred.shape)}")
+    inf = torch.inf
+    body = (y.masked_fill(~vis,-inf).amax(1) - y.masked_fill(~vis,inf).amin(1)).clamp_min(0 if height is None else height/3)
+    found = pred[...,2]>0 if pred.shape[-1]==3 else torch.ones_like(vis)
+    return torch.linalg.vector_norm(pred[...,:2]-target[...,:2], dim=-1), body[:,None], found, vis
+
 def joint_hits(
     pred,             # `(B, 18, 2 or 3)`; a third column of 0 says the joint was not found
     target,           # `(B, 18, 3)` true keypoints, pixels
@@ -233,15 +244,8 @@ def joint_hits(
     height:float=None,# Image height in pixels, a third of which bounds the body height from below; `None` sets no bound
 ) -> tuple[Tensor,Tensor]: # Two boolean `(B, 18)`: found within the tolerance; visible in the target
     "Which visible target joints were found."
-    pred,target = torch.as_tensor(pred), torch.as_tensor(target)
-    _,y,vis = _tensor_kpts(target)
-    if pred.shape[:2] != target.shape[:2] or pred.shape[-1] not in (2,3):
-        raise PoseError(f"`pred` must be {tuple(target.shape[:2])} + (2 or 3,) like `target`; got {tuple(pred.shape)}")
-    inf = torch.inf
-    body = (y.masked_fill(~vis,-inf).amax(1) - y.masked_fill(~vis,inf).amin(1)).clamp_min(0 if height is None else height/3)
-    d = torch.linalg.vector_norm(pred[...,:2]-target[...,:2], dim=-1)
-    found = pred[...,2]>0 if pred.shape[-1]==3 else torch.ones_like(vis)
-    return (d <= thr*body[:,None]) & vis & found, vis
+    d,body,found,vis = _apart(pred, target, height)
+    return (d <= thr*body) & vis & found, vis
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-048
 def pck(
@@ -253,3 +257,13 @@ def pck(
     "Share of visible target joints found within `thr` of the body height (PCK@thr)."
     hit,vis = joint_hits(pred, target, thr, height)
     return hit.sum().item()/vis.sum().item() if vis.any() else float('nan')
+
+# %% ../../nbs/20_pose.keypoints.ipynb #joint-errors
+def joint_errors(
+    pred,             # `(B, 18, 2 or 3)` found keypoints, pixels
+    target,           # `(B, 18, 3)` true keypoints, pixels
+    height:float=None,# Image height in pixels, see `joint_hits`
+) -> Tensor:          # `(B, 18)` in body heights; infinite where a joint was not found, NaN where the target does not see it
+    "How far each joint is off: what PCK compares with its tolerance."
+    d,body,found,vis = _apart(pred, target, height)
+    return torch.where(vis, torch.where(found, d/body, torch.inf), torch.nan)

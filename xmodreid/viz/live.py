@@ -6,7 +6,6 @@
 __all__ = ['score_figure', 'dashboard_html', 'LossDashboard']
 
 # %% ../../nbs/66_viz.live.ipynb #cell-004
-import base64,io
 from html import escape
 
 import matplotlib.pyplot as plt
@@ -16,17 +15,14 @@ from IPython.display import HTML,display
 from matplotlib.ticker import MaxNLocator
 
 from ..core import ConfigError,ModelError
-from ..draw import image_grid
+from ..draw import figure_png,image_grid
 from ..gan.learner import translators
 from .losses import plot_balance,plot_terms
 
 # %% ../../nbs/66_viz.live.ipynb #cell-007
 def _img(fig, words:str) -> str:
     "A figure as an HTML picture that carries its own data."
-    out = io.BytesIO()
-    fig.savefig(out, format='png', dpi=80, bbox_inches='tight', metadata={'Software':None})
-    plt.close(fig)
-    return f'<img style="max-width:100%" alt="{escape(words)}" src="data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}">'
+    return f'<img style="max-width:100%" alt="{escape(words)}" src="data:image/png;base64,{figure_png(fig)}">'
 
 def score_figure(
     scores,          # `[(epoch, value), ...]`

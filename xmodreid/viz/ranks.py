@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ..core import DataError,ProtocolError
+from ..draw import with_picture
 from ..reid.distance import pair_dist,prepare
 from ..reid.metrics import cmc_map,removed
 
@@ -175,7 +176,7 @@ def explore_ranks(
     from IPython.display import display
     out,narrow = w.Output(),w.Layout(width='170px')
     at = w.IntSlider(0, 0, max(len(state.queries)-1, 0), description='query', continuous_update=False)
-    pid = w.Dropdown(options=[('all',None),*((str(p),p) for p in state.people)], description='person', layout=narrow)
+    pid = w.Dropdown(options=[('all','all'),*((str(p),p) for p in state.people)], description='person', layout=narrow)
     trial = w.Dropdown(options=range(state.n_trials), description='gallery', layout=narrow)
     k = w.BoundedIntText(state.k, 1, 50, description='length', layout=narrow)
     wrong = w.Checkbox(False, description='mistakes only', indent=False)
@@ -194,4 +195,4 @@ def explore_ranks(
     box = w.VBox([w.HBox([at,pid,trial,k,wrong], layout=w.Layout(flex_flow='row wrap')),out])
     box.state,box.controls = state,dict(query=at, pid=pid, trial=trial, k=k, wrong=wrong)
     show()
-    return box
+    return with_picture(box, state.figure)

@@ -88,7 +88,7 @@ class DataConfig:
     "What is learned from and tested on."
     data:str='synth'      # `'synth'`, or the folder of SYSU-MM01
     market:str='synth'    # `'synth'`, or the folder of Market-1501
-    translator:str=''     # Folder from `fit_gan`; trained here when empty
+    translator:str=''     # Folder from `fit_gan`, or a name in `TRANSLATORS`; trained here when empty
     size:tuple=(64,32)    # (height, width) of the generated images, and of the synthetic ones, pixels
     people:int=200        # Synthetic people to train on; half as many are held out
     gan_epochs:int=10     # Of the translator, if it is trained here

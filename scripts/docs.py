@@ -16,6 +16,7 @@ from pygments.formatters import HtmlFormatter
 ROOT = Path(__file__).resolve().parent.parent
 OUT, SITE = ROOT/"_docs", ROOT/"scripts"/"site"
 HOST = "https://xmodreid.github.io/xmodreid/"  # nbdev writes names as links into the published site
+BADGE = "https://colab.research.google.com/assets/colab-badge.svg"  # the site needs no network, so it has a badge of its own
 GUIDE = "Guide"
 CHAPTERS = {"0": "Shared", "1": "Data", "2": "Pose", "3": "Translation", "4": "Re-ID", "5": "Without labels", "6": "Pictures and explorers", "7": "Experiments", "8": "Commands"}
 
@@ -221,6 +222,7 @@ def shell(title, body, pages, here, toc="", turn=""):
 def render(p, exporter):
     "The text of a page; fills `p.entries` for the search."
     body, _ = exporter.from_notebook_node(p.nb)
+    body = body.replace(BADGE, "colab.svg")
     body = re.sub(r'href="([^":/#]+/)*(\d+_)?([\w.]+)\.(ipynb|html)(#[^"]*)?"', r'href="\3.html\5"', body.replace(HOST, ""))
     body = with_math(outside(body, p.name))
     count = iter(range(1, 999))
@@ -306,7 +308,7 @@ def main():
     entries = [["map.html", "", "Map of the package", "page", "Every module, what it is built on and what is built on it"], *(e for p in pages for e in p.entries)]
     (OUT/"search.js").write_text(f"window.SEARCH = {json.dumps(entries, ensure_ascii=False, separators=(',', ':'))};")
     (OUT/"site.css").write_text((SITE/"site.css").read_text()+HtmlFormatter(style="friendly").get_style_defs(".highlight").replace("background: #f0f0f0;", ""))
-    shutil.copy(SITE/"site.js", OUT)
+    for name in ("site.js", "colab.svg"): shutil.copy(SITE/name, OUT)
     mend_methods()
     missing = sorted(set(broken_links()))
     for f, link in missing: print(f"{f}: broken link {link}")

@@ -18,7 +18,7 @@ def _text(out):
 def _blocks(cell):
     source = "".join(cell["source"])
     if cell["cell_type"] == "markdown":
-        yield re.sub(r"\]\((images/|[\w.]+\.ipynb)", r"](nbs/\1", source)
+        yield re.sub(r"\]\((images/|tutorials/|[\w.]+\.ipynb)", r"](nbs/\1", source)
         return
     if re.match(r"#\|\s*(hide|eval: false\s*\n#\|\s*hide)", source): return
     code = "\n".join(line for line in source.splitlines() if not line.startswith("#|")).strip()

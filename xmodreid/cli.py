@@ -48,18 +48,22 @@ def parse_size(
     return h,w
 
 # %% ../nbs/85_cli.ipynb #cell-012
+_MARKS = dict(index='index.csv', sysu='cam1', regdb='idx', pairs='visible', market='bounding_box_train') # What tells a data set
+
 def read_data(
     data:str,        # Folder; or `KIND:FOLDER` with a kind of `READERS`
+    trial:int=1,     # For RegDB: split, 1..10
 ):                   # The table of images
-    "Read a data set; the kind of a folder made by this package, of SYSU-MM01 and of pairs is seen from its content."
+    "Read a data set; what kind of folder it is, is seen from its content, but for LLCM."
     kind,_,root = data.rpartition(':')
     if len(kind)==1: kind,root = '',data  # C:\... is a folder
-    if kind: return dataset(kind, root)
+    own = lambda kind: dict(trial=trial) if kind=='regdb' else {}
+    if kind: return dataset(kind, root, **own(kind))
     root = Path(data)
     if not root.is_dir(): raise DataError(f"there is no folder {root}. Give the folder of a data set, or KIND:FOLDER with one of {', '.join(READERS)}")
-    seen = [k for k,mark in dict(index='index.csv', sysu='cam1', pairs='visible', market='bounding_box_train').items() if (root/mark).exists()]
-    if not seen: raise DataError(f"cannot see what {root} is. Say KIND:FOLDER, with KIND one of {', '.join(READERS)}")
-    return dataset(seen[0], root)
+    seen = [k for k,mark in _MARKS.items() if (root/mark).exists()]
+    if not seen: raise DataError(f"cannot see what {root} is: none of {', '.join(_MARKS.values())} lies in it. Give the top folder of a data set, or say KIND:FOLDER, with KIND one of {', '.join(READERS)}")
+    return dataset(seen[0], root, **own(seen[0]))
 
 # %% ../nbs/85_cli.ipynb #cell-013
 def read_joints(
@@ -93,7 +97,7 @@ def xmodreid_demo(
     seed:int=0,              # Seed of data, weights and order
     quick:store_true=False,  # Only see that everything runs: a minute, and no result worth reading
 ):
-    "The whole method in one run of a few minutes: data, pose, translation, Re-ID, report. Images of people: use lawful, consented data only."
+    "The whole method in one run, about twelve minutes on two CPU cores: data, pose, translation, Re-ID, report. Images of people: use lawful, consented data only."
     with told():
         from xmodreid.exp.demo import DemoConfig,run_demo
         cfg = DemoConfig(data=data if data=='synth' else str(Path(data)), size=parse_size(size), seed=seed)
@@ -125,7 +129,7 @@ def xmodreid_train_pose(
     bs:int=16,          # Images a batch
     lr:float=8e-3,      # Highest learning rate
     robust:store_true=False, # Shift, repaint and damage the images, for a network that is to see other cameras
-    start:str='',       # Weights to begin with, e.g. 'synth', to fine-tune on annotated images
+    start:str='',       # Weights to begin with, e.g. 'synth', to fine-tune on annotated images; none when empty
     seed:int=0,         # Seed of weights, order and augmentation
     device:str='cpu',   # Where to train: 'cpu', or 'cuda' for a GPU
 ):
@@ -149,7 +153,7 @@ def xmodreid_train_gan(
     out:str,              # Folder for translators, checkpoint, curves and settings
     pose:str='synth',     # Pose network of the loss, which also finds the poses where the data have none: a folder from xmodreid_train_pose, or 'synth', 'openpose', 'lightweight'
     size:str='64x32',     # Height x width of the images, pixels
-    generator:str='warp', # Generator: see gan.models.GENERATORS
+    generator:str='warp', # Generator: 'warp', 'resnet' or 'attention'
     width:int=32,         # Channels of the generators
     colour:store_true=False, # Keep RGB in colour; identity suffers
     epochs:int=10,        # Epochs
@@ -157,13 +161,14 @@ def xmodreid_train_gan(
     bs:int=4,             # Images of each modality a batch
     lr:float=1e-3,        # Learning rate of the generators
     d_lr:float=4e-4,      # Learning rate of the discriminators
+    trial:int=1,          # For RegDB: split to train on, 1..10
     seed:int=0,           # Seed of weights and order
     device:str='cpu',   # Where to train: 'cpu', or 'cuda' for a GPU
 ):
     "Train the pose CycleGAN: a person's RGB image becomes an infrared image of the same person in another pose, and back."
     with told():
         from xmodreid.exp.run import GanRun,fit_gan,load_pose_run
-        df,hw = read_data(data),parse_size(size)
+        df,hw = read_data(data, trial),parse_size(size)
         use = _rows(df, ('train',))
         kpts,df = read_joints(df, data, pose, hw)[use],df.iloc[use]
         fit_gan(out, df, kpts, load_pose_run(pose), GanRun(hw, generator, width, not colour, epochs, iters, bs, lr, d_lr, seed), device=device)
@@ -180,6 +185,7 @@ def xmodreid_translate(
     pose:str='synth',     # Pose network for data without keypoints: a folder, or 'synth', 'openpose', 'lightweight'
     split:str='train',    # Split to translate
     bs:int=32,            # Images at a time
+    trial:int=1,          # For RegDB: split to translate, 1..10
     seed:int=0,           # Seed of the choice of poses
 ):
     "Translate a data set into the other modality and other poses; the new folder is a data set with index, keypoints and sources."
@@ -188,7 +194,8 @@ def xmodreid_translate(
         from xmodreid.exp.run import load_gan_run
         from xmodreid.gan.learner import TRANSLATORS
         from xmodreid.gan.translate import translate
-        df,gs = read_data(data),load_gan_run(gan)
+        df,gs = read_data(data, trial),load_gan_run(gan)
+        if direction!='both': check_in('direction', direction, ('rgb2ir','ir2rgb','both'))
         run = TRANSLATORS[gan] if gan in TRANSLATORS else read_json(Path(gan)/'config.json')
         use = _rows(df, (split,))
         kpts = read_joints(df, data, pose, run['size'])[use]
@@ -200,7 +207,7 @@ def xmodreid_translate(
 def xmodreid_train_reid(
     data:str,           # Data set with labels; several with commas between them, e.g. real and generated ones
     out:str,            # Folder for model, checkpoint, curves and settings
-    model:str='resnet10_small', # Network: see reid.models.REID_MODELS
+    model:str='resnet10_small', # Network: 'resnet10_small' and 'resnet18' for small images, 'resnet50_agw', 'osnet_x1_0', ...; a wrong name lists all
     loss:str='ce+triplet', # Losses with + between them: ce, triplet, soft-triplet, weighted-triplet, sce
     size:str='64x32',   # Height x width of the images, pixels
     epochs:int=12,      # Epochs
@@ -208,6 +215,7 @@ def xmodreid_train_reid(
     p:int=8,            # People a batch
     k:int=2,            # Images of each person and modality
     lr:float=3e-3,      # Highest learning rate
+    trial:int=1,        # For RegDB: split to train on, 1..10
     seed:int=0,         # Seed of weights, order and augmentation
     device:str='cpu',   # Where to train: 'cpu', or 'cuda' for a GPU
 ):
@@ -215,7 +223,7 @@ def xmodreid_train_reid(
     with told():
         from xmodreid.data.index import concat_index
         from xmodreid.exp.run import ReidRun,fit_reid
-        df = concat_index(*[read_data(d) for d in data.split(',')])
+        df = concat_index(*[read_data(d, trial) for d in data.split(',')])
         df = df.iloc[_rows(df, ('train',))]
         fit_reid(out, df, ReidRun(parse_size(size), model, epochs, iters, p, k, lr, seed=seed), reid_terms(loss), device=device)
         print(f"model of {df.pid.nunique()} people, {len(df)} images in {out}")
@@ -242,7 +250,7 @@ def xmodreid_evaluate(
     gallery:str='agw',    # For sysu: 'agw', or 'official' with --permutations
     permutations:str='',  # For sysu's official gallery: rand_perm_cam.mat
     direction:str='ir2rgb', # Query to gallery: 'ir2rgb' or 'rgb2ir'
-    trial:int=1,          # For regdb: split, 1..10
+    trial:int=1,          # For regdb: split the model was trained on, 1..10
 ):
     "Evaluate a Re-ID model by an official protocol: rank-1, 5, 10, 20, mAP and mINP."
     with told():
@@ -253,7 +261,7 @@ def xmodreid_evaluate(
         own = dict(sysu=dict(mode=mode, shots=shots, gallery=gallery, direction=direction, permutations=permutations or None),
                    regdb=dict(trial=trial, direction=direction), llcm=dict(direction=direction), market={})
         rule = named(check_in('protocol', protocol, PROTOCOLS), **own[protocol])
-        df,net = read_data(data),load_reid_run(model)
+        df,net = read_data(data, trial),load_reid_run(model)
         df = df[~df.split.isin(['train','val'])].reset_index(drop=True)
         scores = evaluate(embed_images(net, embed_dl(df, size=net.size), progress_bar=True), df, rule, train_pids=net.classes)
         scores.to_csv(Path(out or model)/'scores.csv', index=False)
@@ -261,6 +269,7 @@ def xmodreid_evaluate(
         write_json(Path(out or model)/'scores.json', dict(protocol=rule.name, settings={k: str(v) for k,v in rule.settings.items()}, data=data, model=str(model), epoch='last', **{k: float(v) for k,v in mean.items()}))
         print(rule.name)
         print((100*mean.drop('runs')).round(1).to_frame('percent').T.to_string())
+        print(f"in {Path(out or model)/'scores.csv'}")
 
 # %% ../nbs/85_cli.ipynb #cell-024
 _GUESSES = '''from functools import cache
@@ -318,11 +327,14 @@ def xmodreid_search(
     with told():
         from xmodreid.reid.gallery import ranked_figure,search_index
         hits = search_index(index, images, k, _model_file(model) if model else None, camid, modality or None, query_modality)
+        if not len(hits): raise DataError(f"no image of {index} passes the filter (camid {camid}, modality {modality or 'any'}). A gallery of a folder knows no cameras: make it from a CSV with path, pid, camid and modality, or leave the filter out")
         print(hits.to_string(index=False))
+        if (hits.pid<0).all(): print('pid -1: the gallery was made without names')
         if out:
             Path(out).mkdir(parents=True, exist_ok=True)
             hits.to_csv(Path(out)/'answers.csv', index=False)
             ranked_figure(None, hits).savefig(Path(out)/'ranked.png', dpi=110, bbox_inches='tight')
+            print(f"as a picture: {Path(out)/'ranked.png'}")
 
 def _model_file(folder:str) -> Path:
     path = Path(folder)
@@ -357,6 +369,8 @@ def xmodreid_reproduce(
     "Run a table row by row; where the thesis printed it, its values stand beside ours."
     with told():
         names,span = [n.strip() for n in only.split(';')] if only else None,range(seed, seed+seeds)
+        from xmodreid.exp.run import need_device
+        need_device(device)                      # before hours are spent
         if usl: return _usl(Path(out)/'usl', size, names, span, device)
         from xmodreid.exp.chapter5 import TABLES,reproduce,with_spread
         from xmodreid.exp.tables import table_markdown

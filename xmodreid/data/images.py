@@ -31,7 +31,7 @@ def image_size(
     "Read the size of an image from its header."
     try:
         with Image.open(path) as im: return im.height,im.width
-    except OSError as e: raise DataError(f"{path}: not a readable image ({e})") from None
+    except OSError as e: raise DataError(f"{path}: not a readable image ({e}). Delete it or fetch it again") from None
 
 # %% ../../nbs/18_data.images.ipynb #cell-007
 class ImageStore:

@@ -21,7 +21,7 @@ from ..data.synth import SYNTH_SIZES,write_synth
 from ..data.transforms import normalise
 from .demo import synth_data
 from .run import OneBar,PoseRun,ReidRun,fit_pose,fit_reid,load_pose_run,need_device
-from .tables import TableRow,run_rows,thesis_table
+from .tables import TableRow,check_only,run_rows,thesis_table
 from ..gan.learner import pose_cyclegan_learner,save_translators,translators
 from ..gan.losses import VGGFeatures
 from ..gan.metrics import evaluate_translation
@@ -159,6 +159,7 @@ def reproduce_ablation(
     "Run table 5.5 on the synthetic people, row by row; what is done is not done again."
     check_in('size', size, TRIAL_SIZES)
     out,rows = Path(out)/size,ablation_rows(size, seed)
+    check_only(only, rows)
     hw = rows[0].settings.size
     world = replace(SYNTH_SIZES['small' if size=='quick' else 'standard'], size=hw, seed=seed)
     data = synth_data(write_synth(out/'people', world, show))

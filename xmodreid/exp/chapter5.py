@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from ..core import ConfigError,atomic_path,check_in
 from .methods import DataConfig,MethodRun,method_data,run_method
-from .tables import TableRow,run_rows,save_table,table_markdown,thesis_table
+from .tables import TableRow,check_only,run_rows,save_table,table_markdown,thesis_table
 
 # %% ../../nbs/79_exp.chapter5.ipynb #49784e30
 REPRODUCE_SIZES = { # What each method changes in a `MethodRun`; `data`: in a `DataConfig`
@@ -185,6 +185,7 @@ def reproduce(
     "Run tables and figures of chapter 5; write each as CSV, Markdown and PNG."
     if seeds<1: raise ConfigError(f"`seeds` must be 1 or more; got {seeds}")
     names = TABLES if table=='all' else (check_in('table', table, TABLES),)
+    for name in names: check_only(only, chapter5_rows(name, size, seed))
     out,made = Path(out)/size,{}
     data = method_data(out/'data', DataConfig(data=str(data), market=str(market), seed=seed, **REPRODUCE_SIZES[check_in('size', size, REPRODUCE_SIZES)]['data']), show, device)
     for name in names:

@@ -37,9 +37,10 @@ def claim_folder(
     settings:dict, # Plain settings, as `config_dict` gives them
     what:str='a run', # What lies there, for the message
 ) -> Path:         # The folder
-    "Write the settings to `folder/config.json`; raise a `ConfigError` where others lie there already."
+    "Write the settings to `folder/config.json`; raise a `ConfigError` where a run with others lies already."
     path = Path(folder)/'config.json'
-    if path.exists() and (old := read_json(path))!=settings:
+    begun = path.exists() and any(p!=path for p in path.parent.iterdir())  # settings alone are a run that failed at its start
+    if begun and (old := read_json(path))!=settings:
         differ = sorted(k for k in {*old,*settings} if old.get(k)!=settings.get(k))
         raise ConfigError(f"{folder} holds {what} with other settings ({', '.join(f'{k}: {old.get(k)!r} there, {settings.get(k)!r} now' for k in differ)}). Choose another folder, or delete it")
     write_json(path, settings)

@@ -59,7 +59,7 @@ def need_device(
 ) -> str:       # The same
     "Raise a `ConfigError` where PyTorch does not have this device."
     try: torch.empty(0, device=device)
-    except (RuntimeError,AssertionError) as e: raise ConfigError(f"device {device!r} cannot be used here ({str(e).splitlines()[0]}). Use 'cpu', or a PyTorch that sees the GPU") from None
+    except (RuntimeError,AssertionError) as e: raise ConfigError(f"device {device!r} cannot be used here ({str(e).splitlines()[0]}). Use 'cpu', or 'cuda' with a PyTorch that sees the GPU") from None
     return device
 
 # %% ../../nbs/72_exp.run.ipynb #cell-010
@@ -96,10 +96,10 @@ def fit_pose(
     return load_pose_run(folder)
 
 # %% ../../nbs/72_exp.run.ipynb #cell-012
-def _result(folder, name:str, what:str):
+def _result(folder, name:str, what:str, named=()):
     path = Path(folder)
     path = path if path.is_file() else path/name
-    if not path.exists(): raise ModelError(f"{folder} holds no {what} ({name} is missing). Train one into it, or give the folder of one")
+    if not path.exists(): raise ModelError(f"{folder} holds no {what} ({name} is missing). Train one into it, or give {', '.join(map(repr, named))+' or ' if named else ''}the folder of one")
     return path
 
 def load_pose_run(
@@ -108,7 +108,7 @@ def load_pose_run(
 ) -> PoseEstimator:
     "The trained network in its padded estimator; `ModelError` where there is none."
     if str(folder) in POSE_WEIGHTS: return PoseEstimator(pose_net(pretrained=str(folder)), pad=pad)
-    return PoseEstimator(read_compact(_result(folder, 'net.safetensors', 'pose network')), pad=pad)
+    return PoseEstimator(read_compact(_result(folder, 'net.safetensors', 'pose network', POSE_WEIGHTS)), pad=pad)
 
 # %% ../../nbs/72_exp.run.ipynb #cell-014
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def load_gan_run(
 ) -> nn.ModuleDict:
     "The trained translators; `ModelError` where there are none."
     if str(folder) in TRANSLATORS: return load_translators(str(folder))
-    return load_translators(_result(folder, 'translators.safetensors', 'translator'))
+    return load_translators(_result(folder, 'translators.safetensors', 'translator', TRANSLATORS))
 
 # %% ../../nbs/72_exp.run.ipynb #cell-017
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from ..gan.metrics import BOUNDS
 from .ablation import RECIPE,GanTrial,run_trial
 from .demo import synth_data
 from .run import PoseRun,ReidRun,fit_pose,fit_reid,load_pose_run
-from .tables import TableRow,run_rows
+from .tables import TableRow,check_only,run_rows
 
 # %% ../../nbs/80_exp.translation.ipynb #a4306260
 def other_people(
@@ -138,6 +138,7 @@ def compare_translators(
     device:str='cpu',  # Where to compute, e.g. `'cuda'`
 ) -> pd.DataFrame:     # From `read_scores`
     "The same for any list of candidates."
+    check_only(only, rows)
     data = synth_data(write_synth(out/'people', cfg, show))
     use = data.df.split.isin(['train','val']).to_numpy()
     pose = fit_pose(out/'judge_pose', data.df[use], data.kpts[use], PoseRun(cfg.size, 24, seed=1), show, device).to(device)

@@ -123,6 +123,10 @@ def _settings(df, plan, src, tgt, pair, poses, size, grey, seed, ext, quality) -
                 images=len(plan), table=_sha(table, list(plan.name)), keypoints=_sha(src, tgt), weights={d: weights_sha256(pair[d]) for d in used},
                 generators={d: getattr(pair[d], '__name__', type(pair[d]).__name__) for d in used})
 
+def _change(k:str, old, new) -> str:
+    "In words; of table and keypoints only a hash is kept, which tells nobody anything."
+    return f'{k}: others' if k in ('table','keypoints') else f'{k} was {old!r}, now {new!r}'
+
 def _claim(out:Path, settings:dict):
     "Make the folder ours, or find that it is; anything else is an error."
     note = out/'translate.json'
@@ -130,7 +134,7 @@ def _claim(out:Path, settings:dict):
         found = read_json(note).get('settings', {})
         other = [k for k in settings if found.get(k)!=settings[k]]
         if other:
-            raise ConfigError(f"{out} holds images made with other settings: " + '; '.join(f"{k} was {found.get(k)!r}, now {settings[k]!r}" for k in other) +
+            raise ConfigError(f"{out} holds images made with other settings: " + '; '.join(_change(k, found.get(k), settings[k]) for k in other) +
                               ". Choose another folder, or delete this one")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is not empty and was not made by `translate`. Choose a new folder, so that nothing of yours is touched")

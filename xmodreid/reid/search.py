@@ -404,7 +404,7 @@ def load_gallery(
 ) -> GalleryIndex:
     "Open a gallery at its last complete state. The vectors stay on disk until they are needed. Raises `DataError`."
     folder = Path(folder)
-    if not (folder/'manifest.json').is_file(): raise DataError(f"there is no gallery in {folder}: it has no manifest.json. Build one with build_index or GalleryIndex.save")
+    if not (folder/'manifest.json').is_file(): raise DataError(f"there is no gallery in {folder}: it has no manifest.json. Build one with xmodreid_index, build_index or GalleryIndex.save")
     m = read_json(folder/'manifest.json')
     if not isinstance(m, dict) or m.get('format')!='xmodreid gallery' or m.get('version')!=1: raise DataError(f"{folder}/manifest.json is not of a gallery this version can read")
     g = GalleryIndex(m['kind'], m['dtype'], m['duplicates'])

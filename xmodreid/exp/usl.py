@@ -71,7 +71,7 @@ class UslRun:
 USL_SIZES = dict( # what `--size` changes
     quick={},
     medium=dict(width=1., source_epochs=30, inside_epochs=12, across_epochs=12, iters=40),
-    small=dict(data='small', width=.25, source_people=60, source_epochs=10, inside_epochs=4, across_epochs=4, iters=20),
+    small=dict(data='small', width=.25, start='none', source_people=60, source_epochs=10, inside_epochs=4, across_epochs=4, iters=20),
     full=dict(size=(128,64), model='resnet18', width=1., translator='', source_epochs=40, inside_epochs=30, across_epochs=30, iters=100, k=8),
     tiny=dict(width=.25, source_people=8, source_epochs=2, inside_epochs=1, across_epochs=2, iters=3, p=4, k=2, people=10, eps=.6))
 

@@ -343,27 +343,30 @@ def _model_file(folder:str) -> Path:
     return path
 
 # %% ../nbs/85_cli.ipynb #cell-027
-def _usl(out, size, only, seeds, device):
+def _usl(out, size, only, seeds, device, data, market):
     "The table of unsupervised methods."
     from xmodreid.exp.tables import save_table,table_markdown
     from xmodreid.exp.usl import reproduce_usl,usl_summary
-    df = reproduce_usl(out, size, only, seeds, device=device)
+    own = {} if data=='synth' else dict(data=data, market='' if market=='synth' else market)
+    df = reproduce_usl(out, size, only, seeds, device=device, **own)
     save_table(df, out/'table_usl', f'Unsupervised across modalities, {size}, seeds {list(seeds)}', 2)
     print(table_markdown(df, 2))
-    if len(seeds)>1: print(usl_summary(df).to_string(index=False))
+    if len(seeds)>1:
+        usl_summary(df).to_csv(out/'summary.csv', index=False)
+        print(usl_summary(df).to_string(index=False))
 
 # %% ../nbs/85_cli.ipynb #cell-028
 @call_parse
 def xmodreid_reproduce(
     table:str='5.5',      # '5.1' to '5.4', 'fig5.1', 'fig5.2' or 'all' of these: Re-ID; '5.5': ablation of the translation; 'translation': translators compared
     out:str='runs/tables',# Folder of the rows; those that are done are not run again
-    size:str='quick',     # 'quick': 64x32, minutes a row on a CPU; 'full': larger images, longer
+    size:str='quick',     # 'quick': 64x32, minutes a row on a CPU; 'medium': longer; 'full': larger images, longer; for `--usl` also 'sysu': as published
     only:str='',          # Names of the rows to run, with semicolons between them; all when empty
     seed:int=0,           # Of data, weights and order
     usl:store_true=False, # Run the table of unsupervised methods across modalities instead
     seeds:int=1,          # Trainings a row, with seeds from `seed` on, for mean and standard deviation; not for 5.5
-    data:str='synth',     # 'synth', or the folder of SYSU-MM01 for the tables of Re-ID
-    market:str='synth',   # 'synth', or the folder of Market-1501, for the rows that need it
+    data:str='synth',     # 'synth', or the folder of SYSU-MM01, for the tables of Re-ID and `--usl`; there also a name of synthetic people: 'standard', 'hard', ...
+    market:str='synth',   # 'synth', or the folder of Market-1501, for the rows that need it; for `--usl` on SYSU-MM01 the labelled source, else ImageNet weights
     device:str='cpu',     # Where to compute: 'cpu', or 'cuda' for a GPU
 ):
     "Run a table row by row; where the thesis printed it, its values stand beside ours."
@@ -371,7 +374,7 @@ def xmodreid_reproduce(
         names,span = [n.strip() for n in only.split(';')] if only else None,range(seed, seed+seeds)
         from xmodreid.exp.run import need_device
         need_device(device)                      # before hours are spent
-        if usl: return _usl(Path(out)/'usl', size, names, span, device)
+        if usl: return _usl(Path(out)/'usl', size, names, span, device, data, market)
         from xmodreid.exp.chapter5 import TABLES,reproduce,with_spread
         from xmodreid.exp.tables import table_markdown
         if check_in('table', table, (*TABLES,'all','5.5','translation')) in (*TABLES,'all'):

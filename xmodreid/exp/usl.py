@@ -25,13 +25,16 @@ from ..checkpoint import fit_resumable
 from ..core import ConfigError,IR,RGB,atomic_path,check_in,load_state,save_state,seed_all
 from ..data.index import concat_index
 from ..data.loaders import embed_dl,reid_dls
+from ..data.market import market as read_market
 from ..data.synth import SYNTH_SIZES,oracle_render,write_synth
+from ..data.sysu import sysu
 from ..data.transforms import grey
 from .config import claim_folder,config_dict
 from .demo import synth_data
 from .run import GanRun,OneBar,fit_gan,load_gan_run,load_pose_run,need_device
 from .tables import TableRow,run_rows
 from ..gan.translate import translate
+from ..pose.estimate import estimate_keypoints
 from ..reid.cluster import pseudo_dls
 from ..reid.crossmodal import PickEpoch,USL_RECIPES,cross_dls,cross_learner
 from ..reid.distance import jaccard_of_neighbours
@@ -50,12 +53,14 @@ class UslRun:
     "Settings of one row; the defaults are the quick size."
     method:str='pgm'           # A name in `USL_RECIPES`, `'mmt'`, `'supervised'`, or `'start'`: the source network as it is
     bridge:str='none'          # One of `BRIDGES`
-    data:str='standard'        # A name in `SYNTH_SIZES`
+    data:str='standard'        # A name in `SYNTH_SIZES`, or the folder of SYSU-MM01
+    market:str=''              # Folder of Market-1501, the labelled source of a run on SYSU-MM01; without it the source is none
     size:tuple=(64,32)         # (height, width) of the images, pixels
     model:str='resnet10_small' # One of `REID_MODELS` that takes `two_stems`
     width:float=.5             # Multiplier of its channels
-    source_people:int=400; source_epochs:int=14 # Of the labelled RGB source; 0 people: no source, random weights
-    start:str='target'         # One of `STARTS`
+    source_people:int=400; source_epochs:int=14 # Of the labelled RGB source, if it is synthetic; 0 people: no source
+    pretrained:bool=False      # ImageNet weights (a download) under the source, or in its place?
+    start:str='none'           # One of `STARTS`
     translator:str='synth'     # Translators of bridge and start: a name in `TRANSLATORS` or a folder; trained on the table's images when empty
     inside_epochs:int=6; across_epochs:int=6    # Of the two stages; methods with one stage train for their sum
     iters:int=25               # Batches an epoch
@@ -63,7 +68,7 @@ class UslRun:
     lr:float=1.5e-3            # Peak learning rate
     eps:float=.5; min_samples:int=3; k1:int=12; k2:int=4 # Of the clusters, RGB
     ir:tuple=(('k1',8),('k2',2),('min_samples',2))       # What differs for infrared
-    joint_k1:int=16            # Neighbours where both modalities are clustered together
+    joint_k1:int=16; joint_eps:float=.5 # Neighbours and radius where both modalities are clustered together
     people:int=0               # People to train on, where not all; for tests
     seed:int=0                 # Of data, weights and order
 
@@ -71,9 +76,11 @@ class UslRun:
 USL_SIZES = dict( # what `--size` changes
     quick={},
     medium=dict(width=1., source_epochs=30, inside_epochs=12, across_epochs=12, iters=40),
-    small=dict(data='small', width=.25, start='none', source_people=60, source_epochs=10, inside_epochs=4, across_epochs=4, iters=20),
+    small=dict(data='small', width=.25, source_people=60, source_epochs=10, inside_epochs=4, across_epochs=4, iters=20),
     full=dict(size=(128,64), model='resnet18', width=1., translator='', source_epochs=40, inside_epochs=30, across_epochs=30, iters=100, k=8),
-    tiny=dict(width=.25, source_people=8, source_epochs=2, inside_epochs=1, across_epochs=2, iters=3, p=4, k=2, people=10, eps=.6))
+    sysu=dict(size=(288,144), model='resnet50_agw', width=1., translator='', pretrained=True, source_epochs=40, inside_epochs=50, across_epochs=50, iters=200, k=16, lr=3.5e-4,
+              eps=.6, min_samples=4, k1=30, k2=6, ir=(), joint_k1=30, joint_eps=.6), # as published for SYSU-MM01
+    tiny=dict(width=.25, source_people=8, source_epochs=2, inside_epochs=1, across_epochs=2, iters=3, p=4, k=2, people=10, eps=.6, joint_eps=.6))
 
 USL_METHODS = ('start','mmt','inside','naive','adca','pgm','transport','posed','bmil','supervised') # in the order of the table
 
@@ -81,48 +88,67 @@ def usl_rows(
     size:str='quick',   # One of `USL_SIZES`
     seeds=(0,),         # One row of each kind for every seed
     bridges=('none','own'), # Bridges that the methods of two stages are tried with
+    **kwargs,           # Other settings of a `UslRun`, for all rows
 ) -> list:              # Of `TableRow`
-    "All methods, those of two stages with each bridge; then what the start is worth."
-    own = USL_SIZES[check_in('size', size, USL_SIZES)]
+    "All methods, those of two stages with each bridge; then what a start with a translated source is worth."
+    own = USL_SIZES[check_in('size', size, USL_SIZES)]|kwargs
     for b in bridges: check_in('bridge', b, BRIDGES)
     kinds = [(f"{m}{'' if b=='none' else f' + {b} bridge'}", dict(method=m, bridge=b)) for b in bridges for m in USL_METHODS if b=='none' or m in USL_RECIPES]
-    kinds += [(f"{m}, {'RGB alone' if s=='none' else 'own pose'}", dict(method=m, start=s)) for s in STARTS[:2] for m in ('start','inside','pgm')]
+    kinds += [(f"{m}, source translated, {'own pose' if s=='own' else 'another pose'}", dict(method=m, start=s)) for s in STARTS[1:] for m in ('start','inside','pgm')]
     return [TableRow(f'{name} seed {s}', UslRun(**{**own,**kind,'seed':s}), {}) for name,kind in kinds for s in seeds]
 
 # %% ../../nbs/79_exp.usl.ipynb #cell-010
+def _faces(df, use, run, folder, show):
+    "Joints of the images of `use` as the shipped estimator sees them; rows of zeros elsewhere."
+    kpts = np.zeros((len(df),18,3), np.float32)
+    if run.bridge not in ('none','grey') or run.start!='none': kpts[use] = estimate_keypoints(df[use], load_pose_run('synth'), size=run.size, progress=show, cache=folder)
+    return kpts
+
+def _real_data(root, run, show):
+    "SYSU-MM01, trained on as its official test wants it, and the labelled images of Market-1501."
+    df = sysu(run.data)
+    df.loc[df.split=='val','split'] = 'train'
+    data = SimpleNamespace(df=df, kpts=_faces(df, (df.split=='train').to_numpy(), run, root/'joints', show), poses=None, world=None)
+    if not run.market: return data,None
+    src = read_market(run.market)
+    src = src[src.split=='train'].reset_index(drop=True)
+    return data,SimpleNamespace(df=src, kpts=_faces(src, np.ones(len(src), bool), run, root/'joints-market', show))
+
 def usl_data(
     root,        # Folder of the data sets; made when missing
     run:UslRun,  # Settings
     show:bool=True, # Show a progress bar?
-):               # Ground truth of the people to train and test on; `df` and `kpts` of the labelled RGB source, or `None`
-    "The embedded data set at the size of a run, and other people under RGB cameras."
+):               # `df`, `kpts` and, of synthetic people, the truth; `df` and `kpts` of the labelled RGB source, or `None`
+    "The people of a run, synthetic or of SYSU-MM01, and other people under RGB cameras."
+    root = Path(root)
+    if Path(run.data).is_dir(): return _real_data(root, run, show)
     n = dict(n_train=run.people, n_val=2, n_test=max(4,run.people//2)) if run.people else {}
     world = replace(SYNTH_SIZES[check_in('data', run.data, SYNTH_SIZES)], size=run.size, seed=run.seed, **n)
-    data = synth_data(write_synth(Path(root)/f'{run.data}-{run.seed}', world, show))
+    data = synth_data(write_synth(root/f'{run.data}-{run.seed}', world, show))
     if not run.source_people: return data,None
-    other = replace(world, n_train=run.source_people, n_val=1, n_test=1, seed=1000+run.seed, train_cams=(1,2,3,4,5), occluders=.15, twins=0.)
-    src = synth_data(write_synth(Path(root)/f'source-{run.data}-{run.seed}', other, show))
-    use = ((src.df.split=='train') & (src.df.modality==RGB)).to_numpy()
+    other = replace(world, n_train=run.source_people, n_val=1, n_test=1, seed=1000+run.seed, train_cams=(1,2,4,5), occluders=.15, twins=0.)
+    src = synth_data(write_synth(root/f'source-{run.data}-{run.seed}', other, show))
+    use = (src.df.split=='train').to_numpy()
     return data,SimpleNamespace(df=src.df[use].reset_index(drop=True), kpts=src.kpts[use])
 
 # %% ../../nbs/79_exp.usl.ipynb #cell-011
-def _net(run, n_classes=0, two_stems=True): return reid_model(run.model, n_classes, width=run.width, pool='gem', two_stems=two_stems)
+def _net(run, n_classes=0, two_stems=True, **kw): return reid_model(run.model, n_classes, width=run.width, pool='gem', two_stems=two_stems, **kw)
 
 def source_net(
     folder,      # Where its checkpoint lies
-    df,          # Labelled images of other people, from `source_images`; `None` for random weights
+    df,          # Labelled images of other people, from `source_images`; `None`: random weights, or those of ImageNet
     run:UslRun,  # Settings
     show:bool=True, # Show a progress bar?
     device:str='cpu', # Where to compute, e.g. `'cuda'`
 ) -> dict:       # Weights for a network with one stem
     "Train a network on other people, or go on with it."
     seed_all(run.seed)
-    if df is None: return _net(run, two_stems=False).state_dict()
-    keep = dict(people=run.source_people, epochs=run.source_epochs, model=run.model, width=run.width, size=list(run.size), start=run.start, translator=run.translator, seed=run.seed)
+    if df is None: return _net(run, two_stems=False, pretrained=run.pretrained).state_dict()
+    keep = dict(people=run.source_people, market=run.market, epochs=run.source_epochs, pretrained=run.pretrained, model=run.model, width=run.width, size=list(run.size), start=run.start, translator=run.translator, seed=run.seed)
     folder = claim_folder(folder, keep, 'a source network')
     k = 4//df.modality.nunique()                  # of each modality: batches of one size
     dls = reid_dls(df, run.size, min(12, df.pid.nunique()), k, run.seed, 'rgb2', n_iters=min(40, 10*run.iters), device=device)
-    learn = reid_learner(dls, _net(run, len(dls.classes), False), [CrossEntropyTerm(),TripletTerm(normalize=True)], lr=3e-3, cbs=[OneBar('source', show)])
+    learn = reid_learner(dls, _net(run, len(dls.classes), False, pretrained=run.pretrained), [CrossEntropyTerm(),TripletTerm(normalize=True)], lr=3e-3, cbs=[OneBar('source', show)])
     fit_resumable(learn, run.source_epochs, folder, fit=learn.fit_reid)
     return {k: v.cpu() for k,v in learn.model.state_dict().items()}
 
@@ -151,7 +177,7 @@ def _oracle_bridge(folder, data, df, poses, show):
 def _unlabelled(data):
     "Table, keypoints and poses of the training people."
     use = (data.df.split=='train').to_numpy()
-    return data.df[use].reset_index(drop=True),data.kpts[use],data.poses[use]
+    return data.df[use].reset_index(drop=True),data.kpts[use],None if data.poses is None else data.poses[use]
 
 def _translator(folder, data, run, gan, show, device):
     "Trained on the unlabelled images, or read."
@@ -170,6 +196,7 @@ def usl_bridge(
     "The translated images of a run."
     if run.bridge in ('none','grey'): return None if run.bridge=='none' else lambda img,modality: grey(img)
     df,kpts,poses = _unlabelled(data)
+    if run.bridge=='oracle' and poses is None: raise ConfigError(f"the true infrared image is known of synthetic people only, not of {run.data}: choose one of {', '.join(BRIDGES[:-1])}")
     if run.bridge=='oracle': return _oracle_bridge(Path(folder)/'oracle', data, df, poses, show)
     return translate(df, kpts, _translator(folder, data, run, gan, show, device), Path(folder)/run.bridge, run.bridge, None, run.size, True, seed=run.seed, progress=show)
 
@@ -193,7 +220,7 @@ def source_images(
 def _labels(run):
     "Settings of the label callbacks."
     own = dict(eps=run.eps, min_samples=run.min_samples, k2=run.k2)
-    return own|dict(k1=run.joint_k1) if run.method in ('naive','bmil') else own|dict(k1=run.k1, ir=dict(run.ir))
+    return own|dict(k1=run.joint_k1, eps=run.joint_eps) if run.method in ('naive','bmil') else own|dict(k1=run.k1, ir=dict(run.ir))
 
 def _scores(prefix, row): return {f'{prefix} rank-1': 100*row['rank1'], f'{prefix} mAP': 100*row['mAP']}
 
@@ -283,10 +310,11 @@ def reproduce_usl(
     bridges=('none','own'), # Bridges to try
     show:bool=True,   # Show progress bars?
     device:str='cpu', # Where to compute, e.g. `'cuda'`
+    **kwargs,         # Other settings of a `UslRun`, for all rows, e.g. `data='hard'`
 ) -> pd.DataFrame:    # From `run_rows`
     "Run the table row by row; what is done is not done again."
     out = Path(out)/size
-    return run_rows(usl_rows(size, tuple(seeds), bridges), out/'rows', lambda s,folder: run_usl(s, folder, out/'shared', show, device), show, only)
+    return run_rows(usl_rows(size, tuple(seeds), bridges, **kwargs), out/'rows', lambda s,folder: run_usl(s, folder, out/'shared', show, device), show, only)
 
 def usl_summary(
     df:pd.DataFrame, # From `reproduce_usl`

@@ -53,11 +53,13 @@ _MARKS = dict(index='index.csv', sysu='cam1', regdb='idx', pairs='visible', mark
 def read_data(
     data:str,        # Folder; or `KIND:FOLDER` with a kind of `READERS`
     trial:int=1,     # For RegDB: split, 1..10
+    on_bad:str='raise', # What to do about files that cannot be used: 'raise', or 'skip' them with a warning
 ):                   # The table of images
     "Read a data set; what kind of folder it is, is seen from its content, but for LLCM."
     kind,_,root = data.rpartition(':')
     if len(kind)==1: kind,root = '',data  # C:\... is a folder
-    own = lambda kind: dict(trial=trial) if kind=='regdb' else {}
+    check_in('on_bad', on_bad, ('raise','skip'))
+    def own(kind): return {**({} if kind=='index' else dict(on_bad=on_bad)), **(dict(trial=trial) if kind=='regdb' else {})} # an index is of our own making: nothing in it may be bad
     if kind: return dataset(kind, root, **own(kind))
     root = Path(data)
     if not root.is_dir(): raise DataError(f"there is no folder {root}. Give the folder of a data set, or KIND:FOLDER with one of {', '.join(READERS)}")
@@ -132,12 +134,13 @@ def xmodreid_train_pose(
     start:str='',       # Weights to begin with, e.g. 'synth', to fine-tune on annotated images; none when empty
     seed:int=0,         # Seed of weights, order and augmentation
     device:str='cpu',   # Where to train: 'cpu', or 'cuda' for a GPU
+    on_bad:str='raise', # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
 ):
     "Train a compact OpenPose-style network on both modalities and say how many joints it finds on people held out."
     with told():
         from xmodreid.exp.run import PoseRun,fit_pose
         from xmodreid.pose.train import evaluate_pck
-        df = read_data(data)
+        df = read_data(data, on_bad=on_bad)
         kpts,use = read_joints(df, data),_rows(df, ('train','val'))
         est = fit_pose(out, df.iloc[use], kpts[use], PoseRun(parse_size(size), width, epochs, bs, lr, robust, robust, start, seed), device=device)
         held = np.flatnonzero(~df.split.isin(['train','val']).to_numpy())
@@ -163,12 +166,13 @@ def xmodreid_train_gan(
     d_lr:float=4e-4,      # Learning rate of the discriminators
     trial:int=1,          # For RegDB: split to train on, 1..10
     seed:int=0,           # Seed of weights and order
-    device:str='cpu',   # Where to train: 'cpu', or 'cuda' for a GPU
+    device:str='cpu',     # Where to train: 'cpu', or 'cuda' for a GPU
+    on_bad:str='raise',  # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
 ):
     "Train the pose CycleGAN: a person's RGB image becomes an infrared image of the same person in another pose, and back."
     with told():
         from xmodreid.exp.run import GanRun,fit_gan,load_pose_run
-        df,hw = read_data(data, trial),parse_size(size)
+        df,hw = read_data(data, trial, on_bad),parse_size(size)
         use = _rows(df, ('train',))
         kpts,df = read_joints(df, data, pose, hw)[use],df.iloc[use]
         fit_gan(out, df, kpts, load_pose_run(pose), GanRun(hw, generator, width, not colour, epochs, iters, bs, lr, d_lr, seed), device=device)
@@ -187,14 +191,17 @@ def xmodreid_translate(
     bs:int=32,            # Images at a time
     trial:int=1,          # For RegDB: split to translate, 1..10
     seed:int=0,           # Seed of the choice of poses
+    device:str='cpu',     # Where to compute: 'cpu', or 'cuda' for a GPU
+    on_bad:str='raise',  # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
 ):
     "Translate a data set into the other modality and other poses; the new folder is a data set with index, keypoints and sources."
     with told():
         from xmodreid.core import read_json
-        from xmodreid.exp.run import load_gan_run
+        from xmodreid.exp.run import load_gan_run,need_device
         from xmodreid.gan.learner import TRANSLATORS
         from xmodreid.gan.translate import translate
-        df,gs = read_data(data, trial),load_gan_run(gan)
+        gs = load_gan_run(gan).to(need_device(device))
+        df = read_data(data, trial, on_bad)
         if direction!='both': check_in('direction', direction, ('rgb2ir','ir2rgb','both'))
         run = TRANSLATORS[gan] if gan in TRANSLATORS else read_json(Path(gan)/'config.json')
         use = _rows(df, (split,))
@@ -218,12 +225,13 @@ def xmodreid_train_reid(
     trial:int=1,        # For RegDB: split to train on, 1..10
     seed:int=0,         # Seed of weights, order and augmentation
     device:str='cpu',   # Where to train: 'cpu', or 'cuda' for a GPU
+    on_bad:str='raise', # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
 ):
     "Train a Re-ID model on labelled images, real or generated."
     with told():
         from xmodreid.data.index import concat_index
         from xmodreid.exp.run import ReidRun,fit_reid
-        df = concat_index(*[read_data(d, trial) for d in data.split(',')])
+        df = concat_index(*[read_data(d, trial, on_bad) for d in data.split(',')])
         df = df.iloc[_rows(df, ('train',))]
         fit_reid(out, df, ReidRun(parse_size(size), model, epochs, iters, p, k, lr, seed=seed), reid_terms(loss), device=device)
         print(f"model of {df.pid.nunique()} people, {len(df)} images in {out}")
@@ -251,17 +259,20 @@ def xmodreid_evaluate(
     permutations:str='',  # For sysu's official gallery: rand_perm_cam.mat
     direction:str='ir2rgb', # Query to gallery: 'ir2rgb' or 'rgb2ir'
     trial:int=1,          # For regdb: split the model was trained on, 1..10
+    device:str='cpu',     # Where to compute: 'cpu', or 'cuda' for a GPU
+    on_bad:str='raise',  # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
 ):
     "Evaluate a Re-ID model by an official protocol: rank-1, 5, 10, 20, mAP and mINP."
     with told():
         from xmodreid.data.loaders import embed_dl
-        from xmodreid.exp.run import load_reid_run
+        from xmodreid.exp.run import load_reid_run,need_device
         from xmodreid.reid.learner import embed_images
         from xmodreid.reid.protocols import PROTOCOLS,evaluate,protocol as named,summary
         own = dict(sysu=dict(mode=mode, shots=shots, gallery=gallery, direction=direction, permutations=permutations or None),
                    regdb=dict(trial=trial, direction=direction), llcm=dict(direction=direction), market={})
         rule = named(check_in('protocol', protocol, PROTOCOLS), **own[protocol])
-        df,net = read_data(data, trial),load_reid_run(model)
+        net = load_reid_run(model).to(need_device(device))
+        df = read_data(data, trial, on_bad)
         df = df[~df.split.isin(['train','val'])].reset_index(drop=True)
         scores = evaluate(embed_images(net, embed_dl(df, size=net.size), progress_bar=True), df, rule, train_pids=net.classes)
         scores.to_csv(Path(out or model)/'scores.csv', index=False)

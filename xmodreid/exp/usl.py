@@ -121,7 +121,7 @@ def usl_data(
 ):               # `df`, `kpts` and, of synthetic people, the truth; `df` and `kpts` of the labelled RGB source, or `None`
     "The people of a run, synthetic or of SYSU-MM01, and other people under RGB cameras."
     root = Path(root)
-    if Path(run.data).is_dir(): return _real_data(root, run, show)
+    if run.data not in SYNTH_SIZES and Path(run.data).is_dir(): return _real_data(root, run, show)
     n = dict(n_train=run.people, n_val=2, n_test=max(4,run.people//2)) if run.people else {}
     world = replace(SYNTH_SIZES[check_in('data', run.data, SYNTH_SIZES)], size=run.size, seed=run.seed, **n)
     data = synth_data(write_synth(root/f'{run.data}-{run.seed}', world, show))

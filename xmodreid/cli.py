@@ -111,7 +111,7 @@ def xmodreid_demo(
 @call_parse
 def xmodreid_synth(
     out:str,            # Folder to make
-    size:str='small',   # 'small' (64x32), 'standard' or 'hard' (128x64)
+    size:str='small',   # 'small' (64x32), 'standard', 'clear' or 'hard' (128x64)
     seed:int=0,         # Seed of people, cameras and images
 ):
     "Draw the synthetic data set: articulated people before four RGB and two infrared cameras, in the layout of SYSU-MM01, with exact keypoints."

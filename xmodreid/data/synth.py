@@ -49,6 +49,7 @@ class SynthConfig:
 
 SYNTH_SIZES = dict(small=SynthConfig(),
                    standard=SynthConfig(n_train=200, n_val=20, n_test=100, size=(128,64), train_cams=(1,2,3,4)),
+                   clear=SynthConfig(n_train=200, n_val=20, n_test=100, per_cam=6, size=(128,64), ir_known=1., occluders=0., noise=.2),
                    hard=SynthConfig(n_train=200, n_val=20, n_test=120, size=(128,64), ir_known=.6, twins=.3, occluders=.4, noise=.8, train_cams=(1,2,3)))
 
 # %% ../../nbs/10_data.synth.ipynb #cell-010

@@ -62,7 +62,7 @@ class UslRun:
     pretrained:bool=False      # ImageNet weights (a download) under the source, or in its place?
     start:str='none'           # One of `STARTS`
     translator:str='synth'     # Translators of bridge and start: a name in `TRANSLATORS` or a folder; trained on the table's images when empty
-    inside_epochs:int=8; across_epochs:int=8    # Of the two stages; methods with one stage train for their sum
+    inside_epochs:int=8; across_epochs:int=8    # Of the two stages; `'inside'` goes on as it began, the others train for the sum
     iters:int=30               # Batches an epoch
     p:int=8; k:int=4           # Clusters of each modality in a batch, images of each
     lr:float=1.5e-3            # Peak learning rate
@@ -297,8 +297,8 @@ def run_usl(
     else:
         bridge = usl_bridge(shared/f'bridge-{run.seed}', data, run, show=show, device=device)
         start = start_from(_net(run), weights).state_dict()
-        learn,out = _stage(run, 'inside', run.inside_epochs, shared/f'inside-{run.bridge}-{own}', start, df, test, bridge, show, device)
-        if run.method!='inside': learn,out = _stage(run, run.method, run.across_epochs, folder/'across', learn.last, df, test, bridge, show, device)
+        learn,_ = _stage(run, 'inside', run.inside_epochs, shared/f'inside-{run.bridge}-{own}', start, df, test, bridge, show, device)
+        learn,out = _stage(run, run.method, run.across_epochs, folder/'across', learn.last, df, test, bridge, show, device)
     if hasattr(learn, 'pseudo_labels'):
         last = learn.pseudo_labels.rows[-1]
         out |= {k: float(last[k]) for k in ('ari','nmi','matched','precision','ari_rgb','ari_ir','round_trip') if k in last}

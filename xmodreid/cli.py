@@ -357,10 +357,12 @@ def _model_file(folder:str) -> Path:
 def _usl(out, size, only, seeds, device, data, market):
     "The table of unsupervised methods."
     from xmodreid.exp.tables import save_table,table_markdown
-    from xmodreid.exp.usl import reproduce_usl,usl_summary
+    from xmodreid.exp.usl import plot_usl,reproduce_usl,usl_summary
     own = {} if data=='synth' else dict(data=data, market='' if market=='synth' else market)
     df = reproduce_usl(out, size, only, seeds, device=device, **own)
-    save_table(df, out/'table_usl', f'Unsupervised across modalities, {size}, seeds {list(seeds)}', 2)
+    title = f'Unsupervised across modalities, {size}, seeds {list(seeds)}'
+    save_table(df, out/'table_usl', title, 2)
+    plot_usl(df, title).savefig(out/'table_usl.png', dpi=110)
     print(table_markdown(df, 2))
     if len(seeds)>1:
         usl_summary(df).to_csv(out/'summary.csv', index=False)

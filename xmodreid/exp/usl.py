@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BRIDGES', 'STARTS', 'USL_SIZES', 'MANY_IMAGES', 'USL_DATA', 'USL_METHODS', 'UslRun', 'usl_rows', 'usl_data',
            'source_net', 'start_from', 'usl_bridge', 'source_images', 'run_usl', 'reproduce_usl', 'usl_summary',
-           'sysu_features', 'Metered', 'clustering_cost', 'recipe_cost']
+           'plot_usl', 'sysu_features', 'Metered', 'clustering_cost', 'recipe_cost']
 
 # %% ../../nbs/79_exp.usl.ipynb #cell-003
 import threading,time
@@ -14,10 +14,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import psutil
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 import torch.nn.functional as F
 
@@ -329,6 +331,30 @@ def usl_summary(
     word = lambda v: '–' if not (v := v.dropna()).size else f'{v.mean():.1f}' if len(v)<2 else f'{v.mean():.1f} ± {v.std():.1f}'
     table = nums.groupby(kind, sort=False).agg(word)
     return table.assign(seeds=kind.value_counts()).reset_index(names='method')
+
+# %% ../../nbs/79_exp.usl.ipynb #6c239709
+def plot_usl(
+    df:pd.DataFrame,    # From `reproduce_usl`
+    title:str='',       # Stands above
+    metric:str='last mAP', # Column that is drawn, percent
+) -> Figure:
+    "A bar for each row, with its spread where there are several seeds; a method and the same with a bridge share a line; the start and all labels are lines across."
+    flat = df.set_axis([c for c,_ in df.columns], axis=1)
+    kind = flat.setting.str.replace(r' seed \d+$', '', regex=True)
+    s = flat.groupby(kind, sort=False)[metric].agg(['mean','std']).fillna(0)
+    lines,names = {k:c for k,c in (('start','#888'),('supervised','#2a7')) if k in s.index},[k for k in s.index if k not in ('start','supervised')]
+    base = list(dict.fromkeys(k.split(' + ')[0] for k in names))
+    fig,ax = plt.subplots(figsize=(6.2, .7+.36*len(base)))
+    for k in names:
+        b = ' + ' in k
+        ax.barh(base.index(k.split(' + ')[0])+(.2 if b else -.2), s['mean'][k], .36, xerr=s['std'][k], color='#d98b4a' if b else '#5b8db8', error_kw=dict(lw=1, capsize=2), label='with the bridge' if b else 'alone')
+    for k,c in lines.items(): ax.axvline(s['mean'][k], color=c, ls='--', lw=1, label={'supervised':'all labels'}.get(k,k))
+    ax.set_yticks(range(len(base)), base, fontsize=8); ax.invert_yaxis(); ax.set_xlabel(f'{metric}, %', fontsize=8); ax.tick_params(axis='x', labelsize=7); ax.set_title(title, fontsize=9)
+    handles,labels = ax.get_legend_handles_labels()
+    by = dict(zip(labels,handles)); ax.legend(by.values(), by, fontsize=7, frameon=False, loc='center left', bbox_to_anchor=(1,.5))
+    for side in ('top','right'): ax.spines[side].set_visible(False)
+    fig.tight_layout(); plt.close(fig)
+    return fig
 
 # %% ../../nbs/79_exp.usl.ipynb #cell-025
 def sysu_features(

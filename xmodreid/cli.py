@@ -360,12 +360,12 @@ def _usl(out, size, only, seeds, device, data, market):
     from xmodreid.exp.usl import plot_usl,reproduce_usl,usl_summary
     own = {} if data=='synth' else dict(data=data, market='' if market=='synth' else market)
     df = reproduce_usl(out, size, only, seeds, device=device, **own)
-    title = f'Unsupervised across modalities, {size}, seeds {list(seeds)}'
-    save_table(df, out/'table_usl', title, 2)
-    plot_usl(df, title).savefig(out/'table_usl.png', dpi=110)
+    title,name = f'Unsupervised across modalities, {size}, seeds {list(seeds)}','-'.join(['table_usl',*([Path(data).name] if own else [])])
+    save_table(df, out/name, title, 2)
+    plot_usl(df, title).savefig(out/f'{name}.png', dpi=110)
     print(table_markdown(df, 2))
     if len(seeds)>1:
-        usl_summary(df).to_csv(out/'summary.csv', index=False)
+        usl_summary(df).to_csv(out/f'{name}-summary.csv', index=False)
         print(usl_summary(df).to_string(index=False))
 
 # %% ../nbs/85_cli.ipynb #cell-028

@@ -78,7 +78,6 @@ class UslRun:
 USL_SIZES = dict( # what `--size` changes
     quick={},
     medium=dict(width=1., inside_epochs=12, across_epochs=12, iters=40),
-    small=dict(data='small', width=.25, source_people=60, source_epochs=10, inside_epochs=4, across_epochs=4, iters=20),
     full=dict(size=(128,64), model='resnet18', width=1., translator='', source_epochs=40, inside_epochs=30, across_epochs=30, iters=100, k=8),
     sysu=dict(size=(288,144), model='resnet50_agw', width=1., translator='', pretrained=True, source_epochs=40, inside_epochs=50, across_epochs=50, iters=200, k=16, lr=3.5e-4,
               eps=.6, min_samples=4, k1=30, k2=6, ir=(), joint_k1=30, joint_eps=.6), # as published for SYSU-MM01
@@ -308,7 +307,7 @@ def run_usl(
 
 # %% ../../nbs/79_exp.usl.ipynb #cell-019
 def reproduce_usl(
-    out,              # Folder of the data and the rows
+    out,              # Folder of the tables; each size and data set has its own in it
     size:str='quick', # One of `USL_SIZES`
     only=None,        # Names of the rows to run; all when `None`
     seeds=(0,),       # Seeds
@@ -318,7 +317,7 @@ def reproduce_usl(
     **kwargs,         # Other settings of a `UslRun`, for all rows, e.g. `data='hard'`
 ) -> pd.DataFrame:    # From `run_rows`
     "Run the table row by row; what is done is not done again."
-    out = Path(out)/size
+    out = Path(out)/'-'.join([size,*([Path(kwargs['data']).name] if 'data' in kwargs else [])])
     return run_rows(usl_rows(size, tuple(seeds), bridges, **kwargs), out/'rows', lambda s,folder: run_usl(s, folder, out/'shared', show, device), show, only)
 
 def usl_summary(

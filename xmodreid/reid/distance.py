@@ -109,7 +109,8 @@ def _pair_squares(S, idx, sq, x):
     known = S.multiply(sparse.csr_matrix((sq.ravel()+1, idx.ravel(), np.arange(0, n*k+1, k)), (n,n))).tocsr() # +1 keeps zeros from vanishing
     rest = (S-S.multiply(known!=0)).tocoo()
     r,c = (torch.as_tensor(a, dtype=torch.int64, device=x.device) for a in (rest.row,rest.col))
-    d = [(x[i]-x[j]).square().sum(1) for i,j in zip(r.split(2**14), c.split(2**14))]
+    few = 1+2**19//x.shape[1]                            # pairs at a time, so that their rows stay in the cache
+    d = [(x[i]-x[j]).square().sum(1) for i,j in zip(r.split(few), c.split(few))]
     extra = torch.cat(d).cpu().numpy() if d else np.zeros(0, sq.dtype)
     out = (known+sparse.csr_matrix((extra+1, (rest.row,rest.col)), S.shape)).tocsr()
     out.data -= 1
@@ -127,7 +128,7 @@ def _encode(x, idx, sq, k1, half, k2, scale=None):
     return V
 
 # %% ../../nbs/45_reid.distance.ipynb #cell-021
-def _overlap(A, columns, start, pairs=2**21):
+def _overlap(A, columns, start, pairs=2**20):
     "Blocks of rows of `m[i, j] = sum_g min(A[i, g], B[j, g])`, sparse. `columns`: B by columns; `start`: where each entry of `A` enters its column."
     n = columns.indptr[A.indices+1]-start
     done = np.concatenate([[0],np.cumsum(n)])[A.indptr]   # meetings before each row
@@ -143,7 +144,8 @@ def _overlap(A, columns, start, pairs=2**21):
 
 def _to_jaccard(m):
     "Overlaps to distances, in place; what is stored stays stored, zeros included."
-    m.data = np.clip(1-m.data/(2-m.data), 0, None)
+    m.data /= 2-m.data
+    np.clip(np.subtract(1, m.data, out=m.data), 0, None, out=m.data)
     return m
 
 # %% ../../nbs/45_reid.distance.ipynb #cell-022
@@ -155,12 +157,6 @@ def _neighbours(x, k, chunk=None, use=None):
         torch.topk(d, k, largest=False, out=(sq[at:at+step],idx[at:at+step]))
         if use: use(at, d)
     return idx.cpu().numpy(),sq.cpu().numpy()
-
-def _most_similar(a, b, k, chunk=None):
-    "`k` rows of `b` most similar to each of `a`, all of length 1, and their squared distances, which cost a product and no root."
-    step,sim,idx = _step(chunk, len(b)),a.new_empty(len(a), k),torch.empty(len(a), k, dtype=torch.int64, device=a.device)
-    for at in range(0, len(a), step): torch.topk(a[at:at+step]@b.T, k, out=(sim[at:at+step],idx[at:at+step]))
-    return idx.cpu().numpy(),(2-2*sim).clamp_(min=0).cpu().numpy()
 
 # %% ../../nbs/45_reid.distance.ipynb #cell-023
 @torch.no_grad()
@@ -189,6 +185,36 @@ def rerank(
     m = torch.cat(J).to(x)
     return (1-m/(2-m))*(1-lam)+orig*lam
 
+# %% ../../nbs/45_reid.distance.ipynb #cell-043
+def _top(s, k):
+    "`s.topk(k)` from a first cut: the `k` largest of a row lie in those `k` groups of columns that have the largest maxima."
+    n = s.shape[1]
+    groups = round((n/k)**.5)
+    w = n//groups
+    i = s[:,:groups*w].unflatten(1, (groups,w)).amax(1).topk(k, sorted=False).indices
+    i = torch.cat([i+w*g for g in range(groups)]+[torch.arange(groups*w, n, device=s.device).expand(len(s), -1)], 1)
+    top,at = s.gather(1, i).topk(k)
+    return top,i.gather(1, at)
+
+def _compete(sim, idx, at, s, first):
+    "Let the similarities `s` of rows from `at` on with columns from `first` on compete with the best found so far."
+    rows,k = slice(at, at+len(s)),sim.shape[1]
+    new,i = _top(s, min(k, s.shape[1]))
+    sim[rows],best = torch.cat([sim[rows],new], 1).topk(k)
+    idx[rows] = torch.cat([idx[rows],i+first], 1).gather(1, best)
+
+def _most_similar(a, b, k, chunk=None):
+    "`k` rows of `b` most similar to each of `a`, and of `a` to each of `b`, all of length 1, with their squared distances: a product serves both ways, so it is computed once."
+    step = chunk or 2**11
+    best = [(x.new_full((len(x),k), -torch.inf),torch.zeros(len(x), k, dtype=torch.int64, device=x.device)) for x in (a,b)]
+    if a is b: best[1] = best[0]
+    for i in range(0, len(a), step):
+        for j in range(i if a is b else 0, len(b), step):
+            s = a[i:i+step]@b[j:j+step].T
+            _compete(*best[0], i, s, j)
+            if a is not b or i<j: _compete(*best[1], j, s.T.contiguous(), i)
+    return [(idx.cpu().numpy(),(2-2*sim).clamp_(min=0).cpu().numpy()) for sim,idx in best]
+
 # %% ../../nbs/45_reid.distance.ipynb #cell-029
 @torch.no_grad()
 def jaccard(
@@ -201,7 +227,7 @@ def jaccard(
     "k-reciprocal Jaccard distance of all pairs, in memory that grows with N. Raises `ProtocolError` for too few images."
     x = prepare(x)
     if not 1<=k2<=k1<=len(x): raise ProtocolError(f"k1={k1}, k2={k2} with {len(x)} images: expected 1 <= k2 <= k1 <= images")
-    return jaccard_of_neighbours(x, *_most_similar(x, x, k1, chunk), k2, keep)
+    return jaccard_of_neighbours(x, *_most_similar(x, x, k1, chunk)[0], k2, keep)
 
 # %% ../../nbs/45_reid.distance.ipynb #cell-030
 @torch.no_grad()
@@ -225,9 +251,8 @@ def jaccard_of_neighbours(
             m.eliminate_zeros()
         upper.append(m)
     m = sparse.vstack(upper, format='csr')
-    J = _to_jaccard((m+sparse.triu(m, 1, format='csr').T).tocsr())
-    J.setdiag(0)
-    return J
+    m.setdiag(.5)                                    # the diagonal is in both halves
+    return _to_jaccard((m+m.T).tocsr())
 
 # %% ../../nbs/45_reid.distance.ipynb #cell-031
 def dense_jaccard(

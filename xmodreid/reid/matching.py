@@ -86,10 +86,10 @@ def modal_neighbours(
     idx,sq = np.empty((len(x),k), np.int64),np.empty((len(x),k), np.float64 if x.dtype==torch.float64 else np.float32)
     rows = [np.flatnonzero(s==m) for m in (0,1)]
     across = _blend(x[rows[0]], x[rows[1]], *(None if aid is None else aid[r] for r in rows), weight)
+    other = _most_similar(*across, k//2, chunk)
     for m in (0,1):
         own = x[rows[m]]
-        for o,(a,b) in ((0,(own,own)),(1,across[::1-2*m])):
-            i,d = _most_similar(a, b, k//2, chunk)
+        for o,(i,d) in enumerate((_most_similar(own, own, k//2, chunk)[0],other[m])):
             idx[rows[m],o::2],sq[rows[m],o::2] = rows[m if o==0 else 1-m][i],d
     return idx,sq
 
@@ -282,11 +282,7 @@ def round_trip(
     "Share of images that come back to their own cluster: over to the nearest image of the other side, and from there to the nearest of their own. Needs no true label."
     ok = np.asarray(labels)>=0
     x,s,y = prepare(emb).cpu()[torch.from_numpy(ok)],as_sides(side)[ok],np.asarray(labels)[ok]
-    back = []
-    for m in (0,1):
-        a,b = (np.flatnonzero(s==k) for k in (m,1-m))
-        if not len(a) or not len(b): return 0.
-        over = _most_similar(x[a], x[b], 1)[0][:,0]
-        home = _most_similar(x[b], x[a], 1)[0][:,0]
-        back.append(y[a][home[over]]==y[a])
-    return float(np.concatenate(back).mean())
+    a,b = (np.flatnonzero(s==k) for k in (0,1))
+    if not len(a) or not len(b): return 0.
+    over,home = (i[:,0] for i,_ in _most_similar(x[a], x[b], 1))
+    return float(np.concatenate([y[a][home[over]]==y[a],y[b][over[home]]==y[b]]).mean())

@@ -91,7 +91,7 @@ USL_METHODS = ('start','mmt','inside','naive','adca','pgm','transport','posed','
 def usl_rows(
     size:str='quick',   # One of `USL_SIZES`
     seeds=(0,),         # One row of each kind for every seed
-    bridges=('none','own'), # Bridges that the methods of two stages are tried with
+    bridges=('none','own','target'), # Bridges that the methods of two stages are tried with
     **kwargs,           # Other settings of a `UslRun`, for all rows
 ) -> list:              # Of `TableRow`
     "All methods, those of two stages with each bridge; then what a start with a translated source is worth."
@@ -311,7 +311,7 @@ def reproduce_usl(
     size:str='quick', # One of `USL_SIZES`
     only=None,        # Names of the rows to run; all when `None`
     seeds=(0,),       # Seeds
-    bridges=('none','own'), # Bridges to try
+    bridges=('none','own','target'), # Bridges to try
     show:bool=True,   # Show progress bars?
     device:str='cpu', # Where to compute, e.g. `'cuda'`
     **kwargs,         # Other settings of a `UslRun`, for all rows, e.g. `data='hard'`

@@ -227,8 +227,8 @@ def _block(dist, rows, n_gallery):
 
 # %% ../../nbs/46_reid.metrics.ipynb #cell-030
 def _ranked_blocks(dist, qp, gp, qc, gc, rule, chunk):
-    "`match_ranks` of all queries, block by block; each thread ranks `chunk` rows at a time in memory of its own."
-    layers,threads,scratch = gallery_layers(gp),torch.get_num_threads(),None
+    "`match_ranks` of all queries, block by block; each thread ranks `chunk` rows at a time in memory of its own. A small gallery makes short calls, between which threads only wait for each other: there is one."
+    layers,threads,scratch = gallery_layers(gp),torch.get_num_threads() if len(gp)>2000 else 1,None
     def rank(rows, d, own): return match_ranks(d, qp[rows], gp, None if qc is None else qc[rows], gc, rule, layers, own)
     with ThreadPoolExecutor(threads) as pool:
         for i in range(0, len(qp), threads*chunk):

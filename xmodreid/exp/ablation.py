@@ -22,6 +22,7 @@ from ..data.transforms import normalise
 from .demo import synth_data
 from .run import OneBar,PoseRun,ReidRun,fit_pose,fit_reid,load_pose_run,need_device
 from .tables import TableRow,check_only,run_rows,thesis_table
+from ..gan.callbacks import HalfPrecision
 from ..gan.learner import pose_cyclegan_learner,save_translators,translators
 from ..gan.losses import VGGFeatures
 from ..gan.metrics import evaluate_translation
@@ -86,10 +87,11 @@ class GanTrial:
     width:int=16             # Channels of the generators
     size:tuple=(64,32)       # (height, width) of the images, pixels
     epochs:int=4; iters:int=45 # Epochs, and batches in each
+    half:bool=False          # Train in bfloat16? Pays on a GPU, and on a CPU that multiplies it (AMX)
     n_eval:int=96            # Images translated for the measures, in each direction
     seed:int=0               # Of weights, order and pools
 
-TRIAL_SIZES = dict(quick={}, full=dict(width=32, size=(128,64), epochs=35, n_eval=400)) # What `--size` changes
+TRIAL_SIZES = dict(quick={}, full=dict(width=32, size=(128,64), epochs=35, n_eval=400, half=True)) # What `--size` changes
 RECIPE = GanTrial(generator='warp', conditional=True, pose_loss='bce', pose=1., identity=0., repose=10., lr=1e-3, d_lr=4e-4)
 
 def ablation_rows(
@@ -133,7 +135,7 @@ def run_trial(
     train,test = ((data.df.split==k).to_numpy() for k in ('train','test'))
     seed_all(s.seed)
     dls = translation_dls(data.df[train].reset_index(drop=True), data.kpts[train], size=s.size, bs=s.bs, grey=s.grey, seed=s.seed, val_pct=0, n_iters=s.iters, min_joints=6, device=need_device(device))
-    learn = pose_cyclegan_learner(dls, estimator, s.generator, trial_terms(s,estimator), lr=s.lr, d_lr=s.d_lr, seed=s.seed, cbs=[OneBar('trial', show)], width=s.width, grey=s.grey, conditional=s.conditional)
+    learn = pose_cyclegan_learner(dls, estimator, s.generator, trial_terms(s,estimator), lr=s.lr, d_lr=s.d_lr, seed=s.seed, cbs=[OneBar('trial', show)]+[HalfPrecision('bf16')]*s.half, width=s.width, grey=s.grey, conditional=s.conditional)
     learn.term_recorder.warn = False                     # terms far too small are what the table is about
     fit_resumable(learn, s.epochs, folder)
     gs,batches = translators(learn),learn.term_recorder.batches

@@ -17,7 +17,7 @@ from fastai.data.load import DataLoader
 from fastai.learner import Learner
 
 from ..core import ConfigError
-from ..gan.callbacks import ImagePool
+from ..gan.callbacks import HalfPrecision,ImagePool
 from ..gan.learner import pose_cyclegan,pose_cyclegan_learner
 from ..gan.models import PoseCycleGAN
 from ..gan.terms import AdversarialTerm,CycleTerm
@@ -76,8 +76,9 @@ def plain_race(
     width:int=64,      # Channels of generators and discriminators at full resolution; 64 in the paper
     blocks:int=6,      # Residual blocks; 6 for images of 128 pixels and less in the paper
     steps:int=12,      # Steps of both sides
-    dtype=torch.float32, # Precision
+    dtype=torch.float32, # Precision of both
     seed:int=0,        # Of weights and random images
+    half:bool=False,   # Our side in bfloat16, by `HalfPrecision`? The paper's stays in `dtype`
 ) -> tuple[Learner,Race]: # The learner, and the race with its `times` and the other's networks
     "Train the plain CycleGAN on random images, ours and the paper's side by side."
     gen,(h,w),n = torch.Generator().manual_seed(seed),size,bs*steps
@@ -88,7 +89,7 @@ def plain_race(
     dls.n_inp = 4
     gan = pose_cyclegan('resnet', width, width, blocks, grey=False, conditional=False, norm='instance', seed=seed).to(dtype)
     race = Race(SequentialCycleGAN(copy.deepcopy(gan)))
-    learn = pose_cyclegan_learner(dls, terms=[AdversarialTerm(),CycleTerm(10.)], model=gan, lr=2e-4, d_lr=2e-4, schedule=lambda *_: 1., ema=0, cbs=race)
+    learn = pose_cyclegan_learner(dls, terms=[AdversarialTerm(),CycleTerm(10.)], model=gan, lr=2e-4, d_lr=2e-4, schedule=lambda *_: 1., ema=0, cbs=[race]+[HalfPrecision('bf16')]*half)
     with learn.no_bar(),learn.no_logging(): learn.fit(1)
     return learn,race
 

@@ -7,7 +7,7 @@ __all__ = ['PARTS', 'Segments', 'part_segments', 'segment_maps', 'part_maps', 'p
            'with_twins', 'Warped', 'warp_person', 'fill_hole', 'repose']
 
 # %% ../../nbs/26_pose.parts.ipynb #cell-003
-from functools import cache,lru_cache
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -68,19 +68,18 @@ def part_segments(
     return Segments(a, b, width, on)
 
 # %% ../../nbs/26_pose.parts.ipynb #cell-013
-def _pixels(
-    size:tuple[int,int], # `(height, width)`
-    like:Tensor,
-) -> Tensor:             # `(H*W, 2)` x, y of every pixel centre
-    return _grid(*size, like.dtype, like.device)
+def _frame(seg:Segments):
+    "Unit vectors along and across each segment, `(B, 10, 2)`, and its length, `(B, 10)`; one without length lies along x."
+    ab = seg.b-seg.a
+    n = ab.norm(dim=-1)
+    e = torch.where((n>1e-3)[...,None], ab/n.clamp(min=1e-3)[...,None], _constant((1.,0.), ab.dtype, ab.device))
+    return e,torch.stack([-e[...,1],e[...,0]], -1),n
 
-@lru_cache(8)
-def _grid(h:int, w:int, dtype, device) -> Tensor:
-    with torch.inference_mode(False):
-        ys,xs = torch.meshgrid(*(torch.arange(n, dtype=dtype, device=device) for n in (h,w)), indexing='ij')
-        return torch.stack([xs,ys], -1).view(-1,2)
-
-def _dot(a:Tensor, b:Tensor) -> Tensor: return a[...,0]*b[...,0]+a[...,1]*b[...,1]  # much faster than a sum over two numbers
+def _planes(slope, at, size, start=0.):
+    "`start` plus `slope` times the way from `at` to every pixel, `(B, 10, H, W)`: the sum of a row and a column, with no table of pixels."
+    x,y = (torch.arange(n, dtype=at.dtype, device=at.device) for n in size[::-1])
+    row,column = (slope[...,i,None]*(p-at[...,i,None]) for i,p in enumerate((x,y)))
+    return row[...,None,:]+(column+start)[...,None]
 
 # %% ../../nbs/26_pose.parts.ipynb #cell-014
 def segment_maps(
@@ -89,14 +88,11 @@ def segment_maps(
     grow:float=1.,       # Multiplier of the widths
 ) -> Tensor:             # `(B, 10, H, W)` in [0, 1]
     "A Gaussian about each part; a part that is off gives zeros."
-    p,ab = _pixels(size, seg.a),seg.b-seg.a
-    rel = p-seg.a[:,:,None]
-    t = (_dot(rel,ab[:,:,None])/(ab**2).sum(-1).clamp(min=1e-6)[...,None]).clamp(0,1)
-    off = rel-t[...,None]*ab[:,:,None]
-    d2 = _dot(off,off)
-    z = .5*d2/(grow*seg.width[...,None])**2
-    m = torch.where(z<18, torch.exp(-z), 0.)*seg.on[...,None]      # exact zeros: powers of smaller tails are slow to compute
-    return m.view(*m.shape[:2], *size)
+    (e,across,n),middle = _frame(seg),(seg.a+seg.b)/2
+    unit = (2**.5*grow*seg.width)[...,None]
+    past = (_planes(e/unit, middle, size).abs()-(.5*n[...,None]/unit)[...,None]).clamp(min=0)
+    m = torch.exp(-(past**2+_planes(across/unit, middle, size)**2))
+    return F.threshold(m, 1.5e-8, 0.)*seg.on[...,None,None]        # exact zeros: powers of smaller tails are slow to compute
 
 # %% ../../nbs/26_pose.parts.ipynb #cell-015
 def part_maps(
@@ -129,19 +125,11 @@ def part_grids(
     size:tuple[int,int], # `(height, width)` of source and target images
 ) -> Tensor:             # `(B, 10, H, W, 2)` positions in the source for `grid_sample` with `align_corners=False`
     "For every pixel of the target and every part: where in the source image its colour is."
-    h,w = size
-    def frame(s):
-        ab = s.b-s.a
-        n = ab.norm(dim=-1).clamp(min=1e-3)
-        return ab/n[...,None], n.maximum(.6*s.width)    # a limb that points at the camera keeps some length
-    (es,ls),(et,lt) = frame(src),frame(tgt)
-    perp = lambda e: torch.stack([-e[...,1],e[...,0]], -1)
-    rel = _pixels(size, tgt.a)-tgt.a[:,:,None]
-    along  = _dot(rel, et[:,:,None])*(ls/lt)[...,None]
-    beside = _dot(rel, perp(et)[:,:,None])*(src.width/tgt.width)[...,None]
-    xy = src.a[:,:,None]+along[...,None]*es[:,:,None]+beside[...,None]*perp(es)[:,:,None]
-    xy = (2*xy+1)/_constant((w,h), xy.dtype, xy.device)-1
-    return xy.view(*xy.shape[:2], h, w, 2)
+    (es,cs,ns),(et,ct,nt) = _frame(src),_frame(tgt)
+    ls,lt = (n.maximum(.6*s.width) for n,s in ((ns,src),(nt,tgt)))      # a limb that points at the camera keeps some length
+    longer,wider = (r[...,None,None] for r in (ls/lt, src.width/tgt.width))
+    turn = longer*es[...,None]*et[...,None,:]+wider*cs[...,None]*ct[...,None,:]   # (B, 10, 2, 2): a way in the target to a way in the source
+    return torch.stack([_planes(2/n*turn[...,i,:], tgt.a, size, ((2*src.a[...,i]+1)/n-1)[...,None]) for i,n in enumerate(size[::-1])], -1)
 
 # %% ../../nbs/26_pose.parts.ipynb #cell-026
 _TWIN = (2,3,0,1,6,7,4,5,8,9)
@@ -177,12 +165,11 @@ def warp_person(
     seen,tgt = (Segments(*s) for s in zip(*(t.chunk(2) for t in part_segments(torch.cat([src_kpts,tgt_kpts])))))   # both at once: many small steps
     src,parts = with_twins(seen),segment_maps(tgt, size)
     on = src.on[:,:,None,None]
-    b,p = on.shape[:2]
-    moved = F.grid_sample(img[:,None].expand(-1,p,-1,-1,-1).reshape(b*p, *img.shape[1:]), part_grids(src, tgt, size).flatten(0,1),
-                          mode='bilinear', padding_mode='border', align_corners=False).view(b, p, *img.shape[1:])
-    weight = (parts*on)**sharp/tgt.width[:,:,None,None].clamp(min=1e-3)     # thin parts lie in front of the torso
-    person = (moved*weight[:,:,None]).sum(1)/weight.sum(1, keepdim=True).clamp(min=1e-6)
-    mask,hole = person_mask(parts*on),person_mask(segment_maps(seen, size, erase))
+    moved = F.grid_sample(img, part_grids(src, tgt, size).flatten(1,2), padding_mode='border', align_corners=False).unflatten(2, (-1,size[0]))  # one picture under the other
+    there = parts*on
+    weight = there**sharp/tgt.width[:,:,None,None].clamp(min=1e-3)          # thin parts lie in front of the torso
+    person = (moved*weight[:,None]).sum(2)/weight.sum(1, keepdim=True).clamp(min=1e-6)
+    mask,hole = person_mask(there),person_mask(segment_maps(seen, size, erase))
     return Warped(person*mask, mask, img*(1-hole), hole, parts)
 
 # %% ../../nbs/26_pose.parts.ipynb #new-61533499
@@ -194,7 +181,9 @@ def fill_hole(
     "Fill what was erased with the mean of what is left around it; where nothing is near, with the mean of all that is left."
     h = background.shape[-2]
     n = window or h//10*2+1
-    mean = lambda x: F.avg_pool2d(x, n, 1, n//2, count_include_pad=False)
+    def mean(x):                                                        # along columns, then along rows: 2n numbers a pixel, not n*n
+        for side in ((n,1),(1,n)): x = F.avg_pool2d(x, side, 1, tuple(s//2 for s in side), count_include_pad=False)
+        return x
     near,left = mean(1-hole),(1-hole).mean((2,3), keepdim=True).clamp(min=1e-3)
     around = mean(background)/near.clamp(min=1e-3)
     far = background.mean((2,3), keepdim=True)/left

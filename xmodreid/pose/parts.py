@@ -91,8 +91,8 @@ def segment_maps(
     (e,across,n),middle = _frame(seg),(seg.a+seg.b)/2
     unit = (2**.5*grow*seg.width)[...,None]
     past = (_planes(e/unit, middle, size).abs()-(.5*n[...,None]/unit)[...,None]).clamp(min=0)
-    m = torch.exp(-(past**2+_planes(across/unit, middle, size)**2))
-    return F.threshold(m, 1.5e-8, 0.)*seg.on[...,None,None]        # exact zeros: powers of smaller tails are slow to compute
+    z = (past**2+_planes(across/unit, middle, size)**2).clamp(max=20)
+    return F.threshold(torch.exp(-z), 1e-8, 0.)*seg.on[...,None,None]   # no smaller tails: exponentials and powers of them are slow
 
 # %% ../../nbs/26_pose.parts.ipynb #cell-015
 def part_maps(

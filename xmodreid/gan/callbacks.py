@@ -207,14 +207,15 @@ def step_one(self:DiscriminatorStep,
     real:Tensor,        # `(B, 3, H, W)` real images of that modality
     kpts:Tensor,        # `(B, 18, 3)` their poses
     fake:Tensor,        # `(B, 3, H, W)` generated images
-    fake_kpts:Tensor,   # `(B, 18, 3)` the poses they should show, also wrong poses for the real ones
+    fake_kpts:Tensor,   # `(B, 18, 3)` the poses they should show
+    wrong_kpts:Tensor,  # `(B, 18, 3)` poses the real images do not show
     penalty:Tensor=None,# To be added to the loss of this step
 ) -> Tensor:            # The loss without the penalty, a scalar
     "One step of one discriminator."
     net,opt = self.nets[modality],self.opts[modality]
     old,old_kpts = self.draw(modality, fake, fake_kpts)
     wrong = self.wrong_pose and getattr(net, 'pose', False)
-    imgs,poses = [real,old]+[real]*wrong,[kpts,old_kpts]+[fake_kpts]*wrong
+    imgs,poses = [real,old]+[real]*wrong,[kpts,old_kpts]+[wrong_kpts]*wrong
     with self.precision():
         maps = [m.split([len(i) for i in imgs]) for m in net(torch.cat(imgs), torch.cat(poses))]
         good,bad = [m[0] for m in maps],[torch.cat(m[1:]) for m in maps]
@@ -235,8 +236,8 @@ def after_step(self:DiscriminatorStep):
     self._freeze(False)
     p = self.pred
     for i in range(self.steps):
-        for m,real,kpts,fake in (('ir',p.ir,p.ir_kpts,p.fake_ir),('rgb',p.rgb,p.rgb_kpts,p.fake_rgb)):
-            self.learn.extra_terms[f'd_{m}'] = self.step_one(m, real, kpts, fake, kpts, self.r1_term(m, real, kpts) if i==0 else None)
+        for m,real,kpts,fake,wrong in (('ir',p.ir,p.ir_kpts,p.fake_ir,p.rgb_kpts),('rgb',p.rgb,p.rgb_kpts,p.fake_rgb,p.ir_kpts)):
+            self.learn.extra_terms[f'd_{m}'] = self.step_one(m, real, kpts, fake, kpts, wrong, self.r1_term(m, real, kpts) if i==0 else None)
     self._freeze(True)
 
 # %% ../../nbs/33_gan.callbacks.ipynb #cell-021

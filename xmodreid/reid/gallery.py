@@ -63,9 +63,10 @@ def build_index(
     duplicates='skip',  # One of `DUPLICATES`
     bs:int=64,          # Images a batch
     part:int=4096,      # Images between two saves
+    device=None,        # Where to compute, e.g. `'cuda'`
 ):                      # The gallery, saved
     "Embed images into a gallery. Called again after it was stopped, it goes on with the images that are missing."
-    server,embed = '://' in str(out) or str(out).endswith('.db'),Embedder(model, bs=bs)
+    server,embed = '://' in str(out) or str(out).endswith('.db'),Embedder(model, bs=bs, device=device)
     if server: index = MilvusIndex(str(out), kind=kind, duplicates=duplicates)
     else: index = load_gallery(out) if (Path(out)/'manifest.json').exists() else GalleryIndex(kind, dtype, duplicates)
     index.duplicates,index.model_path = check_in('duplicates', duplicates, DUPLICATES),index.model_path or embed.path
@@ -81,13 +82,15 @@ def search_index(
     camid=None,       # Only images of this camera, or of these
     modality=None,    # Only images of this modality
     query_modality='rgb', # Modality of query images whose table does not tell
+    device=None,      # Where to compute, e.g. `'cuda'`
 ) -> pd.DataFrame:    # As `SearchCalls.search_images` gives it
     "Ask a gallery for the nearest images. Raises `DataError`, `ModelError` or `ConfigError`."
     if not isinstance(index, SearchCalls): index = open_index(index)
     model = model or index.model_path
     if not model: raise ConfigError("the gallery does not know its model: pass the file as `model`")
     if not isinstance(model, Embedder) and not Path(model).is_file(): raise ModelError(f"there is no model at {model}, with which the gallery was built. Pass the file where it is now as `model`")
-    return index.search_images(images, model, k, query_modality, camid=camid, modality=modality)
+    embed = model if isinstance(model, Embedder) else Embedder(model, device=device)
+    return index.search_images(images, embed, k, query_modality, camid=camid, modality=modality)
 
 # %% ../../nbs/55_reid.gallery.ipynb #cell-018
 _MILVUS_KINDS = dict(exact=('FLAT',{}), hnsw=('HNSW',dict(M=32, efConstruction=80)), ivf=('IVF_FLAT',dict(nlist=1024)), ivfpq=('IVF_PQ',dict(nlist=1024, m=64, nbits=8)))
@@ -109,11 +112,17 @@ class MilvusIndex(SearchCalls):
                  token:str=''):          # `'user:password'` or an API key, where the server asks for one
         self.kind,self.duplicates = check_in('kind', kind, KINDS),check_in('duplicates', duplicates, DUPLICATES)
         self.uri,self.name,self.model_path,self.client = uri,name,'',_milvus(uri, token)
-        if self.client.has_collection(f'{name}_about'):
-            self.client.load_collection(name); self.client.load_collection(f'{name}_about')
-            about = json.loads(self.client.query(f'{name}_about', filter='id == 0', output_fields=['text'])[0]['text'])
+        if about := self._about():
+            self.client.load_collection(name)
             self.dim,self.model,self.kind,self.model_path = (about[c] for c in ('dim','model','kind','model_path'))
-    def __len__(self): return int(self.client.query(self.name, filter='', output_fields=['count(*)'], consistency_level='Strong')[0]['count(*)']) if self.dim else 0
+    def _about(self):
+        "What the gallery says of itself; `None` where there is none yet, or its making was cut off."
+        if not self.client.has_collection(about := f'{self.name}_about'): return None
+        self.client.load_collection(about)
+        rows = self.client.query(about, filter='id == 0', output_fields=['text'], consistency_level='Strong')
+        return json.loads(rows[0]['text']) if rows else None
+    def _count(self, name): return int(self.client.query(name, filter='', output_fields=['count(*)'], consistency_level='Strong')[0]['count(*)'])
+    def __len__(self): return self._count(self.name) if self.dim else 0
     def __repr__(self): return f'MilvusIndex({self.uri!r}, {self.name!r}, {len(self)} images)'
     def save(self, folder=None): "Nothing to do: the server keeps what it was given."
     def compact(self): self.client.compact(self.name)
@@ -121,8 +130,12 @@ class MilvusIndex(SearchCalls):
 
 # %% ../../nbs/55_reid.gallery.ipynb #cell-020
 def _create(self, dim, model):
-    "Make the two collections."
+    "Make the two collections; the description comes last, so empty ones without it were left by a making that was cut off."
     from pymilvus import DataType
+    for name in filter(self.client.has_collection, (self.name,f'{self.name}_about')):
+        self.client.load_collection(name)
+        if self._count(name): raise ConfigError(f"{self.uri} has a collection {name} that is no gallery of this package. Choose another name")
+        self.client.drop_collection(name)
     kind,params = _MILVUS_KINDS[self.kind]
     for name,fields,d,(kind,params) in ((self.name,dict(path=4096, modality=8, pid=None, camid=None),dim,(kind,params)), (f'{self.name}_about',dict(text=4096),2,('FLAT',{}))):
         schema,index = self.client.create_schema(auto_id=name==self.name),self.client.prepare_index_params()

@@ -70,7 +70,8 @@ class Embedder:
     "A Re-ID model, the size of its images and its hash; called with an image table, it gives unit vectors `(N, D)`."
     def __init__(self, model,    # A network that returns a `ReIDOutput`, or a file from `save_reid`
                  size=None,      # `(height, width)`; by default what the file says
-                 bs:int=64):     # Images a batch
+                 bs:int=64,      # Images a batch
+                 device=None):   # Where to compute, e.g. `'cuda'`; where the network is when `None`
         self.path,info = '',{}
         if isinstance(model, (str,Path)):
             from xmodreid.reid.models import load_reid
@@ -78,7 +79,7 @@ class Embedder:
             model,info = load_reid(model)
         size = size or info.get('size')
         if not size: raise ConfigError("the size of the model's images is not known: pass size=(height, width)")
-        self.model,self.size,self.bs,self.hash = model,tuple(size),bs,model_hash(model)
+        self.model,self.size,self.bs,self.hash = model if device is None else model.to(device),tuple(size),bs,model_hash(model)
     def __call__(self, df) -> np.ndarray: # float32
         from xmodreid.data.loaders import embed_dl
         from xmodreid.reid.learner import embed_images
@@ -349,18 +350,19 @@ def _save(self, folder=None # Where; by default where it was loaded from or save
     folder = Path(folder or self.folder)
     if folder!=self.folder:
         if (folder/'manifest.json').exists(): raise DataError(f"{folder} holds a gallery already. Load that one and add to it, or choose another folder")
-        self.segments,self.generation = [[None,x] for _,x in self.segments],0
+        segments,gen = [[None,x] for _,x in self.segments],1
     elif read_json(folder/'manifest.json')['generation']!=self.generation:
         raise DataError(f"another process has written to {folder} since it was opened here. Load it again, and add again")
-    gen,at = self.generation+1,0
-    for i,(name,x) in enumerate(self.segments):
-        if name is None: self.segments[i][0] = self._write_segment(folder, f'seg-{gen:06d}-{i}', slice(at, at+len(x)), x)
+    else: segments,gen = [list(s) for s in self.segments],self.generation+1
+    at = 0
+    for i,(name,x) in enumerate(segments):
+        if name is None: segments[i][0] = self._write_segment(folder, f'seg-{gen:06d}-{i}', slice(at, at+len(x)), x)
         at += len(x)
-    files = [f'{n}.{e}' for n,_ in self.segments for e in ('csv','npy')]
+    files = [f'{n}.{e}' for n,_ in segments for e in ('csv','npy')]
     removed,ann = self._write_extra(folder, gen)
     write_json(folder/'manifest.json', dict(format='xmodreid gallery', version=1, generation=gen, kind=self.kind, dtype=self.dtype, duplicates=self.duplicates, dim=self.dim,
-               model=self.model, model_path=self.model_path, next_id=self.next_id, segments=[dict(name=n, rows=len(x)) for n,x in self.segments], removed=removed, ann=ann))
-    self.folder,self.generation = folder,gen
+               model=self.model, model_path=self.model_path, next_id=self.next_id, segments=[dict(name=n, rows=len(x)) for n,x in segments], removed=removed, ann=ann))
+    self.segments,self.folder,self.generation = segments,folder,gen      # only now: a save that fails changes nothing here
     for p in folder.iterdir():       # what no manifest names any more
         if p.name.lstrip('.').startswith(('seg-','removed-','ann-','manifest.')) and p.name not in (*files,removed,ann and ann['file'],'manifest.json'): p.unlink(missing_ok=True)
     return folder

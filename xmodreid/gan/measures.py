@@ -210,13 +210,13 @@ def generate(
     src_kpts:Tensor,  # `(N, 18, 3)` pose of the images
     tgt_kpts:Tensor,  # `(N, 18, 3)` pose they should take
     bs:int=32,        # Images at a time
-    device=None,      # Where to compute; the generator's own device when `None`
+    device=None,      # Where to compute, and where the generator is left; its own device when `None`
 ) -> Tensor:          # `(N, 3, H, W)` in [-1, 1], on the CPU
     "Run a generator over many images, in evaluation mode, which is put back after. `ModelError` where it gives another shape."
     nets = [generator] if isinstance(generator, torch.nn.Module) else []
     p = next((p for n in nets for p in n.parameters()), None)
     device,modes = device or (p.device if p is not None else 'cpu'),[(m,m.training) for n in nets for m in n.modules()]
-    for n in nets: n.eval()
+    for n in nets: n.to(device).eval()
     try: out = torch.cat([generator(*(o.to(device) for o in b)).float().cpu() for b in zip(img.split(bs), src_kpts.split(bs), tgt_kpts.split(bs))])
     finally:
         for m,mode in modes: m.training = mode
@@ -233,10 +233,11 @@ def cycle_errors(
     pids=None,        # `(N,)` persons; all different when `None`
     seed:int=0,       # Which exchange
     bs:int=32,        # Images at a time
+    device=None,      # As in `generate`
 ) -> dict:            # `cycle`, `cycle_shuffled`: mean absolute differences, 0..2
     "Error of the round trip with the generated images, and with another person's generated image put in their place."
     s = torch.as_tensor(shuffled_order(len(img) if pids is None else pids, seed))
-    honest,mixed = generate(back, fake, tgt_kpts, src_kpts, bs),generate(back, fake[s], tgt_kpts[s], src_kpts, bs)
+    honest,mixed = generate(back, fake, tgt_kpts, src_kpts, bs, device),generate(back, fake[s], tgt_kpts[s], src_kpts, bs, device)
     return dict(cycle=(honest-img).abs().mean().item(), cycle_shuffled=(mixed-img).abs().mean().item())
 
 # %% ../../nbs/35_gan.measures.ipynb #cell-042
@@ -250,13 +251,14 @@ def cycle_fragility(
     levels:int=17,    # Grey levels left
     seed:int=0,       # Of the noise
     bs:int=32,        # Images at a time
+    device=None,      # As in `generate`
 ) -> dict:            # `cycle_noise`, `cycle_blur`, `cycle_levels`: mean absolute differences, 0..2
     "Error of the round trip after the generated images were spoilt a little."
     g = torch.Generator().manual_seed(seed)
     k = fake.new_tensor([.25,.5,.25])
     spoilt = dict(noise=(fake+noise*torch.randn(fake.shape, generator=g)).clamp(-1,1), blur=_smooth(F.pad(fake, (1,)*4, mode='replicate'), k),
                   levels=((fake+1)/2*(levels-1)).round()/(levels-1)*2-1)
-    return {f'cycle_{n}': (generate(back, f, tgt_kpts, src_kpts, bs)-img).abs().mean().item() for n,f in spoilt.items()}
+    return {f'cycle_{n}': (generate(back, f, tgt_kpts, src_kpts, bs, device)-img).abs().mean().item() for n,f in spoilt.items()}
 
 # %% ../../nbs/35_gan.measures.ipynb #cell-045
 TONE_PARTS = {'torso': ('torso',), 'legs': ('r_thigh','r_shin','l_thigh','l_shin'), 'arms': ('r_upper_arm','r_forearm','l_upper_arm','l_forearm')}

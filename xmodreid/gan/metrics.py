@@ -123,6 +123,7 @@ def translate_samples(
 # %% ../../nbs/37_gan.metrics.ipynb #cell-013
 def _in_batches(f, images:Tensor, bs:int, device) -> Tensor:
     "A feature network over many images."
+    if device is not None and isinstance(f, torch.nn.Module): f.to(device)
     with torch.no_grad(): return torch.cat([torch.as_tensor(f(b.to(device or 'cpu'))).float().cpu() for b in images.split(bs)])
 
 def _image_scores(images:Tensor, s:TranslationSamples, estimator, features, bs, device) -> dict:
@@ -137,15 +138,15 @@ def _image_scores(images:Tensor, s:TranslationSamples, estimator, features, bs, 
     if images is not reference: out['kid'] = kid(_in_batches(features, images, bs, device), _in_batches(features, reference, bs, device))[0]
     return out
 
-def _cycle_scores(s:TranslationSamples, pair:dict, estimator, seed, bs) -> dict:
+def _cycle_scores(s:TranslationSamples, pair:dict, estimator, seed, bs, device) -> dict:
     "What asks for the generators: the round trip, a third pose, two persons in one pose."
     go,back = pair[s.direction],pair[DIRECTIONS[1-DIRECTIONS.index(s.direction)]]
     other = torch.as_tensor(s.other)
-    out = dict(diversity=diversity(s.fake, generate(go, s.src[other], s.src_kpts[other], s.tgt_kpts, bs), s.tgt_kpts))
+    out = dict(diversity=diversity(s.fake, generate(go, s.src[other], s.src_kpts[other], s.tgt_kpts, bs, device), s.tgt_kpts))
     if back is None: return out
     args = (back, s.fake, s.src, s.src_kpts, s.tgt_kpts)
-    third = generate(back, s.fake, s.tgt_kpts, s.src_kpts[other], bs)
-    out.update(cycle_errors(*args, s.pids, seed, bs), **cycle_fragility(*args, seed=seed, bs=bs))
+    third = generate(back, s.fake, s.tgt_kpts, s.src_kpts[other], bs, device)
+    out.update(cycle_errors(*args, s.pids, seed, bs, device), **cycle_fragility(*args, seed=seed, bs=bs, device=device))
     out['third_pck10'] = pose_reached(find_keypoints(estimator, third, bs), s.src_kpts[other], third.shape[-2], (.1,))['pck10']
     if s.third is not None: out['third_ssim'] = ssim(third, s.third).mean().item()
     return out
@@ -184,7 +185,6 @@ def evaluate_translation(
 ) -> pd.DataFrame:    # Rows `(direction, images)`, a column for each measure; shares 0..1
     "Every measure of this notebook for generated, unchanged, greyscale, real and true images and all oracles', in each direction that has a generator."
     pair,features,rows = generator_pair(generators),features or RandomFeatures(),{}
-    features = features.to(device) if device is not None and hasattr(features, 'to') else features
     for d in DIRECTIONS:
         if pair[d] is None: continue
         s = translate_samples(sample_translation(df, kpts, d, size, n, grey, world, seed=seed), pair, bs, device)
@@ -192,7 +192,7 @@ def evaluate_translation(
         sets = {k: v for k,v in sets.items() if v is not None}
         ids = _identity_scores(sets, s, df, embed, size, grey, bs, device) if embed is not None else {}
         for k,v in sets.items(): rows[d,k] = {**_image_scores(v, s, estimator, features, bs, device), **ids.get(k, {})}
-        rows[d,'generated'].update(_cycle_scores(s, pair, estimator, seed, bs))
+        rows[d,'generated'].update(_cycle_scores(s, pair, estimator, seed, bs, device))
         if s.truth is not None: rows[d,'truth']['diversity'] = diversity(s.truth, s.stranger, s.tgt_kpts)
     out = pd.DataFrame.from_dict(rows, orient='index')
     out.index = pd.MultiIndex.from_tuples(rows, names=['direction','images'])

@@ -147,7 +147,7 @@ def identity_rank(
     exclude=None, # `(Q,)` gallery row each query must not find, -1 for none
     ks=(1,5),     # Ranks, over identities: each gallery person counts once, at the nearest image
 ) -> tuple:       # One share 0..1 for each rank
-    "Share of queries whose person is among the `k` nearest persons of the gallery, by cosine. Queries without a match in it raise `DataError`."
+    "Share of queries whose person is among the `k` nearest persons of the gallery, by cosine. Queries without a match in it, or none but the excluded one, raise `DataError`."
     q,g = (F.normalize(torch.as_tensor(o).detach().float(), dim=1) for o in (query,gallery))
     query_pids,gallery_pids = np.asarray(query_pids),np.asarray(gallery_pids)
     lost = sorted(set(query_pids.tolist())-set(gallery_pids.tolist()))
@@ -160,6 +160,8 @@ def identity_rank(
     best = torch.full((len(q),len(persons)), -torch.inf, device=sim.device)
     best.scatter_reduce_(1, torch.as_tensor(group, device=sim.device).expand(len(q),-1), sim, 'amax')
     own = best.gather(1, torch.as_tensor(np.searchsorted(persons, query_pids), device=sim.device)[:,None])
+    lost = sorted(set(query_pids[(own[:,0]==-torch.inf).cpu().numpy()].tolist()))
+    if lost: raise DataError(f"{len(lost)} persons of the queries have no image in the gallery but the excluded one, e.g. {lost[:5]}. Give more images of them, or leave them out")
     place = (best>=own).sum(1)                                   # a tie counts against the query
     return tuple((place<=k).float().mean().item() for k in ks)
 

@@ -153,15 +153,15 @@ def _cycle_scores(s:TranslationSamples, pair:dict, estimator, seed, bs, device) 
 
 # %% ../../nbs/37_gan.metrics.ipynb #cell-014
 def _identity_scores(sets:dict, s:TranslationSamples, df, embed, size, grey, bs, device) -> dict:
-    "Rank-1 and rank-5 of each set of images among all real images of the target modality."
+    "Rank-1 and rank-5 of each set of images among all real images of the target modality but the one that lent the pose; NaN where nobody can be found in them."
     m = s.direction.split('2')[1]
     embed = embed[m] if isinstance(embed, dict) else embed
     rows = np.flatnonzero((df.modality==m).to_numpy())
     gallery = torch.cat([_in_batches(embed, load_images(df.path.to_numpy()[r], size, grey and m==RGB)[0], bs, device) for r in np.array_split(rows, -(-len(rows)//bs))])
     gpids,exclude = df.pid.to_numpy()[rows],np.searchsorted(rows, s.tgt_rows)
-    known = np.isin(s.pids, gpids)
     def ranks(k, images):
-        pids,ok = (df.pid.to_numpy()[s.tgt_rows],np.ones(len(s.pids),bool)) if k=='real' else (s.pids,known)
+        pids = df.pid.to_numpy()[s.tgt_rows] if k=='real' else s.pids
+        ok = (pids[:,None]==gpids).sum(1)>(pids==gpids[exclude])              # who can be found: another image than the one that lent the pose
         if not ok.any(): return dict(rank1=math.nan, rank5=math.nan)
         r = identity_rank(_in_batches(embed, images[torch.as_tensor(ok)], bs, device), pids[ok], gallery, gpids, exclude[ok])
         return dict(rank1=r[0], rank5=r[1])

@@ -170,7 +170,8 @@ def _run(plan, src, tgt, pair, out, size, grey, bs, device, quality, show):
         for i,b in enumerate(progress_bar(todo, desc='translate', show=show)):
             img,ahead = ahead.result(),pool.submit(read, todo[i+1]) if i+1<len(todo) else None
             fake = generate(pair[plan.direction[b[0]]], img, torch.from_numpy(src[b]), torch.from_numpy(tgt[b]), bs, device)
-            if not fake.isfinite().all(): raise DataError(f"the generator gave values that are not finite for {plan.source_path[b[0]]}. Look at its weights")
+            bad = (~fake.isfinite()).flatten(1).any(1).nonzero()
+            if len(bad): raise DataError(f"the generator gave values that are not finite for {plan.source_path[b[int(bad[0])]]}. Look at its weights, and at that image")
             list(pool.map(lambda t: _write(out/t[0], t[1], quality), zip(plan.name[b], ((fake.clamp(-1,1)+1)*127.5).round().to(torch.uint8).movedim(1,-1).numpy())))
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-022

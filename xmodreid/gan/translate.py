@@ -8,7 +8,9 @@ __all__ = ['POSES', 'SETS', 'plan_translation', 'weights_sha256', 'translate', '
 # %% ../../nbs/36_gan.translate.ipynb #cell-004
 import hashlib,json,re
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import CodeType,FunctionType
 
 import cv2
 import numpy as np
@@ -96,17 +98,33 @@ def plan_translation(
     plan['name'] = [f'{m}/{int(p):04d}_c{int(c)}_{int(r):06d}{ext}' for m,p,c,r in zip(plan.modality,plan.pid,plan.camid,plan.row)]
     return plan,src,tgt
 
+# %% ../../nbs/36_gan.translate.ipynb #spelt-0
+def _spelt(o) -> str:
+    "What decides the results of a function, as a text that is the same in every process: code, constants, defaults, what it closes over, weights."
+    if isinstance(o, torch.nn.Module) and o.state_dict(): return weights_sha256(o)
+    if isinstance(o, torch.Tensor): return _spelt(o.detach().cpu().numpy())
+    if isinstance(o, np.ndarray): return _sha(o)
+    if isinstance(o, (tuple,list)): return f"({','.join(map(_spelt, o))})"
+    if isinstance(o, frozenset): return str(sorted(map(_spelt, o)))                        # their own order differs from process to process
+    if isinstance(o, dict): return _spelt(list(o.items()))
+    if isinstance(o, partial): return _spelt((o.func, o.args, o.keywords))
+    if isinstance(o, CodeType): return _spelt((o.co_code, o.co_names, o.co_consts))
+    if isinstance(o, (int,float,str,bytes,type(None))): return repr(o)
+    name = f"{getattr(o, '__module__', '')}.{getattr(o, '__qualname__', type(o).__qualname__)}"
+    if not isinstance(o, FunctionType): return name
+    return _spelt((name, o.__code__, o.__defaults__, o.__kwdefaults__, [c.cell_contents for c in o.__closure__ or () if c.cell_contents is not o]))
+
 # %% ../../nbs/36_gan.translate.ipynb #cell-016
 def weights_sha256(
     generator, # A module, or any callable
 ) -> str:      # 64 hexadecimal digits
-    "SHA-256 of a generator's weights; of its qualified name where it has none."
+    "SHA-256 of a generator's weights; of its name and code where it has none."
     h = hashlib.sha256()
     state = generator.state_dict() if isinstance(generator, torch.nn.Module) else {}
     for k,v in state.items():
         v = v.detach().cpu().contiguous()
         h.update(f'{k} {v.dtype} {tuple(v.shape)}'.encode()); h.update(v.reshape(-1).view(torch.uint8).numpy().tobytes())
-    if not state: h.update(f"{generator.__module__}.{getattr(generator, '__qualname__', type(generator).__qualname__)}".encode())
+    if not state: h.update(_spelt(generator).encode())
     return h.hexdigest()
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-019

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['TONE_PARTS', 'DIRECTIONS', 'ssim', 'psnr', 'unchanged_generator', 'greyscale_generator', 'kid', 'fid',
            'RandomFeatures', 'identity_rank', 'find_keypoints', 'pose_reached', 'shuffled_order', 'generate',
-           'cycle_errors', 'cycle_fragility', 'tone_correlation', 'diversity', 'generator_pair', 'load_images']
+           'cycle_errors', 'cycle_fragility', 'tone_correlation', 'diversity', 'generator_pair', 'load_images',
+           'other_person']
 
 # %% ../../nbs/35_gan.measures.ipynb #cell-003
 import copy,math
@@ -328,3 +329,14 @@ def load_images(
         own.append(im.shape[:2])
         out[i] = torch.from_numpy(resize_person(im, None, size)[0][...,::-1].copy()).permute(2,0,1)/127.5-1
     return (greyscale(out).clone() if grey else out),np.array(own).reshape(-1,2)
+
+# %% ../../nbs/35_gan.measures.ipynb #other-0
+def other_person(
+    rows,    # `(N,)` rows that borrow a pose
+    lenders, # `(M,)` rows that may lend theirs
+    pids,    # Person of every row of the table
+    rng,     # NumPy generator of the draws
+) -> np.ndarray: # `(N,)` a lender for each row
+    "The first of eight drawn lenders that shows another person; where none does, the first of all."
+    lend = np.asarray(lenders)[rng.integers(len(lenders), size=(len(rows),8))]
+    return lend[np.arange(len(rows)),(pids[lend]!=pids[rows][:,None]).argmax(1)]

@@ -21,7 +21,7 @@ from ..data.synth import oracle_render,true_mask,true_render
 from ..data.transforms import grey as greyscale,resize_kpts
 from ..pose.parts import repose
 from .measures import (DIRECTIONS,RandomFeatures,cycle_errors,cycle_fragility,diversity,find_keypoints,generate,generator_pair,identity_rank,kid,
-                                  load_images,pose_reached,psnr,shuffled_order,ssim,tone_correlation)
+                                  load_images,other_person,pose_reached,psnr,shuffled_order,ssim,tone_correlation)
 
 # %% ../../nbs/37_gan.metrics.ipynb #cell-007
 BOUNDS = ('luminance_seen','oracle_seen','luminance','oracle') # References that know the truth in part
@@ -64,11 +64,9 @@ def _choose(df, kpts, direction, n, seed, min_joints):
     src,tgt = (np.flatnonzero((df.modality==m).to_numpy()&clear) for m in (a,b))
     if not len(src) or not len(tgt):
         raise DataError(f"{direction} needs {a} and {b} images with at least {min_joints} visible joints; found {len(src)} and {len(tgt)}. Pass both modalities in `df`")
-    rng,pids = np.random.default_rng([seed,DIRECTIONS.index(direction)]),df.pid.to_numpy()
+    rng = np.random.default_rng([seed,DIRECTIONS.index(direction)])
     src = rng.permutation(src)[:n]
-    lend = rng.integers(len(tgt), size=(len(src),8))
-    strange = pids[tgt[lend]]!=pids[src][:,None]                  # the first of eight draws that shows somebody else
-    return src,tgt[lend[np.arange(len(src)),strange.argmax(1)]]
+    return src,other_person(src, tgt, df.pid.to_numpy(), rng)
 
 # %% ../../nbs/37_gan.metrics.ipynb #cell-009
 def _to_size(x:Tensor, size) -> Tensor:

@@ -22,16 +22,10 @@ from ..core import ConfigError,DataError,IR,MODALITIES,PoseError,RGB,atomic_path
 from ..core import progress as progress_bar
 from ..data.index import check_index,concat_index,load_index,make_index,save_index,save_keypoints,percent_noisy_labels
 from ..data.transforms import check_size,resize_kpts
-from .measures import DIRECTIONS,generate,generator_pair,load_images
+from .measures import DIRECTIONS,generate,generator_pair,load_images,other_person
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-009
 POSES = ('own','random','target','interpolated')
-
-def _lender(row:int, who:np.ndarray, pids:np.ndarray, seed:int) -> tuple:
-    "The row whose pose `row` borrows, by choice another person's; and a generator for what else is drawn."
-    rng = np.random.default_rng([seed,row])
-    lend = who[rng.integers(len(who), size=8)]
-    return lend[(pids[lend]!=pids[row]).argmax()],rng
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-010
 def _file_size(path) -> tuple[int,int]:
@@ -58,8 +52,8 @@ def _lenders(df, kpts, rows, poses, seed, min_joints):
         if not len(groups[key]):
             raise DataError(f"no {key[0] or 'image'} of split '{split[r]}' with at least {min_joints} visible joints can lend its pose. "
                             "Pass both modalities in `df` (and `direction` to translate only one), or poses='own'")
-        who,rng = _lender(r, groups[key], pids, seed)
-        lent.append(who); part.append(rng.uniform(.25,.75) if poses=='interpolated' else 1.)
+        rng = np.random.default_rng([seed,r])
+        lent.append(other_person([r], groups[key], pids, rng)[0]); part.append(rng.uniform(.25,.75) if poses=='interpolated' else 1.)
     return np.array(lent),np.array(part, dtype=np.float32)
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-012

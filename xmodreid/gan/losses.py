@@ -25,7 +25,7 @@ from ..data.transforms import grey
 from ..draw import IMAGENET_MEAN,IMAGENET_STD
 from .models import at_least_single
 from ..pose.keypoints import soft_argmax
-from ..pose.parts import PARTS,part_means
+from ..pose.parts import part_means
 
 # %% ../../nbs/31_gan.losses.ipynb #cell-006
 def in_single(
@@ -313,9 +313,8 @@ def patch_nce_loss(
 # %% ../../nbs/31_gan.losses.ipynb #cell-061
 def _part_tones(imgs, maps) -> tuple:
     "Tones of the parts below the head `(B, 9)` of two images, and which parts both show."
-    body = [i for i,p in enumerate(PARTS) if p!='head']
-    a,b = (part_means(luminance(x), m)[:,body,0] for x,m in zip(imgs, maps))
-    return a,b,((maps[0].sum((2,3))>1e-3)&(maps[1].sum((2,3))>1e-3))[:,body]
+    a,b = (part_means(luminance(x), m)[:,:-1,0] for x,m in zip(imgs, maps))              # the head comes last
+    return a,b,((maps[0].sum((2,3))>1e-3)&(maps[1].sum((2,3))>1e-3))[:,:-1]
 
 @in_single
 def part_tone_loss(
@@ -326,10 +325,11 @@ def part_tone_loss(
 ) -> Tensor:         # Scalar in [0, 2]
     "1 - Pearson correlation of part tones, over batch x visible parts below the head; 0 when fewer than three are visible."
     a,b,seen = _part_tones((src.detach(),gen), (src_maps,gen_maps))
-    a,b = a[seen],b[seen]
-    if len(a)<3: return 0.*gen.sum()
-    a,b = a-a.mean(),b-b.mean()
-    return 1-(a*b).sum()/((a**2).sum()*(b**2).sum()+1e-8).sqrt()
+    w = seen.to(a)                                                     # weights, not an index: a GPU need not tell how many there are
+    n = w.sum()
+    a,b = (w*(t-(w*t).sum()/n.clamp(min=1)) for t in (a,b))
+    r = (a*b).sum()/(a.square().sum()*b.square().sum()+1e-8).sqrt()
+    return torch.where(n<3, 0.*gen.sum(), 1-r)
 
 # %% ../../nbs/31_gan.losses.ipynb #cell-065
 @in_single

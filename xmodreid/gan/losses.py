@@ -45,7 +45,7 @@ def _hinge(x, real, label, critic): return (F.relu(1-x if real else 1+x) if crit
 GAN_MODES = dict(
     lsgan  = lambda x,real,label,critic: F.mse_loss(x, torch.full_like(x, label)),
     vanilla= lambda x,real,label,critic: F.binary_cross_entropy_with_logits(x, torch.full_like(x, label)),
-    wgangp = lambda x,real,label,critic: -x.mean() if real else x.mean(),
+    wasserstein = lambda x,real,label,critic: -x.mean() if real else x.mean(),
     hinge  = _hinge)
 
 def gan_loss(
@@ -55,10 +55,11 @@ def gan_loss(
     label:float=None,   # Label of `'lsgan'` and `'vanilla'`; 1 for real, 0 for fake when `None`
     critic:bool=False,  # For `'hinge'`: is it the discriminator that learns?
 ) -> Tensor:            # Scalar, mean over the scales
-    "How far patches are from looking real, or fake."
+    "How far patches are from looking real, or fake. `'wasserstein'` needs an R1 penalty or spectral norm beside it. `ConfigError` for a label where none is used."
     f = GAN_MODES[check_in('mode', mode, GAN_MODES)]
     preds = [preds] if isinstance(preds, Tensor) else preds
     label = float(real) if label is None else label
+    if mode in ('wasserstein','hinge') and label!=float(real): raise ConfigError(f"mode '{mode}' knows no labels; got {label} for {'real' if real else 'fake'} images. Leave it at {float(real)}, or use 'lsgan' or 'vanilla'")
     return sum(f(p,real,label,critic) for p in preds)/len(preds)
 
 # %% ../../nbs/31_gan.losses.ipynb #cell-010
@@ -66,7 +67,7 @@ def discriminator_loss(
     real_preds,             # Maps of real images
     fake_preds,             # Maps of generated images
     mode:str='lsgan',       # One of `GAN_MODES`
-    real_label:float=1.,    # Less than 1 smooths the label: 0.9 keeps the discriminator from being too sure
+    real_label:float=1.,    # Less than 1 smooths the label of `'lsgan'` and `'vanilla'`: 0.9 keeps the discriminator from being too sure
     fake_label:float=0.,    # The other label
     swap:bool=False,        # Exchange the labels for this batch?
 ) -> Tensor:                # Scalar

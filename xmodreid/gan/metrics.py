@@ -20,7 +20,7 @@ from ..core import DataError,IR,ModelError,PoseError,RGB,check_in
 from ..data.synth import oracle_render,true_mask,true_render
 from ..data.transforms import grey as greyscale,resize_kpts
 from ..pose.parts import repose
-from .measures import (DIRECTIONS,RandomFeatures,cycle_errors,cycle_fragility,diversity,find_keypoints,generate,generator_pair,identity_rank,kid,
+from .measures import (DIRECTIONS,RandomFeatures,cycle_errors,cycle_fragility,diversity,find_keypoints,generate,generator_pair,identity_rank,kid,fid,
                                   load_images,other_person,pose_reached,psnr,shuffled_order,ssim,tone_correlation)
 
 # %% ../../nbs/37_gan.metrics.ipynb #cell-007
@@ -124,7 +124,11 @@ def _in_batches(f, images:Tensor, bs:int, device) -> Tensor:
     if device is not None and isinstance(f, torch.nn.Module): f.to(device)
     with torch.no_grad(): return torch.cat([torch.as_tensor(f(b.to(device or 'cpu'))).float().cpu() for b in images.split(bs)])
 
-def _image_scores(images:Tensor, s:TranslationSamples, estimator, features, bs, device) -> dict:
+def _crowd_scores(cloud:Tensor, reference:Tensor) -> dict:
+    "KID and FID of the features of two sets. FID is NaN where a set has no more images than features: its covariance is singular then, and FID mostly bias."
+    return dict(kid=kid(cloud, reference)[0], fid=fid(cloud, reference) if min(len(cloud),len(reference))>cloud.shape[1] else math.nan)
+
+def _image_scores(images:Tensor, s:TranslationSamples, estimator, bs) -> dict:
     "What can be said of any set of images meant to show the sources in the target poses."
     h,found = images.shape[-2],find_keypoints(estimator, images, bs)
     out = pose_reached(found, s.tgt_kpts, h)
@@ -132,8 +136,6 @@ def _image_scores(images:Tensor, s:TranslationSamples, estimator, features, bs, 
     if s.truth is not None:
         for n,m in (('',None),('_body',s.body)): out.update({f'ssim{n}': ssim(images, s.truth, mask=m).mean().item(), f'psnr{n}': psnr(images, s.truth, mask=m).mean().item()})
     out.update(tone_correlation(images, s.tgt_kpts, *((s.src,s.src_kpts) if s.truth is None else (s.truth,s.tgt_kpts))))
-    reference = s.real if s.truth is None else s.truth
-    if images is not reference: out['kid'] = kid(_in_batches(features, images, bs, device), _in_batches(features, reference, bs, device))[0]
     return out
 
 def _cycle_scores(s:TranslationSamples, pair:dict, estimator, seed, bs, device) -> dict:
@@ -176,7 +178,7 @@ def evaluate_translation(
     grey:bool=False,  # Whether the generators live on grey RGB
     world=None,       # `SynthWorld` of the images, for the truth; asks for poses with depth
     embed=None,       # Re-ID embedding `(B, 3, H, W)` in [-1, 1] -> `(B, D)`, trained on real images only; or one for each modality, in a dict; no ranks when `None`
-    features=None,    # Feature network of KID with a `name`; `RandomFeatures()` when `None`
+    features=None,    # Feature network of KID and FID with a `name`; `RandomFeatures()`, of 256 features, when `None`
     seed:int=0,       # Of everything that is drawn
     bs:int=32,        # Images at a time
     device=None,      # Where generators, features and embedding compute
@@ -189,7 +191,8 @@ def evaluate_translation(
         sets = dict(generated=s.fake, unchanged=s.src, greyscale=None if grey or d=='ir2rgb' else greyscale(s.src), real=s.real, **{k: getattr(s, k) for k in BOUNDS}, truth=s.truth)
         sets = {k: v for k,v in sets.items() if v is not None}
         ids = _identity_scores(sets, s, df, embed, size, grey, bs, device) if embed is not None else {}
-        for k,v in sets.items(): rows[d,k] = {**_image_scores(v, s, estimator, features, bs, device), **ids.get(k, {})}
+        clouds,ref = {k: _in_batches(features, v, bs, device) for k,v in sets.items()},'real' if s.truth is None else 'truth'
+        for k,v in sets.items(): rows[d,k] = {**_image_scores(v, s, estimator, bs), **(_crowd_scores(clouds[k], clouds[ref]) if k!=ref else {}), **ids.get(k, {})}
         rows[d,'generated'].update(_cycle_scores(s, pair, estimator, seed, bs, device))
         if s.truth is not None: rows[d,'truth']['diversity'] = diversity(s.truth, s.stranger, s.tgt_kpts)
     out = pd.DataFrame.from_dict(rows, orient='index')

@@ -41,8 +41,9 @@ def claim_folder(
     path = Path(folder)/'config.json'
     begun = path.exists() and any(p!=path for p in path.parent.iterdir())  # settings alone are a run that failed at its start
     if begun and (old := read_json(path))!=settings:
-        differ = sorted(k for k in {*old,*settings} if old.get(k)!=settings.get(k))
-        raise ConfigError(f"{folder} holds {what} with other settings ({', '.join(f'{k}: {old.get(k)!r} there, {settings.get(k)!r} now' for k in differ)}). Choose another folder, or delete it")
+        came_later = {k for k in settings if k not in old and not settings[k]}       # a setting an older version did not have, and that is off
+        differ = sorted(k for k in {*old,*settings}-came_later if old.get(k)!=settings.get(k))
+        if differ: raise ConfigError(f"{folder} holds {what} with other settings ({', '.join(f'{k}: {old.get(k)!r} there, {settings.get(k)!r} now' for k in differ)}). Choose another folder, or delete it")
     write_json(path, settings)
     return Path(folder)
 

@@ -22,6 +22,7 @@ from ..checkpoint import fit_resumable
 from ..core import ConfigError,DataError,ModelError,load_state,save_state,seed_all
 from ..data.loaders import pose_dls,reid_dls,translation_dls
 from .config import claim_folder,config_dict,config_from
+from ..gan.callbacks import HalfPrecision
 from ..gan.learner import TRANSLATORS,load_translators,pose_cyclegan_learner,save_translators,translators,warp_terms
 from ..pose.estimate import PoseEstimator
 from ..pose.openpose import POSE_WEIGHTS,compact_pose,pose_net,read_compact,write_compact
@@ -124,6 +125,10 @@ class GanRun:
     lr:float=1e-3       # Learning rate of the generators
     d_lr:float=4e-4     # Learning rate of the discriminators
     seed:int=0          # Of weights, order, pools
+    half:bool=False     # Half precision (bfloat16)? Made for a GPU
+    blocks:int=None     # Residual blocks of the generators; their own default when `None`
+    downs:int=None      # Halvings before the attention, for the attention generator; when `None`, 3 above 128 pixels of height, else 2
+    channels_last:bool=False # Lay the weights out for a GPU's half precision?
 
 # %% ../../nbs/72_exp.run.ipynb #cell-015
 def fit_gan(
@@ -139,7 +144,9 @@ def fit_gan(
     folder = claim_folder(folder, config_dict(run), 'a translator')
     seed_all(run.seed)
     dls = translation_dls(df.reset_index(drop=True), kpts, size=run.size, bs=run.bs, grey=run.grey, seed=run.seed, val_pct=0, n_iters=run.iters, min_joints=6, device=need_device(device))
-    learn = pose_cyclegan_learner(dls, estimator, run.generator, warp_terms(estimator, tone=0. if run.grey else 2.), lr=run.lr, d_lr=run.d_lr, seed=run.seed, cbs=[OneBar('translator', show)], width=run.width, grey=run.grey)
+    downs = 3 if run.downs is None and run.generator=='attention' and run.size[0]>128 else run.downs
+    learn = pose_cyclegan_learner(dls, estimator, run.generator, warp_terms(estimator, tone=0. if run.grey else 2.), lr=run.lr, d_lr=run.d_lr, seed=run.seed, cbs=[OneBar('translator', show),*[HalfPrecision()]*run.half],
+                                  width=run.width, grey=run.grey, blocks=run.blocks, downs=downs, channels_last=run.channels_last)
     fit_resumable(learn, run.epochs, folder)
     learn.term_recorder.epochs.to_csv(folder/'epochs.csv', index=False)
     learn.term_recorder.batches.to_csv(folder/'batches.csv', index=False)

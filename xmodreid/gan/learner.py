@@ -184,7 +184,7 @@ def spell_time(
 # %% ../../nbs/34_gan.learner.ipynb #cell-028
 class TimeLeft(Callback):
     "Estimate how long the training still takes."
-    order,run_valid = 85,False
+    order,run_valid = 97,False                         # after those who judge or draw at the end of an epoch
     def __init__(self,
         tell=None,             # `f(text)`, e.g. `print`; silent when `None`, `seconds` knows it all the same
         skip:int=5,            # First batches that are not timed
@@ -192,7 +192,7 @@ class TimeLeft(Callback):
         clock=time.monotonic,  # Seconds
     ):
         self.tell,self.skip,self.first,self.clock,self.seconds = tell,skip,first,clock,None
-    def before_fit(self): self.passed,self.seconds = 0,None
+    def before_fit(self): self.passed,self.seconds,self.began = 0,None,self.clock()
     def after_batch(self):
         if not self.training: return
         self.passed += 1

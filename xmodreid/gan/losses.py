@@ -25,7 +25,7 @@ from ..data.transforms import grey
 from ..draw import IMAGENET_MEAN,IMAGENET_STD
 from .models import at_least_single
 from ..pose.keypoints import soft_argmax
-from ..pose.parts import PARTS,part_means
+from ..pose.parts import part_means
 
 # %% ../../nbs/31_gan.losses.ipynb #cell-006
 def in_single(
@@ -45,7 +45,7 @@ def _hinge(x, real, label, critic): return (F.relu(1-x if real else 1+x) if crit
 GAN_MODES = dict(
     lsgan  = lambda x,real,label,critic: F.mse_loss(x, torch.full_like(x, label)),
     vanilla= lambda x,real,label,critic: F.binary_cross_entropy_with_logits(x, torch.full_like(x, label)),
-    wgangp = lambda x,real,label,critic: -x.mean() if real else x.mean(),
+    wasserstein = lambda x,real,label,critic: -x.mean() if real else x.mean(),
     hinge  = _hinge)
 
 def gan_loss(
@@ -55,10 +55,11 @@ def gan_loss(
     label:float=None,   # Label of `'lsgan'` and `'vanilla'`; 1 for real, 0 for fake when `None`
     critic:bool=False,  # For `'hinge'`: is it the discriminator that learns?
 ) -> Tensor:            # Scalar, mean over the scales
-    "How far patches are from looking real, or fake."
+    "How far patches are from looking real, or fake. `'wasserstein'` needs an R1 penalty or spectral norm beside it. `ConfigError` for a label where none is used."
     f = GAN_MODES[check_in('mode', mode, GAN_MODES)]
     preds = [preds] if isinstance(preds, Tensor) else preds
     label = float(real) if label is None else label
+    if mode in ('wasserstein','hinge') and label!=float(real): raise ConfigError(f"mode '{mode}' knows no labels; got {label} for {'real' if real else 'fake'} images. Leave it at {float(real)}, or use 'lsgan' or 'vanilla'")
     return sum(f(p,real,label,critic) for p in preds)/len(preds)
 
 # %% ../../nbs/31_gan.losses.ipynb #cell-010
@@ -66,7 +67,7 @@ def discriminator_loss(
     real_preds,             # Maps of real images
     fake_preds,             # Maps of generated images
     mode:str='lsgan',       # One of `GAN_MODES`
-    real_label:float=1.,    # Less than 1 smooths the label: 0.9 keeps the discriminator from being too sure
+    real_label:float=1.,    # Less than 1 smooths the label of `'lsgan'` and `'vanilla'`: 0.9 keeps the discriminator from being too sure
     fake_label:float=0.,    # The other label
     swap:bool=False,        # Exchange the labels for this batch?
 ) -> Tensor:                # Scalar
@@ -313,9 +314,8 @@ def patch_nce_loss(
 # %% ../../nbs/31_gan.losses.ipynb #cell-061
 def _part_tones(imgs, maps) -> tuple:
     "Tones of the parts below the head `(B, 9)` of two images, and which parts both show."
-    body = [i for i,p in enumerate(PARTS) if p!='head']
-    a,b = (part_means(luminance(x), m)[:,body,0] for x,m in zip(imgs, maps))
-    return a,b,((maps[0].sum((2,3))>1e-3)&(maps[1].sum((2,3))>1e-3))[:,body]
+    a,b = (part_means(luminance(x), m)[:,:-1,0] for x,m in zip(imgs, maps))              # the head comes last
+    return a,b,((maps[0].sum((2,3))>1e-3)&(maps[1].sum((2,3))>1e-3))[:,:-1]
 
 @in_single
 def part_tone_loss(
@@ -326,10 +326,11 @@ def part_tone_loss(
 ) -> Tensor:         # Scalar in [0, 2]
     "1 - Pearson correlation of part tones, over batch x visible parts below the head; 0 when fewer than three are visible."
     a,b,seen = _part_tones((src.detach(),gen), (src_maps,gen_maps))
-    a,b = a[seen],b[seen]
-    if len(a)<3: return 0.*gen.sum()
-    a,b = a-a.mean(),b-b.mean()
-    return 1-(a*b).sum()/((a**2).sum()*(b**2).sum()+1e-8).sqrt()
+    w = seen.to(a)                                                     # weights, not an index: a GPU need not tell how many there are
+    n = w.sum()
+    a,b = (w*(t-(w*t).sum()/n.clamp(min=1)) for t in (a,b))
+    r = (a*b).sum()/(a.square().sum()*b.square().sum()+1e-8).sqrt()
+    return torch.where(n<3, 0.*gen.sum(), 1-r)
 
 # %% ../../nbs/31_gan.losses.ipynb #cell-065
 @in_single

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['TONE_PARTS', 'DIRECTIONS', 'ssim', 'psnr', 'unchanged_generator', 'greyscale_generator', 'kid', 'fid',
            'RandomFeatures', 'identity_rank', 'find_keypoints', 'pose_reached', 'shuffled_order', 'generate',
-           'cycle_errors', 'cycle_fragility', 'tone_correlation', 'diversity', 'generator_pair', 'load_images']
+           'cycle_errors', 'cycle_fragility', 'tone_correlation', 'diversity', 'generator_pair', 'load_images',
+           'other_person']
 
 # %% ../../nbs/35_gan.measures.ipynb #cell-003
 import copy,math
@@ -147,7 +148,7 @@ def identity_rank(
     exclude=None, # `(Q,)` gallery row each query must not find, -1 for none
     ks=(1,5),     # Ranks, over identities: each gallery person counts once, at the nearest image
 ) -> tuple:       # One share 0..1 for each rank
-    "Share of queries whose person is among the `k` nearest persons of the gallery, by cosine. Queries without a match in it raise `DataError`."
+    "Share of queries whose person is among the `k` nearest persons of the gallery, by cosine. Queries without a match in it, or none but the excluded one, raise `DataError`."
     q,g = (F.normalize(torch.as_tensor(o).detach().float(), dim=1) for o in (query,gallery))
     query_pids,gallery_pids = np.asarray(query_pids),np.asarray(gallery_pids)
     lost = sorted(set(query_pids.tolist())-set(gallery_pids.tolist()))
@@ -160,6 +161,8 @@ def identity_rank(
     best = torch.full((len(q),len(persons)), -torch.inf, device=sim.device)
     best.scatter_reduce_(1, torch.as_tensor(group, device=sim.device).expand(len(q),-1), sim, 'amax')
     own = best.gather(1, torch.as_tensor(np.searchsorted(persons, query_pids), device=sim.device)[:,None])
+    lost = sorted(set(query_pids[(own[:,0]==-torch.inf).cpu().numpy()].tolist()))
+    if lost: raise DataError(f"{len(lost)} persons of the queries have no image in the gallery but the excluded one, e.g. {lost[:5]}. Give more images of them, or leave them out")
     place = (best>=own).sum(1)                                   # a tie counts against the query
     return tuple((place<=k).float().mean().item() for k in ks)
 
@@ -210,13 +213,13 @@ def generate(
     src_kpts:Tensor,  # `(N, 18, 3)` pose of the images
     tgt_kpts:Tensor,  # `(N, 18, 3)` pose they should take
     bs:int=32,        # Images at a time
-    device=None,      # Where to compute; the generator's own device when `None`
+    device=None,      # Where to compute, and where the generator is left; its own device when `None`
 ) -> Tensor:          # `(N, 3, H, W)` in [-1, 1], on the CPU
     "Run a generator over many images, in evaluation mode, which is put back after. `ModelError` where it gives another shape."
     nets = [generator] if isinstance(generator, torch.nn.Module) else []
     p = next((p for n in nets for p in n.parameters()), None)
     device,modes = device or (p.device if p is not None else 'cpu'),[(m,m.training) for n in nets for m in n.modules()]
-    for n in nets: n.eval()
+    for n in nets: n.to(device).eval()
     try: out = torch.cat([generator(*(o.to(device) for o in b)).float().cpu() for b in zip(img.split(bs), src_kpts.split(bs), tgt_kpts.split(bs))])
     finally:
         for m,mode in modes: m.training = mode
@@ -233,10 +236,11 @@ def cycle_errors(
     pids=None,        # `(N,)` persons; all different when `None`
     seed:int=0,       # Which exchange
     bs:int=32,        # Images at a time
+    device=None,      # As in `generate`
 ) -> dict:            # `cycle`, `cycle_shuffled`: mean absolute differences, 0..2
     "Error of the round trip with the generated images, and with another person's generated image put in their place."
     s = torch.as_tensor(shuffled_order(len(img) if pids is None else pids, seed))
-    honest,mixed = generate(back, fake, tgt_kpts, src_kpts, bs),generate(back, fake[s], tgt_kpts[s], src_kpts, bs)
+    honest,mixed = generate(back, fake, tgt_kpts, src_kpts, bs, device),generate(back, fake[s], tgt_kpts[s], src_kpts, bs, device)
     return dict(cycle=(honest-img).abs().mean().item(), cycle_shuffled=(mixed-img).abs().mean().item())
 
 # %% ../../nbs/35_gan.measures.ipynb #cell-042
@@ -250,13 +254,14 @@ def cycle_fragility(
     levels:int=17,    # Grey levels left
     seed:int=0,       # Of the noise
     bs:int=32,        # Images at a time
+    device=None,      # As in `generate`
 ) -> dict:            # `cycle_noise`, `cycle_blur`, `cycle_levels`: mean absolute differences, 0..2
     "Error of the round trip after the generated images were spoilt a little."
     g = torch.Generator().manual_seed(seed)
     k = fake.new_tensor([.25,.5,.25])
     spoilt = dict(noise=(fake+noise*torch.randn(fake.shape, generator=g)).clamp(-1,1), blur=_smooth(F.pad(fake, (1,)*4, mode='replicate'), k),
                   levels=((fake+1)/2*(levels-1)).round()/(levels-1)*2-1)
-    return {f'cycle_{n}': (generate(back, f, tgt_kpts, src_kpts, bs)-img).abs().mean().item() for n,f in spoilt.items()}
+    return {f'cycle_{n}': (generate(back, f, tgt_kpts, src_kpts, bs, device)-img).abs().mean().item() for n,f in spoilt.items()}
 
 # %% ../../nbs/35_gan.measures.ipynb #cell-045
 TONE_PARTS = {'torso': ('torso',), 'legs': ('r_thigh','r_shin','l_thigh','l_shin'), 'arms': ('r_upper_arm','r_forearm','l_upper_arm','l_forearm')}
@@ -324,3 +329,14 @@ def load_images(
         own.append(im.shape[:2])
         out[i] = torch.from_numpy(resize_person(im, None, size)[0][...,::-1].copy()).permute(2,0,1)/127.5-1
     return (greyscale(out).clone() if grey else out),np.array(own).reshape(-1,2)
+
+# %% ../../nbs/35_gan.measures.ipynb #other-0
+def other_person(
+    rows,    # `(N,)` rows that borrow a pose
+    lenders, # `(M,)` rows that may lend theirs
+    pids,    # Person of every row of the table
+    rng,     # NumPy generator of the draws
+) -> np.ndarray: # `(N,)` a lender for each row
+    "The first of eight drawn lenders that shows another person; where none does, the first of all."
+    lend = np.asarray(lenders)[rng.integers(len(lenders), size=(len(rows),8))]
+    return lend[np.arange(len(rows)),(pids[lend]!=pids[rows][:,None]).argmax(1)]

@@ -20,8 +20,8 @@ from ..core import DataError,IR,ModelError,PoseError,RGB,check_in
 from ..data.synth import oracle_render,true_mask,true_render
 from ..data.transforms import grey as greyscale,resize_kpts
 from ..pose.parts import repose
-from .measures import (DIRECTIONS,RandomFeatures,cycle_errors,cycle_fragility,diversity,find_keypoints,generate,generator_pair,identity_rank,kid,
-                                  load_images,pose_reached,psnr,shuffled_order,ssim,tone_correlation)
+from .measures import (DIRECTIONS,RandomFeatures,cycle_errors,cycle_fragility,diversity,find_keypoints,generate,generator_pair,identity_rank,kid,fid,
+                                  load_images,other_person,pose_reached,psnr,shuffled_order,ssim,tone_correlation)
 
 # %% ../../nbs/37_gan.metrics.ipynb #cell-007
 BOUNDS = ('luminance_seen','oracle_seen','luminance','oracle') # References that know the truth in part
@@ -64,11 +64,9 @@ def _choose(df, kpts, direction, n, seed, min_joints):
     src,tgt = (np.flatnonzero((df.modality==m).to_numpy()&clear) for m in (a,b))
     if not len(src) or not len(tgt):
         raise DataError(f"{direction} needs {a} and {b} images with at least {min_joints} visible joints; found {len(src)} and {len(tgt)}. Pass both modalities in `df`")
-    rng,pids = np.random.default_rng([seed,DIRECTIONS.index(direction)]),df.pid.to_numpy()
+    rng = np.random.default_rng([seed,DIRECTIONS.index(direction)])
     src = rng.permutation(src)[:n]
-    lend = rng.integers(len(tgt), size=(len(src),8))
-    strange = pids[tgt[lend]]!=pids[src][:,None]                  # the first of eight draws that shows somebody else
-    return src,tgt[lend[np.arange(len(src)),strange.argmax(1)]]
+    return src,other_person(src, tgt, df.pid.to_numpy(), rng)
 
 # %% ../../nbs/37_gan.metrics.ipynb #cell-009
 def _to_size(x:Tensor, size) -> Tensor:
@@ -123,9 +121,14 @@ def translate_samples(
 # %% ../../nbs/37_gan.metrics.ipynb #cell-013
 def _in_batches(f, images:Tensor, bs:int, device) -> Tensor:
     "A feature network over many images."
+    if device is not None and isinstance(f, torch.nn.Module): f.to(device)
     with torch.no_grad(): return torch.cat([torch.as_tensor(f(b.to(device or 'cpu'))).float().cpu() for b in images.split(bs)])
 
-def _image_scores(images:Tensor, s:TranslationSamples, estimator, features, bs, device) -> dict:
+def _crowd_scores(cloud:Tensor, reference:Tensor) -> dict:
+    "KID and FID of the features of two sets. FID is NaN where a set has no more images than features: its covariance is singular then, and FID mostly bias."
+    return dict(kid=kid(cloud, reference)[0], fid=fid(cloud, reference) if min(len(cloud),len(reference))>cloud.shape[1] else math.nan)
+
+def _image_scores(images:Tensor, s:TranslationSamples, estimator, bs) -> dict:
     "What can be said of any set of images meant to show the sources in the target poses."
     h,found = images.shape[-2],find_keypoints(estimator, images, bs)
     out = pose_reached(found, s.tgt_kpts, h)
@@ -133,34 +136,32 @@ def _image_scores(images:Tensor, s:TranslationSamples, estimator, features, bs, 
     if s.truth is not None:
         for n,m in (('',None),('_body',s.body)): out.update({f'ssim{n}': ssim(images, s.truth, mask=m).mean().item(), f'psnr{n}': psnr(images, s.truth, mask=m).mean().item()})
     out.update(tone_correlation(images, s.tgt_kpts, *((s.src,s.src_kpts) if s.truth is None else (s.truth,s.tgt_kpts))))
-    reference = s.real if s.truth is None else s.truth
-    if images is not reference: out['kid'] = kid(_in_batches(features, images, bs, device), _in_batches(features, reference, bs, device))[0]
     return out
 
-def _cycle_scores(s:TranslationSamples, pair:dict, estimator, seed, bs) -> dict:
+def _cycle_scores(s:TranslationSamples, pair:dict, estimator, seed, bs, device) -> dict:
     "What asks for the generators: the round trip, a third pose, two persons in one pose."
     go,back = pair[s.direction],pair[DIRECTIONS[1-DIRECTIONS.index(s.direction)]]
     other = torch.as_tensor(s.other)
-    out = dict(diversity=diversity(s.fake, generate(go, s.src[other], s.src_kpts[other], s.tgt_kpts, bs), s.tgt_kpts))
+    out = dict(diversity=diversity(s.fake, generate(go, s.src[other], s.src_kpts[other], s.tgt_kpts, bs, device), s.tgt_kpts))
     if back is None: return out
     args = (back, s.fake, s.src, s.src_kpts, s.tgt_kpts)
-    third = generate(back, s.fake, s.tgt_kpts, s.src_kpts[other], bs)
-    out.update(cycle_errors(*args, s.pids, seed, bs), **cycle_fragility(*args, seed=seed, bs=bs))
+    third = generate(back, s.fake, s.tgt_kpts, s.src_kpts[other], bs, device)
+    out.update(cycle_errors(*args, s.pids, seed, bs, device), **cycle_fragility(*args, seed=seed, bs=bs, device=device))
     out['third_pck10'] = pose_reached(find_keypoints(estimator, third, bs), s.src_kpts[other], third.shape[-2], (.1,))['pck10']
     if s.third is not None: out['third_ssim'] = ssim(third, s.third).mean().item()
     return out
 
 # %% ../../nbs/37_gan.metrics.ipynb #cell-014
 def _identity_scores(sets:dict, s:TranslationSamples, df, embed, size, grey, bs, device) -> dict:
-    "Rank-1 and rank-5 of each set of images among all real images of the target modality."
+    "Rank-1 and rank-5 of each set of images among all real images of the target modality but the one that lent the pose; NaN where nobody can be found in them."
     m = s.direction.split('2')[1]
     embed = embed[m] if isinstance(embed, dict) else embed
     rows = np.flatnonzero((df.modality==m).to_numpy())
     gallery = torch.cat([_in_batches(embed, load_images(df.path.to_numpy()[r], size, grey and m==RGB)[0], bs, device) for r in np.array_split(rows, -(-len(rows)//bs))])
     gpids,exclude = df.pid.to_numpy()[rows],np.searchsorted(rows, s.tgt_rows)
-    known = np.isin(s.pids, gpids)
     def ranks(k, images):
-        pids,ok = (df.pid.to_numpy()[s.tgt_rows],np.ones(len(s.pids),bool)) if k=='real' else (s.pids,known)
+        pids = df.pid.to_numpy()[s.tgt_rows] if k=='real' else s.pids
+        ok = (pids[:,None]==gpids).sum(1)>(pids==gpids[exclude])              # who can be found: another image than the one that lent the pose
         if not ok.any(): return dict(rank1=math.nan, rank5=math.nan)
         r = identity_rank(_in_batches(embed, images[torch.as_tensor(ok)], bs, device), pids[ok], gallery, gpids, exclude[ok])
         return dict(rank1=r[0], rank5=r[1])
@@ -177,22 +178,22 @@ def evaluate_translation(
     grey:bool=False,  # Whether the generators live on grey RGB
     world=None,       # `SynthWorld` of the images, for the truth; asks for poses with depth
     embed=None,       # Re-ID embedding `(B, 3, H, W)` in [-1, 1] -> `(B, D)`, trained on real images only; or one for each modality, in a dict; no ranks when `None`
-    features=None,    # Feature network of KID with a `name`; `RandomFeatures()` when `None`
+    features=None,    # Feature network of KID and FID with a `name`; `RandomFeatures()`, of 256 features, when `None`
     seed:int=0,       # Of everything that is drawn
     bs:int=32,        # Images at a time
     device=None,      # Where generators, features and embedding compute
 ) -> pd.DataFrame:    # Rows `(direction, images)`, a column for each measure; shares 0..1
     "Every measure of this notebook for generated, unchanged, greyscale, real and true images and all oracles', in each direction that has a generator."
     pair,features,rows = generator_pair(generators),features or RandomFeatures(),{}
-    features = features.to(device) if device is not None and hasattr(features, 'to') else features
     for d in DIRECTIONS:
         if pair[d] is None: continue
         s = translate_samples(sample_translation(df, kpts, d, size, n, grey, world, seed=seed), pair, bs, device)
         sets = dict(generated=s.fake, unchanged=s.src, greyscale=None if grey or d=='ir2rgb' else greyscale(s.src), real=s.real, **{k: getattr(s, k) for k in BOUNDS}, truth=s.truth)
         sets = {k: v for k,v in sets.items() if v is not None}
         ids = _identity_scores(sets, s, df, embed, size, grey, bs, device) if embed is not None else {}
-        for k,v in sets.items(): rows[d,k] = {**_image_scores(v, s, estimator, features, bs, device), **ids.get(k, {})}
-        rows[d,'generated'].update(_cycle_scores(s, pair, estimator, seed, bs))
+        clouds,ref = {k: _in_batches(features, v, bs, device) for k,v in sets.items()},'real' if s.truth is None else 'truth'
+        for k,v in sets.items(): rows[d,k] = {**_image_scores(v, s, estimator, bs), **(_crowd_scores(clouds[k], clouds[ref]) if k!=ref else {}), **ids.get(k, {})}
+        rows[d,'generated'].update(_cycle_scores(s, pair, estimator, seed, bs, device))
         if s.truth is not None: rows[d,'truth']['diversity'] = diversity(s.truth, s.stranger, s.tgt_kpts)
     out = pd.DataFrame.from_dict(rows, orient='index')
     out.index = pd.MultiIndex.from_tuples(rows, names=['direction','images'])

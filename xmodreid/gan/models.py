@@ -295,7 +295,8 @@ def patch_layers(
     layers:int=3,        # Strided layers: 3 see patches of 70x70 pixels, 2 see 34x34
     norm:str='instance', # One of `NORMS`
 ) -> nn.Sequential:
-    "The PatchGAN of CycleGAN."
+    "The PatchGAN of CycleGAN. `ConfigError` for less than one strided layer."
+    if layers<1: raise ConfigError(f"`layers` must be at least 1 strided layer; got {layers}")
     ls = [nn.Conv2d(in_ch,width,4,2,1), nn.LeakyReLU(.2,True)]
     for i in range(1,layers+1):
         a,b = (width*min(2**j,8) for j in (i-1,i))
@@ -307,17 +308,18 @@ class PatchDiscriminator(nn.Module):
     "PatchGAN, of the image alone or of image and pose; returns a list of patch maps."
     def __init__(self,
         width:int=64,        # Channels of the first layer
-        layers:int=3,        # Strided layers
+        layers:int=3,        # Strided layers; at least 2 for a `fine` map
         norm:str='instance', # One of `NORMS`
         pose:bool=False,     # Judge the image together with 18 heatmaps?
         fine:bool=False,     # A second map from the layer before the last strided one?
         spectral:bool=False, # Keep the largest singular value of every layer at 1?
     ):
         super().__init__()
+        if fine and layers<2: raise ConfigError(f"`fine=True` asks for two strided layers or more, to look before the last one; got `layers={layers}`. Use fine=False, or layers=2")
         self.config = dict(width=width, layers=layers, norm=norm, pose=pose, fine=fine, spectral=spectral)
         self.pose,self.net = pose,init_normal(patch_layers(3+18*pose, width, layers, norm))
         self.cut = 2+3*(layers-2) if layers>1 else 0
-        self.fine = nn.Conv2d(width*2**(layers-2), 1, 3, 1, 1) if fine and layers>1 else None
+        self.fine = nn.Conv2d(width*min(2**(layers-2),8), 1, 3, 1, 1) if fine else None
         for m in [m for m in self.modules() if spectral and isinstance(m, nn.Conv2d)]: spectral_norm(m)
     def forward(self,
         img:Tensor,       # `(B, 3, H, W)` in [-1, 1]

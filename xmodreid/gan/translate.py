@@ -8,7 +8,9 @@ __all__ = ['POSES', 'SETS', 'plan_translation', 'weights_sha256', 'translate', '
 # %% ../../nbs/36_gan.translate.ipynb #cell-004
 import hashlib,json,re
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import CodeType,FunctionType
 
 import cv2
 import numpy as np
@@ -20,16 +22,10 @@ from ..core import ConfigError,DataError,IR,MODALITIES,PoseError,RGB,atomic_path
 from ..core import progress as progress_bar
 from ..data.index import check_index,concat_index,load_index,make_index,save_index,save_keypoints,percent_noisy_labels
 from ..data.transforms import check_size,resize_kpts
-from .measures import DIRECTIONS,generate,generator_pair,load_images
+from .measures import DIRECTIONS,generate,generator_pair,load_images,other_person
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-009
 POSES = ('own','random','target','interpolated')
-
-def _lender(row:int, who:np.ndarray, pids:np.ndarray, seed:int) -> tuple:
-    "The row whose pose `row` borrows, by choice another person's; and a generator for what else is drawn."
-    rng = np.random.default_rng([seed,row])
-    lend = who[rng.integers(len(who), size=8)]
-    return lend[(pids[lend]!=pids[row]).argmax()],rng
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-010
 def _file_size(path) -> tuple[int,int]:
@@ -56,8 +52,8 @@ def _lenders(df, kpts, rows, poses, seed, min_joints):
         if not len(groups[key]):
             raise DataError(f"no {key[0] or 'image'} of split '{split[r]}' with at least {min_joints} visible joints can lend its pose. "
                             "Pass both modalities in `df` (and `direction` to translate only one), or poses='own'")
-        who,rng = _lender(r, groups[key], pids, seed)
-        lent.append(who); part.append(rng.uniform(.25,.75) if poses=='interpolated' else 1.)
+        rng = np.random.default_rng([seed,r])
+        lent.append(other_person([r], groups[key], pids, rng)[0]); part.append(rng.uniform(.25,.75) if poses=='interpolated' else 1.)
     return np.array(lent),np.array(part, dtype=np.float32)
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-012
@@ -96,17 +92,33 @@ def plan_translation(
     plan['name'] = [f'{m}/{int(p):04d}_c{int(c)}_{int(r):06d}{ext}' for m,p,c,r in zip(plan.modality,plan.pid,plan.camid,plan.row)]
     return plan,src,tgt
 
+# %% ../../nbs/36_gan.translate.ipynb #spelt-0
+def _spelt(o) -> str:
+    "What decides the results of a function, as a text that is the same in every process: code, constants, defaults, what it closes over, weights."
+    if isinstance(o, torch.nn.Module) and o.state_dict(): return weights_sha256(o)
+    if isinstance(o, torch.Tensor): return _spelt(o.detach().cpu().numpy())
+    if isinstance(o, np.ndarray): return f'{o.dtype} {o.shape} {hashlib.sha256(o.tobytes()).hexdigest()}'
+    if isinstance(o, (tuple,list)): return f"({','.join(map(_spelt, o))})"
+    if isinstance(o, frozenset): return str(sorted(map(_spelt, o)))                        # their own order differs from process to process
+    if isinstance(o, dict): return _spelt(list(o.items()))
+    if isinstance(o, partial): return _spelt((o.func, o.args, o.keywords))
+    if isinstance(o, CodeType): return _spelt((o.co_code, o.co_names, o.co_consts))
+    if isinstance(o, (int,float,str,bytes,type(None))): return repr(o)
+    name = f"{getattr(o, '__module__', '')}.{getattr(o, '__qualname__', type(o).__qualname__)}"
+    if not isinstance(o, FunctionType): return name
+    return _spelt((name, o.__code__, o.__defaults__, o.__kwdefaults__, [c.cell_contents for c in o.__closure__ or () if c.cell_contents is not o]))
+
 # %% ../../nbs/36_gan.translate.ipynb #cell-016
 def weights_sha256(
     generator, # A module, or any callable
 ) -> str:      # 64 hexadecimal digits
-    "SHA-256 of a generator's weights; of its qualified name where it has none."
+    "SHA-256 of a generator's weights; of its name and code where it has none."
     h = hashlib.sha256()
     state = generator.state_dict() if isinstance(generator, torch.nn.Module) else {}
     for k,v in state.items():
         v = v.detach().cpu().contiguous()
         h.update(f'{k} {v.dtype} {tuple(v.shape)}'.encode()); h.update(v.reshape(-1).view(torch.uint8).numpy().tobytes())
-    if not state: h.update(f"{generator.__module__}.{getattr(generator, '__qualname__', type(generator).__qualname__)}".encode())
+    if not state: h.update(_spelt(generator).encode())
     return h.hexdigest()
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-019
@@ -170,7 +182,8 @@ def _run(plan, src, tgt, pair, out, size, grey, bs, device, quality, show):
         for i,b in enumerate(progress_bar(todo, desc='translate', show=show)):
             img,ahead = ahead.result(),pool.submit(read, todo[i+1]) if i+1<len(todo) else None
             fake = generate(pair[plan.direction[b[0]]], img, torch.from_numpy(src[b]), torch.from_numpy(tgt[b]), bs, device)
-            if not fake.isfinite().all(): raise DataError(f"the generator gave values that are not finite for {plan.source_path[b[0]]}. Look at its weights")
+            bad = (~fake.isfinite()).flatten(1).any(1).nonzero()
+            if len(bad): raise DataError(f"the generator gave values that are not finite for {plan.source_path[b[int(bad[0])]]}. Look at its weights, and at that image")
             list(pool.map(lambda t: _write(out/t[0], t[1], quality), zip(plan.name[b], ((fake.clamp(-1,1)+1)*127.5).round().to(torch.uint8).movedim(1,-1).numpy())))
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-022

@@ -14,12 +14,11 @@ from ..core import DataError,PoseError
 from ..draw import draw_skeleton,image_grid,to_uint8
 
 # %% ../../nbs/60_viz.translation.ipynb #cell-007
-def _pictures(ims, name:str, n:int):
-    "`n` uint8 pictures from tensors in [-1, 1] or uint8 arrays; `None` where there are none."
+def _pictures(ims, name:str, whole:int, n:int):
+    "The first `n` of `whole` as uint8 pictures, from tensors in [-1, 1] or uint8 arrays; `None` where there are none."
     if ims is None: return None
-    ims = [to_uint8(i) for i in ims]
-    if len(ims)!=n: raise DataError(f"`{name}` holds {len(ims)} images, `src` {n}; expected one for each source")
-    return ims
+    if len(ims)!=whole: raise DataError(f"`{name}` holds {len(ims)} images, `src` {whole}; expected one for each source")
+    return [to_uint8(i) for i in ims[:n]]
 
 def _on_dark(shape, kpts) -> np.ndarray:
     "A skeleton alone."
@@ -44,9 +43,9 @@ def translation_grid(
     if n<1: raise DataError("there is nothing to draw: `src` is empty")
     for name,k in (('tgt_kpts',tgt_kpts),('src_kpts',src_kpts)):
         if k is not None and tuple(np.shape(k))!=(whole,18,3): raise PoseError(f"`{name}` must be ({whole}, 18, 3), one pose a source; got {tuple(np.shape(k))}")
-    src,fake,rec,true,real = (_pictures(i, name, whole) for i,name in ((src,'src'),(fake,'fake'),(rec,'rec'),(true,'true'),(real,'real')))
-    if src_kpts is not None: src = [draw_skeleton(*p) for p in zip(src,src_kpts)]
-    pose = [draw_skeleton(real[i],k) if real else _on_dark(src[i].shape,k) for i,k in enumerate(tgt_kpts)]
+    src,fake,rec,true,real = (_pictures(i, name, whole, n) for i,name in ((src,'src'),(fake,'fake'),(rec,'rec'),(true,'true'),(real,'real')))
+    if src_kpts is not None: src = [draw_skeleton(*p) for p in zip(src,src_kpts)]          # as many as there are pictures
+    pose = [draw_skeleton(real[i],k) if real else _on_dark(src[i].shape,k) for i,k in enumerate(tgt_kpts[:n])]
     if on_fake: fake = [draw_skeleton(*p) for p in zip(fake,tgt_kpts)]
     columns = {k: v for k,v in {'source':src, 'target pose':pose, 'generated':fake, 'recovered':rec, 'true render':true}.items() if v is not None}
     fig = image_grid([[c[i] for c in columns.values()] for i in range(n)], row_titles=titles, col_titles=list(columns), scale=scale)

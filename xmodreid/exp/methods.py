@@ -104,7 +104,7 @@ def _city(root, cfg, show):
     df = synth_data(write_synth(root, world, show)).df
     df = df[df.modality==RGB].reset_index(drop=True)
     first = ~df.duplicated(['pid','camid']).to_numpy()
-    return df.assign(pid=df.pid+100000, split=np.where(df.split=='train', 'train', np.where(first, 'query', 'gallery')))
+    return df.assign(split=np.where(df.split=='train', 'train', np.where(first, 'query', 'gallery')))
 
 def _target(out, cfg, show):
     "Images of the people, and their joints."
@@ -135,6 +135,7 @@ def method_data(
         translate(df, kpts, gs, out/'fake', poses='target', direction='rgb2ir', size=cfg.size, grey=True, seed=cfg.seed, progress=show)
     sets = {k: v.reset_index(drop=True) for k,v in training_sets(df, load_index(out/'fake'), grey_out=out/'grey', progress=show).items()}
     city = _city(out/'city', cfg, show) if cfg.market=='synth' else read_market(cfg.market)
+    city = city.assign(pid=city.pid+100_000)                        # both number their people from 1: nobody lives in both
     sets['market'] = city[city.split=='train'].reset_index(drop=True)
     words = 'synthetic people' if cfg.data=='synth' else 'SYSU-MM01'
     return SimpleNamespace(sets=sets, words=words, test=dict(target=held, market=city[city.split!='train'].reset_index(drop=True)),

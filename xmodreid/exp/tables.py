@@ -6,7 +6,7 @@
 __all__ = ['thesis_table', 'check_only', 'TableRow', 'run_rows', 'table_markdown', 'save_table']
 
 # %% ../../nbs/76_exp.tables.ipynb #cell-002
-import io,math
+import io,math,zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,9 +85,9 @@ class TableRow:
     thesis:dict     # What the thesis printed: column -> value; empty where the row is ours
     note:str=''     # What differs from the thesis, or what the row is for
 
-def _folder(i:int, row:TableRow) -> str:
+def _folder(row:TableRow) -> str:
     word = ''.join(c if c.isalnum() else '-' for c in row.name.lower())
-    return f'{i+1:02d}-{word[:40].strip("-")}'
+    return f'{word[:40].strip("-")}-{zlib.crc32(row.name.encode()):08x}'
 
 def run_rows(
     rows:list,       # Of `TableRow`
@@ -101,9 +101,9 @@ def run_rows(
     if len(set(names))<len(names): raise ConfigError(f"two rows have one name: {sorted({n for n in names if names.count(n)>1})}")
     check_only(only, rows)
     out = []
-    for i,row in enumerate(progress(rows, 'rows', show=show)):
+    for row in progress(rows, 'rows', show=show):
         if only is not None and row.name not in only: continue
-        here = claim_folder(Path(folder)/_folder(i,row), dict(name=row.name, settings=config_dict(row.settings)), 'a row of a table')
+        here = claim_folder(Path(folder)/_folder(row), dict(name=row.name, settings=config_dict(row.settings)), 'a row of a table')
         if not (here/'result.json').exists(): write_json(here/'result.json', measure(row.settings, here))
         out.append((row,read_json(here/'result.json')))
     return _beside(out)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['told', 'parse_size', 'read_data', 'read_joints', 'xmodreid_demo', 'xmodreid_synth', 'xmodreid_train_pose',
-           'xmodreid_train_gan', 'xmodreid_translate', 'xmodreid_train_reid', 'reid_terms', 'xmodreid_evaluate',
-           'xmodreid_annotate', 'xmodreid_index', 'xmodreid_search', 'xmodreid_reproduce']
+           'xmodreid_train_gan', 'xmodreid_translate', 'xmodreid_train_reid', 'reid_terms', 'parse_rerank',
+           'xmodreid_evaluate', 'xmodreid_annotate', 'xmodreid_index', 'xmodreid_search', 'xmodreid_reproduce']
 
 # %% ../nbs/85_cli.ipynb #cell-003
 import sys
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.script import Param,call_parse,store_true
 
-from .core import ModelError,ConfigError,DataError,XModError,check_in,write_json
+from .core import ModelError,ConfigError,DataError,XModError,check_in,read_json,write_csv,write_figure
 from .data.market import READERS,dataset
 
 # %% ../nbs/85_cli.ipynb #cell-006
@@ -73,15 +73,16 @@ def read_joints(
     data:str,     # The folder it was read from, as given
     pose:str='synth', # Pose network for data without keypoints: a folder, or the name of published weights
     size=(64,32), # `(height, width)` at which it looks
+    device:str='cpu', # Where it looks
 ) -> np.ndarray:  # `(len(df), 18, 3)`
     "The keypoints that lie with the data, or else those a pose network finds."
     from xmodreid.data.index import keypoints_of
     root = Path(data.rpartition(':')[2] if len(data.rpartition(':')[0])!=1 else data)
     if (root/'keypoints.npz').is_file(): return keypoints_of(df, root/'keypoints.npz', root)
     if not pose: raise DataError(f"{root} has no keypoints.npz. Give a pose network with --pose (see xmodreid_train_pose), and they are estimated")
-    from xmodreid.exp.run import load_pose_run
+    from xmodreid.exp.run import load_pose_run,need_device
     from xmodreid.pose.estimate import estimate_keypoints
-    return estimate_keypoints(df, load_pose_run(pose), size=size)
+    return estimate_keypoints(df, load_pose_run(pose).to(need_device(device)), size=size)
 
 # %% ../nbs/85_cli.ipynb #cell-014
 def _rows(df, splits):
@@ -141,12 +142,12 @@ def xmodreid_train_pose(
         from xmodreid.exp.run import PoseRun,fit_pose
         from xmodreid.pose.train import evaluate_pck
         df = read_data(data, on_bad=on_bad)
-        kpts,use = read_joints(df, data),_rows(df, ('train','val'))
+        kpts,use = read_joints(df, data, device=device),_rows(df, ('train','val'))
         est = fit_pose(out, df.iloc[use], kpts[use], PoseRun(parse_size(size), width, epochs, bs, lr, robust, robust, start, seed), device=device)
         held = np.flatnonzero(~df.split.isin(['train','val']).to_numpy())
         if len(held):
             table = evaluate_pck(est, df.iloc[held], kpts[held], parse_size(size))
-            table.to_csv(Path(out)/'pck.csv', index=False)
+            write_csv(Path(out)/'pck.csv', table)
             print(table.round(1).to_string(index=False))
 
 # %% ../nbs/85_cli.ipynb #cell-019
@@ -174,7 +175,7 @@ def xmodreid_train_gan(
         from xmodreid.exp.run import GanRun,fit_gan,load_pose_run
         df,hw = read_data(data, trial, on_bad),parse_size(size)
         use = _rows(df, ('train',))
-        kpts,df = read_joints(df, data, pose, hw)[use],df.iloc[use]
+        kpts,df = read_joints(df, data, pose, hw, device)[use],df.iloc[use]
         fit_gan(out, df, kpts, load_pose_run(pose), GanRun(hw, generator, width, not colour, epochs, iters, bs, lr, d_lr, seed), device=device)
         print(f"translators in {out}; the curve of every loss in {Path(out)/'epochs.csv'}")
 
@@ -205,7 +206,7 @@ def xmodreid_translate(
         if direction!='both': check_in('direction', direction, ('rgb2ir','ir2rgb','both'))
         run = TRANSLATORS[gan] if gan in TRANSLATORS else read_json(Path(gan)/'config.json')
         use = _rows(df, (split,))
-        kpts = read_joints(df, data, pose, run['size'])[use]
+        kpts = read_joints(df, data, pose, run['size'], device)[use]
         new = translate(df.iloc[use].reset_index(drop=True), kpts, gs, out, poses, None if direction=='both' else direction, run['size'], run['grey'], bs, seed)
         print(f"{len(new)} images in {out}")
 
@@ -247,6 +248,16 @@ def reid_terms(
     return [known[check_in('loss', n, known)]() for n in text.split('+')]
 
 # %% ../nbs/85_cli.ipynb #cell-023
+def parse_rerank(
+    text:str, # `'k1,k2,lambda'`, e.g. `'20,6,.3'`; empty for none
+) -> dict:    # Arguments of `reid.distance.rerank`, or `None`
+    "Read the settings of re-ranking; `ConfigError` for anything else."
+    if not text: return None
+    try: k1,k2,lam = (f(t) for f,t in zip((int,int,float), text.split(','), strict=True))
+    except ValueError: raise ConfigError(f"rerank {text!r} is not K1,K2,LAMBDA, e.g. 20,6,.3") from None
+    if not 1<=k2<=k1 or not 0<=lam<=1: raise ConfigError(f"rerank {text}: expected 1 <= K2 <= K1 and LAMBDA in 0..1, e.g. 20,6,.3")
+    return dict(k1=k1, k2=k2, lam=lam)
+
 @call_parse
 def xmodreid_evaluate(
     data:str,             # Data set whose test people are searched for
@@ -259,6 +270,8 @@ def xmodreid_evaluate(
     permutations:str='',  # For sysu's official gallery: rand_perm_cam.mat
     direction:str='ir2rgb', # Query to gallery: 'ir2rgb' or 'rgb2ir'
     trial:int=1,          # For regdb: split the model was trained on, 1..10
+    rerank:str='',        # k-reciprocal re-ranking, as K1,K2,LAMBDA, e.g. 20,6,.3; none when empty. It lifts scores and is named in them
+    no_mirror:store_true=False, # Embed each image alone, not averaged with its mirror image
     device:str='cpu',     # Where to compute: 'cpu', or 'cuda' for a GPU
     on_bad:str='raise',  # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
 ):
@@ -267,20 +280,22 @@ def xmodreid_evaluate(
         from xmodreid.data.loaders import embed_dl
         from xmodreid.exp.run import load_reid_run,need_device
         from xmodreid.reid.learner import embed_images
-        from xmodreid.reid.protocols import PROTOCOLS,evaluate,protocol as named,summary
+        from xmodreid.reid.protocols import PROTOCOLS,evaluate,protocol as named,save_results,summary
         own = dict(sysu=dict(mode=mode, shots=shots, gallery=gallery, direction=direction, permutations=permutations or None),
                    regdb=dict(trial=trial, direction=direction), llcm=dict(direction=direction), market={})
+        how,here = parse_rerank(rerank),Path(out or model)
         rule = named(check_in('protocol', protocol, PROTOCOLS), **own[protocol])
         net = load_reid_run(model).to(need_device(device))
         df = read_data(data, trial, on_bad)
         df = df[~df.split.isin(['train','val'])].reset_index(drop=True)
-        scores = evaluate(embed_images(net, embed_dl(df, size=net.size), progress_bar=True), df, rule, train_pids=net.classes)
-        scores.to_csv(Path(out or model)/'scores.csv', index=False)
+        scores = evaluate(embed_images(net, embed_dl(df, size=net.size), not no_mirror, True), df, rule, train_pids=net.classes, rerank=how)
+        write_csv(here/'scores.csv', scores)
+        seed = read_json(Path(model)/'config.json').get('seed') if (Path(model)/'config.json').is_file() else None
+        save_results(here/'scores.json', scores, seed, dataset=data, model=str(model), mirror=not no_mirror)
         mean = summary(scores).loc['mean']
-        write_json(Path(out or model)/'scores.json', dict(protocol=rule.name, settings={k: str(v) for k,v in rule.settings.items()}, data=data, model=str(model), epoch='last', **{k: float(v) for k,v in mean.items()}))
-        print(rule.name)
+        print(rule.name+('' if how is None else f", re-ranked with {scores.attrs['rerank']}"))
         print((100*mean.drop('runs')).round(1).to_frame('percent').T.to_string())
-        print(f"in {Path(out or model)/'scores.csv'}")
+        print(f"in {here/'scores.csv'}")
 
 # %% ../nbs/85_cli.ipynb #cell-024
 _GUESSES = '''from functools import cache
@@ -342,9 +357,8 @@ def xmodreid_search(
         print(hits.to_string(index=False))
         if (hits.pid<0).all(): print('pid -1: the gallery was made without names')
         if out:
-            Path(out).mkdir(parents=True, exist_ok=True)
-            hits.to_csv(Path(out)/'answers.csv', index=False)
-            ranked_figure(None, hits).savefig(Path(out)/'ranked.png', dpi=110, bbox_inches='tight')
+            write_csv(Path(out)/'answers.csv', hits)
+            write_figure(Path(out)/'ranked.png', ranked_figure(None, hits), bbox_inches='tight')
             print(f"as a picture: {Path(out)/'ranked.png'}")
 
 def _model_file(folder:str) -> Path:
@@ -356,16 +370,17 @@ def _model_file(folder:str) -> Path:
 # %% ../nbs/85_cli.ipynb #cell-027
 def _usl(out, size, only, seeds, device, data, market):
     "The table of unsupervised methods."
-    from xmodreid.exp.tables import save_table,table_markdown
+    from xmodreid.exp.tables import save_table,table_markdown,table_name
     from xmodreid.exp.usl import plot_usl,reproduce_usl,usl_summary
     own = {} if data=='synth' else dict(data=data, market='' if market=='synth' else market)
     df = reproduce_usl(out, size, only, seeds, device=device, **own)
-    title,name = f'Unsupervised across modalities, {size}, seeds {list(seeds)}','-'.join(['table_usl',*([Path(data).name] if own else [])])
+    title = f"Unsupervised across modalities, {size}, seeds {list(seeds)}{'' if only is None else ', chosen rows'}"
+    name = table_name('-'.join(['table_usl',*([Path(data).name] if own else [])]), only)
     save_table(df, out/name, title, 2)
-    plot_usl(df, title).savefig(out/f'{name}.png', dpi=110)
+    write_figure(out/f'{name}.png', plot_usl(df, title))
     print(table_markdown(df, 2))
     if len(seeds)>1:
-        usl_summary(df).to_csv(out/f'{name}-summary.csv', index=False)
+        write_csv(out/f'{name}-summary.csv', usl_summary(df))
         print(usl_summary(df).to_string(index=False))
 
 # %% ../nbs/85_cli.ipynb #cell-028
@@ -373,8 +388,8 @@ def _usl(out, size, only, seeds, device, data, market):
 def xmodreid_reproduce(
     table:str='5.5',      # '5.1' to '5.4', 'fig5.1', 'fig5.2' or 'all' of these: Re-ID; '5.5': ablation of the translation; 'translation': translators compared
     out:str='runs/tables',# Folder of the rows; those that are done are not run again
-    size:str='quick',     # 'quick': 64x32, minutes a row on a CPU; 'medium': longer; 'full': larger images, longer; for `--usl` also 'sysu': as published
-    only:str='',          # Names of the rows to run, with semicolons between them; all when empty
+    size:str='quick',     # 'quick': 64x32, minutes a row on a CPU; 'medium': longer; 'full': larger images, longer; for 5.1 to fig5.2 and `--usl` also 'sysu': for SYSU-MM01 on a GPU, from ImageNet weights
+    only:str='',          # Names of the rows to run, with semicolons between them; all when empty. Chosen rows are written as table_...-part
     seed:int=0,           # Of data, weights and order
     usl:store_true=False, # Run the table of unsupervised methods across modalities instead
     seeds:int=1,          # Trainings a row, with seeds from `seed` on, for mean and standard deviation; not for 5.5
@@ -398,13 +413,13 @@ def xmodreid_reproduce(
 
 def _ablation(out, size, only, seeds, device):
     from xmodreid.exp.ablation import reproduce_ablation
-    from xmodreid.exp.tables import save_table,table_markdown
+    from xmodreid.exp.tables import save_table,table_markdown,table_name
     df = reproduce_ablation(out, size, only, seeds[0], device=device)
-    save_table(df, out.parent/'table_5.5', f'Table 5.5, {size}, seed {seeds[0]}', 2)
+    save_table(df, out.parent/table_name('table_5.5', only), f"Table 5.5, {size}, seed {seeds[0]}{'' if only is None else ', chosen rows'}", 2)
     print(table_markdown(df, 2))
 
 def _translation(out, size, only, seeds, device):
     from xmodreid.exp.translation import bars,compare,reproduce_translation
     scores = reproduce_translation(out, size, seeds, only, device=device)
-    for name,df in dict(scores=scores, compared=compare(scores), bars=bars(scores)).items(): df.to_csv(out/size/f'{name}.csv')
+    for name,df in dict(scores=scores, compared=compare(scores), bars=bars(scores)).items(): write_csv(out/size/f'{name}.csv', df, index=True)
     print(compare(scores).round(3).to_string(), bars(scores).round(3).to_string(index=False), sep='\n\n')

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['RGB', 'IR', 'MODALITIES', 'JOINTS', 'LIMBS', 'PAF_CHANNELS', 'FLIP_INDEX', 'XModError', 'DataError', 'PoseError',
            'ModelError', 'ProtocolError', 'ConfigError', 'DownloadError', 'check_in', 'other_modality', 'seed_all',
-           'seeded', 'atomic_path', 'write_json', 'read_json', 'save_state', 'load_state', 'cache_dir', 'file_sha256',
-           'progress', 'download']
+           'seeded', 'atomic_path', 'write_csv', 'write_figure', 'write_json', 'read_json', 'save_state', 'load_state',
+           'cache_dir', 'file_sha256', 'progress', 'download']
 
 # %% ../nbs/00_core.ipynb #cell-003
 import hashlib,json,math,os,random,re,shutil,sys,time,urllib.error,urllib.request
@@ -101,6 +101,23 @@ def atomic_path(
             with open(tmp, 'rb+') as f: os.fsync(f.fileno())
             os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
+
+# %% ../nbs/00_core.ipynb #tables-code
+def write_csv(
+    path,     # File to write
+    df,       # `DataFrame`
+    **kwargs, # Of `to_csv`; without the index unless `index=True`
+):
+    "Write a table as CSV, atomically."
+    with atomic_path(path) as p: df.to_csv(p, **{'index':False, **kwargs})
+
+def write_figure(
+    path,     # File to write; its ending tells the format
+    fig,      # Matplotlib figure
+    **kwargs, # Of `savefig`; 110 dots an inch unless `dpi` says otherwise
+):
+    "Write a figure as a picture, atomically."
+    with atomic_path(path) as p: fig.savefig(p, **{'dpi':110, 'metadata':{'Software':None}, **kwargs})
 
 # %% ../nbs/00_core.ipynb #cell-027
 def write_json(

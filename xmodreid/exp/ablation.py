@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..checkpoint import fit_resumable
-from ..core import DataError,check_in,seed_all
+from ..core import DataError,check_in,seed_all,write_csv
 from ..data.loaders import translation_dls
 from ..data.synth import SYNTH_SIZES,write_synth
 from ..data.transforms import normalise
@@ -139,10 +139,10 @@ def run_trial(
     learn.term_recorder.warn = False                     # terms far too small are what the table is about
     fit_resumable(learn, s.epochs, folder)
     gs,batches = translators(learn),learn.term_recorder.batches
-    batches.to_csv(folder/'batches.csv', index=False)
+    write_csv(folder/'batches.csv', batches)
     save_translators(gs, folder/'translators.safetensors')
     scores = evaluate_translation(gs, data.df[test].reset_index(drop=True), (data.kpts if data.poses is None else data.poses)[test], judge, size=s.size, n=s.n_eval, grey=s.grey, world=data.world, embed=embed, seed=0, device=device)
-    scores.to_csv(folder/'scores.csv')
+    write_csv(folder/'scores.csv', scores, index=True)
     fake,epochs = scores.loc[('rgb2ir','generated')],learn.term_recorder.epochs
     weighted = epochs[epochs.epoch==epochs.epoch.max()].set_index('term').weighted
     share = weighted.get('pose_mse', weighted.get('pose_bce'))/weighted['cycle']

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..core import ConfigError,atomic_path,check_in
+from ..core import ConfigError,atomic_path,check_in,write_figure
 from .methods import DataConfig,MethodRun,method_data,run_method
-from .tables import TableRow,check_only,run_rows,save_table,table_markdown,thesis_table
+from .tables import TableRow,check_only,run_rows,save_table,table_markdown,table_name,thesis_table
 
 # %% ../../nbs/79_exp.chapter5.ipynb #49784e30
 REPRODUCE_SIZES = { # What each method changes in a `MethodRun`; `data`: in a `DataConfig`
@@ -27,6 +27,8 @@ REPRODUCE_SIZES = { # What each method changes in a `MethodRun`; `data`: in a `D
                    pcb=dict(model='pcb_small'), noise=dict(augment='none')),
     'full':  dict(data=dict(size=(128,64), gan_epochs=35), all=dict(size=(128,64), model='resnet18', epochs=24, iters=100), mmt=dict(iters=200), osnet=dict(model='osnet_x1_0', epochs=40), ecn=dict(),
                   pcb=dict(model='pcb', size=(192,96)), noise=dict(people=100)),
+    'sysu':  dict(data=dict(size=(256,128), gan_epochs=35), all=dict(size=(256,128), model='resnet50', pretrained=True, epochs=60, iters=200, p=8, k=4, lr=3.5e-4), mmt={},
+                  osnet=dict(model='osnet_x1_0', pretrained=False, epochs=150, lr=1.5e-3), ecn={}, pcb=dict(model='pcb', size=(384,128)), noise={}),
     'tiny':  dict(data=dict(people=8, gan_epochs=1, gan_iters=2, gan_width=8), all=dict(epochs=1, iters=2, p=4, mirror=False), mmt={}, osnet=dict(model='osnet_x0_25'), ecn={}, pcb=dict(model='pcb_small'), noise=dict(people=8))} # for tests
 
 # %% ../../nbs/79_exp.chapter5.ipynb #98793c1e
@@ -100,7 +102,7 @@ def chapter5_rows(
     make = lambda kind,**kw: MethodRun(**{**own['all'],**own.get(kind, {}),'seed':seed,**kw})
     if table in _FIGURES: return [TableRow(k, Entry(r), {}, note) for k,(r,note) in _FIGURES[table](make).items()]
     runs,notes,ours = _TABLES[table](make)
-    return [TableRow(name, e, printed, note) for (name,printed),e,note in zip(_thesis(table), runs, notes)] + [TableRow(k, Entry(r), {}, f'ours: {note}') for k,(r,note) in ours.items()]
+    return [TableRow(name, e, printed, note) for (name,printed),e,note in zip(_thesis(table), runs, notes, strict=True)] + [TableRow(k, Entry(r), {}, f'ours: {note}') for k,(r,note) in ours.items()]
 
 # %% ../../nbs/79_exp.chapter5.ipynb #3d23d150
 def over_seeds(
@@ -182,7 +184,7 @@ def reproduce(
     show:bool=True,      # Show progress bars?
     device:str='cpu',    # Where to compute, e.g. `'cuda'`
 ) -> dict:               # Table -> data frame from `over_seeds`
-    "Run tables and figures of chapter 5; write each as CSV, Markdown and PNG."
+    "Run tables and figures of chapter 5; write each as CSV, Markdown and PNG; chosen rows as `table_...-part`."
     if seeds<1: raise ConfigError(f"`seeds` must be 1 or more; got {seeds}")
     names = TABLES if table=='all' else (check_in('table', table, TABLES),)
     for name in names: check_only(only, chapter5_rows(name, size, seed))
@@ -190,10 +192,11 @@ def reproduce(
     data = method_data(out/'data', DataConfig(data=str(data), market=str(market), seed=seed, **REPRODUCE_SIZES[check_in('size', size, REPRODUCE_SIZES)]['data']), show, device)
     for name in names:
         df = over_seeds([run_rows(chapter5_rows(name, size, seed+s), out/name/f'seed{seed+s}', _measure(data, out/'runs', show, device), show, only) for s in range(seeds)])
-        title = f"{'Figure' if name in _FIGURES else 'Table'} {name.removeprefix('fig')}, {data.words}, {size}, {seeds} seed{'s'*(seeds>1)}"
-        save_table(df, out/f'table_{name}', title)
-        with atomic_path(out/f'table_{name}.md') as p: p.write_text(f'# {title}\n\n{table_markdown(with_spread(df))}', encoding='utf-8')
+        title = f"{'Figure' if name in _FIGURES else 'Table'} {name.removeprefix('fig')}, {data.words}, {size}, {seeds} seed{'s'*(seeds>1)}{'' if only is None else ', chosen rows'}"
+        file = table_name(f'table_{name}', only)
+        save_table(df, out/file, title)
+        with atomic_path(out/f'{file}.md') as p: p.write_text(f'# {title}\n\n{table_markdown(with_spread(df))}', encoding='utf-8')
         fig = plot_noise(df) if name=='fig5.2' and only is None else plot_table(df, title)
-        with atomic_path(out/f'table_{name}.png') as p: fig.savefig(p, dpi=110, metadata={'Software':None})
+        write_figure(out/f'{file}.png', fig)
         made[name] = df
     return made

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from ..core import DataError,IR,RGB
+from ..core import DataError,IR,RGB,write_csv
 from ..data.index import keypoints_of,load_index,pair_folder,percent_noisy_labels,poses_of,save_keypoints
 from ..data.loaders import embed_dl
 from ..data.transforms import normalise,resize_kpts
@@ -246,6 +246,6 @@ def measure(steps, cfg, synth, data, est, judge, gs, sets, models) -> SimpleName
         run.emb[k] = embed_images(m, embed_dl(held, size=cfg.size))
         run.results[k] = evaluate(run.emb[k], held, protocol, train_pids=m.classes)
     run.held,run.protocol,run.epochs = held,protocol,pd.read_csv(steps.folder/'gan'/'run'/'epochs.csv')
-    reid_table(run.results, sets).to_csv(steps.folder/'reid.csv', index=False)
-    pose_table(run.scores).to_csv(steps.folder/'translation.csv', index=False)
+    write_csv(steps.folder/'reid.csv', reid_table(run.results, sets))
+    write_csv(steps.folder/'translation.csv', pose_table(run.scores))
     return run

@@ -19,7 +19,7 @@ from fastai.callback.core import Callback
 from torch import nn
 
 from ..checkpoint import fit_resumable
-from ..core import ConfigError,DataError,ModelError,load_state,save_state,seed_all
+from ..core import ConfigError,DataError,ModelError,load_state,save_state,seed_all,write_csv
 from ..data.loaders import pose_dls,reid_dls,translation_dls
 from .config import claim_folder,config_dict,config_from
 from ..gan.callbacks import HalfPrecision
@@ -148,8 +148,8 @@ def fit_gan(
     learn = pose_cyclegan_learner(dls, estimator, run.generator, warp_terms(estimator, tone=0. if run.grey else 2.), lr=run.lr, d_lr=run.d_lr, seed=run.seed, cbs=[OneBar('translator', show),*[HalfPrecision()]*run.half],
                                   width=run.width, grey=run.grey, blocks=run.blocks, downs=downs, channels_last=run.channels_last)
     fit_resumable(learn, run.epochs, folder)
-    learn.term_recorder.epochs.to_csv(folder/'epochs.csv', index=False)
-    learn.term_recorder.batches.to_csv(folder/'batches.csv', index=False)
+    write_csv(folder/'epochs.csv', learn.term_recorder.epochs)
+    write_csv(folder/'batches.csv', learn.term_recorder.batches)
     save_translators(translators(learn), folder/'translators.safetensors')
     return load_gan_run(folder)
 
@@ -182,16 +182,18 @@ def fit_reid(
     terms=None,  # Loss terms; smoothed cross entropy and, on the unit sphere, the batch-hard triplet when `None`
     show:bool=True, # Show a progress bar
     device:str='cpu', # Where to train, e.g. `'cuda'`; not a setting of the run, which may go on elsewhere
+    pretrained:bool=False, # Begin with ImageNet weights (a download)? Not every network has them
 ) -> nn.Module:  # The model
     "Train a Re-ID model, or go on with it; keep the curve of every loss in `epochs.csv`."
-    folder = claim_folder(folder, config_dict(run), 'a Re-ID model')
+    begin = dict(pretrained=True) if pretrained else {}
+    folder = claim_folder(folder, config_dict(run)|begin, 'a Re-ID model')
     seed_all(run.seed)
     if df.pid.nunique()<run.p: raise DataError(f"a batch takes {run.p} people, the table has {df.pid.nunique()}. Lower p")
     dls = reid_dls(df.reset_index(drop=True), size=run.size, p=run.p, k=run.k, seed=run.seed, augment=run.augment, n_iters=run.iters or None, device=need_device(device))
     terms = [CrossEntropyTerm(),TripletTerm(normalize=True)] if terms is None else terms
-    learn = reid_learner(dls, run.model, terms, lr=run.lr, seed=run.seed, cbs=[OneBar('Re-ID', show)])
+    learn = reid_learner(dls, run.model, terms, lr=run.lr, seed=run.seed, cbs=[OneBar('Re-ID', show)], **begin)
     fit_resumable(learn, run.epochs, folder, fit=learn.fit_reid)
-    learn.term_recorder.epochs.to_csv(folder/'epochs.csv', index=False)
+    write_csv(folder/'epochs.csv', learn.term_recorder.epochs)
     save_reid(learn.model, folder/'model.safetensors', size=list(run.size), classes=[int(c) for c in dls.classes])
     return load_reid_run(folder)
 

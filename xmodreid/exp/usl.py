@@ -24,7 +24,7 @@ from torch import nn
 import torch.nn.functional as F
 
 from ..checkpoint import fit_resumable
-from ..core import ConfigError,IR,RGB,atomic_path,check_in,load_state,save_state,seed_all
+from ..core import ConfigError,IR,RGB,atomic_path,check_in,load_state,save_state,seed_all,write_csv
 from ..data.index import concat_index
 from ..data.loaders import embed_dl,reid_dls
 from ..data.market import market as read_market
@@ -102,30 +102,31 @@ def usl_rows(
     return [TableRow(f'{name} seed {s}', UslRun(**{**own,**kind,'seed':s}), {}) for name,kind in kinds for s in seeds]
 
 # %% ../../nbs/79_exp.usl.ipynb #cell-010
-def _faces(df, use, run, folder, show):
+def _faces(df, use, run, folder, show, device):
     "Joints of the images of `use` as the shipped estimator sees them; rows of zeros elsewhere."
     kpts = np.zeros((len(df),18,3), np.float32)
-    if run.bridge not in ('none','grey') or run.start!='none': kpts[use] = estimate_keypoints(df[use], load_pose_run('synth'), size=run.size, progress=show, cache=folder)
+    if run.bridge not in ('none','grey') or run.start!='none': kpts[use] = estimate_keypoints(df[use], load_pose_run('synth').to(device), size=run.size, progress=show, cache=folder)
     return kpts
 
-def _real_data(root, run, show):
+def _real_data(root, run, show, device):
     "SYSU-MM01, trained on as its official test wants it, and the labelled images of Market-1501."
     df = sysu(run.data)
     df.loc[df.split=='val','split'] = 'train'
-    data = SimpleNamespace(df=df, kpts=_faces(df, (df.split=='train').to_numpy(), run, root/'joints', show), poses=None, world=None)
+    data = SimpleNamespace(df=df, kpts=_faces(df, (df.split=='train').to_numpy(), run, root/'joints', show, device), poses=None, world=None)
     if not run.market: return data,None
     src = read_market(run.market)
     src = src[src.split=='train'].reset_index(drop=True)
-    return data,SimpleNamespace(df=src, kpts=_faces(src, np.ones(len(src), bool), run, root/'joints-market', show))
+    return data,SimpleNamespace(df=src, kpts=_faces(src, np.ones(len(src), bool), run, root/'joints-market', show, device))
 
 def usl_data(
     root,        # Folder of the data sets; made when missing
     run:UslRun,  # Settings
     show:bool=True, # Show a progress bar?
+    device:str='cpu', # Where joints are estimated, e.g. `'cuda'`
 ):               # `df`, `kpts` and, of synthetic people, the truth; `df` and `kpts` of the labelled RGB source, or `None`
     "The people of a run, synthetic or of SYSU-MM01, and other people under RGB cameras."
     root = Path(root)
-    if run.data not in SYNTH_SIZES and Path(run.data).is_dir(): return _real_data(root, run, show)
+    if run.data not in SYNTH_SIZES and Path(run.data).is_dir(): return _real_data(root, run, show, device)
     n = dict(n_train=run.people, n_val=2, n_test=max(4,run.people//2)) if run.people else {}
     world = replace(SYNTH_SIZES[check_in('data', run.data, SYNTH_SIZES)], size=run.size, seed=run.seed, **n)
     data = synth_data(write_synth(root/f'{run.data}-{run.seed}', world, show))
@@ -246,8 +247,8 @@ def _trained(learn, n, folder, test, run, show):
         out['picked epoch'] = learn.pick_epoch.load()
         out |= _scores('picked', metrics.score())
         learn.model.load_state_dict(learn.last)
-    learn.term_recorder.epochs.to_csv(Path(folder)/'epochs.csv', index=False)
-    if hasattr(learn, 'pseudo_labels'): learn.pseudo_labels.history.to_csv(Path(folder)/'labels.csv', index=False)
+    write_csv(Path(folder)/'epochs.csv', learn.term_recorder.epochs)
+    if hasattr(learn, 'pseudo_labels'): write_csv(Path(folder)/'labels.csv', learn.pseudo_labels.history)
     return out
 
 # %% ../../nbs/79_exp.usl.ipynb #cell-016
@@ -260,11 +261,11 @@ def _stage(run, method, epochs, folder, start, df, test, bridge, show, device):
     learn = cross_learner(dls, net, [*USL_RECIPES[method](**_labels(replace(run, method=method))), PickEpoch()], lr=run.lr)
     return learn,_trained(learn, epochs, folder, test, run, show)
 
-def _mmt(run, folder, weights, df, test, show, device):
-    "Mutual mean teaching on clusters of everything, as in the thesis."
+def _mmt(run, folder, weights, df, test, show, device, second):
+    "Mutual mean teaching on clusters of everything, as in the thesis; the two students start from `weights` and `second`."
     seed_all(run.seed)
     k = max(4, df.pid.nunique())
-    nets = [start_from(_net(run, k, False), weights) for _ in range(2)]
+    nets = [start_from(_net(run, k, False), w) for w in (weights, second)]
     dls = pseudo_dls(df, run.size, run.p, run.k, run.iters, views=2, seed=run.seed, device=device)
     learn = mmt_learner(dls, nets, MMTConfig(clusters=k, lr=run.lr), seed=run.seed)
     return learn,_trained(learn, run.inside_epochs+run.across_epochs, folder, test, run, show)
@@ -287,14 +288,16 @@ def run_usl(
 ) -> dict:          # Scores in percent, and how good the labels were at last
     "Train a row, or go on with it."
     shared,folder = Path(shared),Path(folder)
-    data,src = usl_data(shared/'data', run, show)
+    data,src = usl_data(shared/'data', run, show, need_device(device))
     df,test = (data.df[data.df.split==s].reset_index(drop=True) for s in ('train','test'))
     own = f'{run.start}-{run.seed}'
-    src = source_images(shared/f'bridge-{run.seed}', src, data, run, show, need_device(device))
+    src = source_images(shared/f'bridge-{run.seed}', src, data, run, show, device)
     weights = source_net(shared/f'source-{own}', src, run, show, device)
     if run.method=='start': return _start(run, weights, test, device)
-    if run.method in ('mmt','supervised'):
-        learn,out = (_mmt if run.method=='mmt' else _supervised)(run, folder/'train', weights, df, test, show, device)
+    if run.method=='mmt':
+        second = source_net(shared/f'source-{own}-second', src, replace(run, seed=run.seed+1000), show, device)
+        learn,out = _mmt(run, folder/'train', weights, df, test, show, device, second)
+    elif run.method=='supervised': learn,out = _supervised(run, folder/'train', weights, df, test, show, device)
     else:
         bridge = usl_bridge(shared/f'bridge-{run.seed}', data, run, show=show, device=device)
         start = start_from(_net(run), weights).state_dict()

@@ -14,12 +14,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..core import ConfigError,DataError,ModelError,ProtocolError,check_in
-from ..draw import image_grid
+from ..draw import frame,image_grid
 from .search import DUPLICATES,Embedder,GalleryIndex,KINDS,SearchCalls,IMAGE_COLUMNS,as_list,check_rows,check_search,image_table,load_gallery,settle_duplicates
 
 # %% ../../nbs/55_reid.gallery.ipynb #cell-009
-_FRAMES = {'query':'black', True:'#1a9641', False:'#d7191c', None:'#888888'}
-
 def ranked_figure(
     query,             # Table of the query images, or what `image_table` takes; `None`: those that `search_images` kept in `hits.attrs`
     hits:pd.DataFrame, # What `search` or `search_images` gives
@@ -37,9 +35,7 @@ def ranked_figure(
     for (who,t),axs in zip(lists, np.array(fig.axes).reshape(len(rows), -1)):
         looks = [('query',f'query\n{who.modality} · cam {who.camid}')]
         looks += [(None if who.pid<0 or h.pid<0 else bool(h.pid==who.pid),f'{h.modality} · cam {h.camid}\n{h.distance:.2f}') for h in t.itertuples()]
-        for ax,(kind,text) in zip(axs,looks):
-            ax.set_title(text, fontsize=7, pad=2, color=_FRAMES[kind])
-            for s in ax.spines.values(): s.set(edgecolor=_FRAMES[kind], linewidth=3, visible=True)
+        for ax,look in zip(axs,looks): frame(ax, *look)
     w,h = fig.get_size_inches()
     fig.set_size_inches(w, h+.4*len(rows)); fig.subplots_adjust(hspace=.35, wspace=.12)
     return fig

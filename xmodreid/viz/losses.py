@@ -91,7 +91,7 @@ def plot_terms(
     fig,axs = plt.subplots(1, len(panels), figsize=(width,.36*width if len(panels)>1 else .5*width), squeeze=False, layout='constrained')
     for ax,(kind,lines) in zip(axs[0],panels.items()):
         _draw_lines(ax, lines, colours, (.95 if by_batch else 0.) if beta is None else beta, log)
-        ax.set_title({'raw':'raw loss','weighted':'weighted: what the generators are trained on'}[kind], fontsize=10)
+        ax.set_title({'raw':'raw loss','weighted':'weighted: what is trained on'}[kind], fontsize=10)
     last = {n: lines[n].dropna().iloc[-1] for lines in panels.values() for n in lines}      # the weighted value where there is one
     order = sorted(colours, key=lambda n: (n not in panels.get('weighted', []), -last[n]))
     handles = [Line2D([], [], color=colours[n], lw=2) for n in order]

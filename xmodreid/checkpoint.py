@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['rng_state', 'set_rng_state', 'opt_state', 'load_opt_state', 'training_state', 'load_training_state', 'Checkpoint',
-           'fit_resumable']
+           'fit_resumable', 'LeaveNoTrace']
 
 # %% ../nbs/04_checkpoint.ipynb #cell-003
-import random
+import copy,random
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +130,12 @@ def fit_resumable(
     try: (fit or learn.fit)(n_epoch, cbs=cbs, **kwargs)
     finally: learn.__dict__.pop('_do_fit', None)
     return start
+
+# %% ../nbs/04_checkpoint.ipynb #7bb80273
+class LeaveNoTrace(Callback):
+    "After an `lr_find`, give every callback that has a `state_tree` the state it had before."
+    order,run_valid = 98,False   # when the others have set themselves up, and when they have finished
+    def before_fit(self): self.kept = {k: copy.deepcopy(cb.state_tree()) for k,cb in _keepers(self.learn).items()} if hasattr(self, 'lr_finder') else {}
+    def after_fit(self):
+        for k,cb in _keepers(self.learn).items():
+            if k in self.kept: cb.load_tree(self.kept[k])

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['oracle_dir', 'oracle', 'test_allclose', 'check_grad', 'reference_u', 'reference_tensor', 'reference_input',
-           'reference_fill', 'toy_dls', 'toy_learner']
+           'reference_fill', 'toy_dls', 'toy_learner', 'power_cut', 'other_cameras']
 
 # %% ../nbs/01_testing.ipynb #cell-003
 import json,os
@@ -130,3 +130,22 @@ def toy_learner(
     learn = Learner(toy_dls(seed=seed), model, loss_func=loss_func or nn.MSELoss(), cbs=cbs, **kwargs)
     learn.remove_cbs([cb for cb in learn.cbs if cb.name=='progress'])
     return learn
+
+# %% ../nbs/01_testing.ipynb #2cfc9c45
+def power_cut(
+    epoch:int,   # Epoch, from 0
+    batch:int=1, # Batch of that epoch, from 0
+):               # A fastai callback
+    "Raise `KeyboardInterrupt` after a batch of training."
+    from fastai.callback.core import Callback
+    class PowerCut(Callback):
+        def after_batch(self):
+            if self.training and (self.epoch,self.iter)==(epoch,batch): raise KeyboardInterrupt('power cut')
+    return PowerCut()
+
+# %% ../nbs/01_testing.ipynb #a370f790
+def other_cameras(
+    df,    # Index of images
+) -> list: # One trial: its number, rows of the queries, rows of the gallery
+    "People of cameras 1 and 2 are searched among those of cameras 4 and 5."
+    return [(0,*(np.flatnonzero(df.camid.isin(c)) for c in ((1,2),(4,5))))]

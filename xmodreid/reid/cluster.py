@@ -9,6 +9,8 @@ __all__ = ['OUTLIERS', 'CLUSTERINGS', 'kmeans_labels', 'dbscan_labels', 'settle_
            'HardClusterMemoryTerm']
 
 # %% ../../nbs/50_reid.cluster.ipynb #cell-004
+import inspect
+
 import numpy as np
 import pandas as pd
 import torch
@@ -21,8 +23,7 @@ from torch import Tensor
 import torch.nn.functional as F
 
 from ..core import ConfigError, DataError, ModelError, check_in
-from ..data.loaders import ReidLoader, _to_train, _unvalidated
-from ..data.images import ImageStore
+from ..data.loaders import ReidLoader, as_train_table, train_dls
 from ..data.samplers import EpochSampler, OrderedSampler, PKSampler
 from .distance import jaccard, prepare
 from .learner import ReIDTerm, embed_images
@@ -94,7 +95,7 @@ def pseudo_labels(
     **kwargs,              # Of the method: `k` and `seed`, or `eps`, `min_samples`, `k1`, `k2`
 ) -> np.ndarray:           # `(N,)` int64, clusters numbered from 0; -1 for images that are left out
     "Cluster numbers to train on. Errors: NaN, all outliers, impossible settings."
-    cluster, x = CLUSTERINGS[check_in('method', method, CLUSTERINGS)], prepare(emb).cpu()
+    cluster, x = CLUSTERINGS[check_in('method', method, CLUSTERINGS)], prepare(emb)
     groups = np.zeros(len(x), int) if apart is None else np.asarray(apart)
     labels = np.full(len(x), -1)
     for g in np.unique(groups):
@@ -141,18 +142,27 @@ class PseudoLoader(ReidLoader):
         super().__init__(store, df, np.full(len(df), -1), OrderedSampler(0, p*k), seed=seed, **kwargs)
         if p < 2: raise ConfigError(f"`p` must be at least 2 clusters a batch, or there is nobody to tell apart; got {p}")
         self.p, self.k, self.n_iters, self.balance, self.views, self.n_inp = p, k, n_iters, balance, views, 1+views
+    def __len__(self): return self.n_iters   # known before anybody has a label
+    def __iter__(self):
+        if not len(self.sampler): raise DataError("nobody has a label yet, so there are no batches. Train with PseudoLabels, which makes the labels, or call `relabel`")
+        return super().__iter__()
     def relabel(self, labels): # `(N,)` cluster of each row of the table; -1 leaves it out
         "Sample by these labels from now on. `DataError` for fewer than two clusters."
         labels, epoch = np.asarray(labels, dtype=np.int64), self.epoch
-        rows = np.flatnonzero(labels >= 0)
-        n = len(np.unique(labels[rows]))
         if len(labels) != len(self.df): raise DataError(f"{len(labels)} labels for {len(self.df)} images; give one an image, -1 for those left out")
-        if n < 2: raise DataError(f"{n} cluster{'s'*(n != 1)} cannot be told apart. Ask for more clusters: a smaller `eps`, or a larger `k`")
-        cams, mods = (self.df[c].to_numpy()[rows] for c in ('camid', 'modality'))
-        pk = PKSampler(labels[rows], min(self.p, n), self.k, cams, mods if self.balance and len(set(mods)) == 2 else None, self.seed, self.n_iters)
-        self.sampler = SubsetSampler(pk, rows)
+        self.sampler = self.sampled(labels)
         self.set_epoch(epoch)
         self.columns[1] = torch.from_numpy(labels)
+    def sampled(self, labels):
+        "A sampler of the rows that have a label."
+        rows = np.flatnonzero(labels >= 0)
+        mods = self.df.modality.to_numpy()[rows]
+        return self.subset(labels, rows, self.seed, mods if self.balance and len(set(mods)) == 2 else None)
+    def subset(self, labels, rows, seed, mods=None, of=''):
+        "A PK sampler of some rows."
+        n = len(np.unique(labels[rows]))
+        if n < 2: raise DataError(f"{n} cluster{'s'*(n != 1)}{of} cannot be told apart. Ask for more clusters: a smaller `eps` or `min_samples`, or a larger `k`")
+        return SubsetSampler(PKSampler(labels[rows], min(self.p, n), self.k, self.df.camid.to_numpy()[rows], mods, seed, self.n_iters), rows)
     def make_batch(self, rows, gen):
         img, modality, *rest = super().make_batch(rows, gen)
         return (img, modality, *[super(PseudoLoader, self).make_batch(rows, gen)[0] for _ in range(self.views-1)], *rest)
@@ -177,16 +187,16 @@ def pseudo_dls(
     show:bool=False,      # Show a progress bar while decoding?
 ) -> DataLoaders:         # Empty until relabelled; `classes` lists the people of the table, who must not be tested on
     "Loaders for unsupervised Re-ID: labels come later, from `PseudoLabels`."
-    df = _to_train(df)
-    store = ImageStore(df.path, size, cache, threads=threads, show=show)
+    df = as_train_table(df)
+    check_in('views', views, (1, 2))
     n_iters = -(-len(df)//(p*k)) if n_iters is None else n_iters
-    tdl = PseudoLoader(store, df, p, k, n_iters, balance, check_in('views', views, (1, 2)), seed, recipe=augment, train=True, device=device)
-    return _unvalidated(tdl, p*k, np.unique(df.pid))
+    return train_dls(lambda store, df, **kw: PseudoLoader(store, df, p, k, n_iters, balance, views, **kw), df, p*k, size, seed, augment, cache, threads, device, show)
 
 # %% ../../nbs/50_reid.cluster.ipynb #cell-032
 class PseudoLabels(Callback):
     "Re-make the clusters every few epochs and train on them; an outlier leaves the epoch."
     order,run_valid = -25,False  # before the loader is told its epoch
+    more = ()                    # settings besides those of the method
     def __init__(self, method:str='dbscan',  # A name in `CLUSTERINGS`
                  outliers:str='drop',        # One of `OUTLIERS`
                  every:int=1,                # Epochs between two clusterings
@@ -197,8 +207,16 @@ class PseudoLabels(Callback):
                  **kwargs):                  # Of the method: `k`, or `eps`, `min_samples`, `k1`, `k2`
         if every < 1: raise ConfigError(f"`every` must be at least 1 epoch; got {every}")
         self.method, self.outliers, self.kwargs = check_in('method', method, CLUSTERINGS), check_in('outliers', outliers, OUTLIERS), kwargs
+        for own in (kwargs, kwargs.get('ir') or {}): self._check_known(own)
         self.every, self.apart, self.seed, self.bs, self.mirror = every, apart, seed, bs, mirror
         self.labels, self.emb, self.rows, self.begun, self.fresh = None, None, [], 0, False
+    def _check_known(self, kwargs):
+        known = [k for k in inspect.signature(CLUSTERINGS[self.method]).parameters if k not in ('emb', 'seed')] + list(self.more)
+        if odd := sorted(set(kwargs) - set(known)): raise ConfigError(f"{type(self).__name__}: {self.method} has no setting {', '.join(odd)}; its settings are {', '.join(known)}")
+    @property
+    def settings(self) -> dict:
+        "Of the method, for the clustering that comes next."
+        return self.kwargs | (dict(seed=self.seed + self.begun) if self.method == 'kmeans' else {})
     def before_epoch(self):
         if hasattr(self, 'gather_preds'): return
         self.fresh = self.labels is None or self.begun % self.every == 0
@@ -206,11 +224,11 @@ class PseudoLabels(Callback):
         self.begun += 1
     def make(self):
         "Embed, cluster, relabel, note how it went."
-        dl, kw = self.dls.train, dict(self.kwargs)
+        dl = self.dls.train
         if not hasattr(dl, 'relabel'): raise ModelError("PseudoLabels needs a loader that takes new labels. Make the loaders by `pseudo_dls`")
-        if self.method == 'kmeans': kw.setdefault('seed', self.seed + self.begun)
         self.emb = embed_images(self.model, dl.still(self.bs), self.mirror)
-        self.labels = pseudo_labels(self.emb, self.method, self.outliers, dl.df.modality.to_numpy() if self.apart else None, **kw)
+        at = next(self.model.parameters()).device   # neighbours are sought where the network is
+        self.labels = pseudo_labels(self.emb.to(at), self.method, self.outliers, dl.df.modality.to_numpy() if self.apart else None, **self.settings)
         dl.relabel(self.labels)
         self.rows.append(dict(epoch=self.begun, **cluster_stats(self.labels, dl.df.pid, dl.df.modality)))
     def state_tree(self) -> dict: return dict(labels=self.labels, rows=self.rows, begun=self.begun)

@@ -22,25 +22,25 @@ import torch.nn.functional as F
 
 from ..core import ConfigError,DataError,ModelError,check_in,seeded
 from ..data.images import ImageStore
-from ..data.loaders import ReidLoader,_to_train,_unvalidated
-from ..data.samplers import EpochSampler,OrderedSampler,PKSampler
+from ..data.loaders import ReidLoader,as_train_table,train_dls
+from ..data.samplers import EpochSampler,OrderedSampler
 from ..data.transforms import augment as apply_augment,normalise
-from .cluster import ClusterMemory,PseudoLabels,PseudoLoader,SubsetSampler,camera_memory_loss,cluster_stats
+from .cluster import ClusterMemory,PseudoLabels,PseudoLoader,camera_memory_loss,cluster_stats,pseudo_labels
 from .learner import ReIDTerm,embed_images,reid_learner
-from .matching import MATCHERS,Groups,inside_groups,joint_groups,match_groups,match_quality,round_trip
+from .matching import MATCHERS,Groups,as_sides,inside_groups,joint_groups,match_groups,match_quality,round_trip,split_by_side
 from .models import reid_model
 from ..terms import LossTerm
 
 # %% ../../nbs/56_reid.crossmodal.ipynb #cell-007
 class Bridge:
-    "Translations of training images, in memory: `images[j]` is made from row `source[j]` and has the other modality."
-    def __init__(self, images:Tensor, # `(M, 3, H, W)` uint8
+    "Translations of training images: `images[j]` is made from row `source[j]` and has the other modality."
+    def __init__(self, images,        # `(M, 3, H, W)` uint8, or an `ImageStore`
                  source,              # `(M,)` row of the training table
                  n:int):              # Rows of the training table
         self.images,self.source = images,np.asarray(source)
         self.of = [np.flatnonzero(self.source==i) for i in range(n)] if len(self.source) else [np.zeros(0, int)]*n
     def __len__(self): return len(self.images)
-    def __getitem__(self, rows): return self.images[torch.as_tensor(np.asarray(rows))]
+    def __getitem__(self, rows): return self.images[np.asarray(rows)]
 
 # %% ../../nbs/56_reid.crossmodal.ipynb #cell-008
 def make_bridge(
@@ -62,7 +62,8 @@ def make_bridge(
     source = np.array([place[whole(s)] for s in bridge.source_path])
     same = np.flatnonzero(bridge.modality.to_numpy()==df.modality.to_numpy()[source])
     if len(same): raise DataError(f"{bridge.path.iloc[same[0]]} has the modality of its source: a bridge leads to the other one")
-    return Bridge(ImageStore(bridge.path, store.size).data, source, len(df))
+    cache = 'none' if store.data is None else 'memory'
+    return Bridge(ImageStore(bridge.path, store.size, cache, threads=store.threads), source, len(df))
 
 # %% ../../nbs/56_reid.crossmodal.ipynb #cell-011
 class PairSampler(EpochSampler):
@@ -81,20 +82,11 @@ class CrossLoader(PseudoLoader):
     def __init__(self, store, df, p, k, n_iters, bridge=None, share=1., two_views=True, **kwargs):
         super().__init__(store, df, p, k, n_iters, **kwargs)
         self.bridge,self.share,self.two_views = bridge,share,two_views
-    def relabel(self, labels): # `(N,)` cluster of each row, of one modality each; -1 leaves it out
-        "Sample by these labels from now on."
-        labels,epoch,side = np.asarray(labels, dtype=np.int64),self.epoch,(self.df.modality=='ir').to_numpy()
-        if len(labels)!=len(self.df): raise DataError(f"{len(labels)} labels for {len(self.df)} images; give one an image, -1 for those left out")
-        pair = []
-        for m in (False,True):
-            rows = np.flatnonzero((labels>=0) & (side==m))
-            n = len(np.unique(labels[rows]))
-            if n<2: raise DataError(f"{n} cluster{'s'*(n!=1)} of {'infrared' if m else 'RGB'} images cannot be told apart. Ask for more clusters: a smaller `eps` or `min_samples`")
-            pk = PKSampler(labels[rows], min(self.p,n), self.k, self.df.camid.to_numpy()[rows], None, self.seed+int(m), self.n_iters)
-            pair.append(SubsetSampler(pk, rows))
-        self.sampler = PairSampler(*pair)
-        self.set_epoch(epoch)
-        self.columns[1] = torch.from_numpy(labels)
+    def sampled(self, labels):
+        "A sampler for each modality, joined; clusters hold one modality each."
+        ir = (self.df.modality=='ir').to_numpy()
+        rows = (np.flatnonzero((labels>=0) & (ir==m)) for m in (False,True))
+        return PairSampler(*(self.subset(labels, r, self.seed+m, of=of) for m,(r,of) in enumerate(zip(rows, (' of RGB images',' of infrared images')))))
 
 # %% ../../nbs/56_reid.crossmodal.ipynb #cell-013
 @patch
@@ -151,26 +143,27 @@ def cross_dls(
     show:bool=False,      # Show a progress bar while decoding?
 ) -> DataLoaders:         # Empty until relabelled; `classes` lists the people of the table, who must not be tested on
     "Loaders for unsupervised Re-ID across modalities. `DataError` for test rows or a missing modality."
-    df = _to_train(df)
+    df = as_train_table(df)
     if df.modality.nunique()<2: raise DataError(f"only {df.modality.iloc[0]} images to train on; both modalities are needed. For one, use `pseudo_dls`")
     if not 0<=share<=1: raise ConfigError(f"`share` is a probability, 0..1; got {share}")
-    store = ImageStore(df.path, size, cache, threads=threads, show=show)
-    made = None if bridge is None else make_bridge(df, bridge, store)
-    tdl = CrossLoader(store, df, p, k, n_iters, made, share, two_views, seed=seed, recipe=augment, train=True, device=device)
-    return _unvalidated(tdl, p*k, np.unique(df.pid))
+    def make(store, df, **kw): return CrossLoader(store, df, p, k, n_iters, None if bridge is None else make_bridge(df, bridge, store), share, two_views, **kw)
+    return train_dls(make, df, p*k, size, seed, augment, cache, threads, device, show)
 
 # %% ../../nbs/56_reid.crossmodal.ipynb #cell-020
 class InsideLabels(PseudoLabels):
     "Each epoch, cluster each modality for itself; nobody has a partner."
-    name = 'pseudo_labels'
+    name,more = 'pseudo_labels',('ir',)
     def __init__(self, every:int=1,     # Epochs between two clusterings
                  bs:int=128,            # Images a batch when embedding
                  mirror:bool=False,     # Average with mirror images?
                  weight:float=.5,       # Share of the translations, where there are any, in similarities across
-                 **kwargs):             # Of the clustering, see `groups`
-        super().__init__('dbscan', 'drop', every, False, 0, bs, mirror, **kwargs)
+                 method:str='dbscan',   # A name in `CLUSTERINGS`
+                 outliers:str='drop',   # One of `OUTLIERS`
+                 seed:int=0,            # Of k-means, together with the epoch
+                 **kwargs):             # Of the method: `k`, or `eps`, `min_samples`, `k1`, `k2`; `ir`: a dict of those that differ for infrared
+        super().__init__(method, outliers, every, False, seed, bs, mirror, **kwargs)
         self.weight,self.found,self.aid = weight,None,None
-    def groups(self, emb, side, aid) -> Groups: return inside_groups(emb, side, **self.kwargs)
+    def groups(self, emb, side, aid) -> Groups: return inside_groups(emb, side, self.method, self.outliers, **self.settings)
     def make(self):
         row = self.look()
         self.labels = self.found.labels
@@ -197,8 +190,9 @@ def look(self:InsideLabels) -> dict:
     self.emb = embed_images(self.model, dl.still(self.bs), self.mirror)
     self.aid = None if dl.bridge is None else self._embed_bridge(dl)
     at = next(self.model.parameters()).device   # neighbours are sought where the network is
-    self.found = g = self.groups(self.emb.to(at), side, None if self.aid is None else self.aid.to(at))
-    row = dict(round_trip=round_trip(self.emb, g.labels, side), **match_quality(g, dl.df.pid))
+    emb = self.emb.to(at)
+    self.found = g = self.groups(emb, side, None if self.aid is None else self.aid.to(at))
+    row = dict(round_trip=round_trip(emb, g.labels, side), **match_quality(g, dl.df.pid))
     for m,s in enumerate(('rgb','ir')):
         st = cluster_stats(g.labels[side==m], dl.df.pid.to_numpy()[side==m])
         row.update({f'{k}_{s}':st[k] for k in ('clusters','outliers','ari','nmi')})
@@ -213,15 +207,19 @@ class MatchedLabels(InsideLabels):
                  **kwargs):                 # As `InsideLabels`
         super().__init__(**kwargs)
         self.how,self.votes = check_in('how', how, MATCHERS),votes
-    def groups(self, emb, side, aid): return match_groups(inside_groups(emb, side, **self.kwargs), emb, self.how, self.votes, aid, self.weight)
+    def groups(self, emb, side, aid): return match_groups(super().groups(emb, side, aid), emb, self.how, self.votes, aid, self.weight)
 
 # %% ../../nbs/56_reid.crossmodal.ipynb #cell-023
 class JointLabels(InsideLabels):
     "Cluster both modalities together; a cluster is the partner of what it holds of the other modality."
+    more = ()
     def __init__(self, aware:bool=True, **kwargs): # Half of the neighbours from each modality? Others as `InsideLabels`
         super().__init__(**kwargs)
+        if aware and self.method!='dbscan': raise ConfigError(f"{self.method} asks for no neighbours, so half of them cannot come from each modality. Pass aware=False, or method='dbscan'")
         self.aware = aware
-    def groups(self, emb, side, aid): return joint_groups(emb, side, self.aware, aid=aid, weight=self.weight, **self.kwargs)
+    def groups(self, emb, side, aid):
+        if self.method=='dbscan': return joint_groups(emb, side, self.aware, outliers=self.outliers, aid=aid, weight=self.weight, **self.settings)
+        return split_by_side(pseudo_labels(emb, self.method, self.outliers, **self.settings), as_sides(side))
 
 # %% ../../nbs/56_reid.crossmodal.ipynb #cell-028
 def prototype_loss(
@@ -265,8 +263,10 @@ class MeanPrototypeTerm(ReIDTerm):
         if made.fresh: self.memory.fill(made.emb, made.labels)
         dev = next(self.model.parameters()).device
         self.side,self.joint,self.memory.features = torch.from_numpy(made.found.side).to(dev),torch.from_numpy(made.found.joint).to(dev),self.memory.features.to(dev)
+    @property
+    def turn(self) -> int: return self.learn.pseudo_labels.begun-1 # epochs of all fits before this one
     def compute(self):
-        loss = prototype_loss(self.pred.embed, self.memory.features, self.labels, self.side, self.joint, ACROSS[self.across](self.epoch), self.memory.temp, self.n_hard)
+        loss = prototype_loss(self.pred.embed, self.memory.features, self.labels, self.side, self.joint, ACROSS[self.across](self.turn), self.memory.temp, self.n_hard)
         return F.relu(loss-self.floor) if self.floor else loss
     def after_backward(self):
         real = self.yb[2]==0                # translations learn from the prototypes, they do not move them
@@ -288,6 +288,7 @@ def unified_targets(
 ) -> Tensor:          # `(B, C)`; rows sum to 1, half on each side
     "The teacher of PoSeD (MM 2026): half the prototype's view of all prototypes, half the image's own, a softmax over each modality apart."
     z = .5*(memory[labels]+feat)@memory.T/temp
+    z = z.to(torch.promote_types(z.dtype, torch.float32))     # rows of half-precision numbers would not sum to 1
     out = torch.zeros_like(z)
     for m in (0,1): out[:,side==m] = z[:,side==m].softmax(1)/2
     return out
@@ -304,22 +305,29 @@ class UnifiedTerm(HardPrototypeTerm):
     def __init__(self, weight=1., temp:float=.05, momentum:float=.1): # Multiplier; temperature; share of the old prototype kept
         super().__init__(weight, 'alternate', temp=temp, momentum=momentum)
     def compute(self):
-        at = self.side[self.labels]==self.epoch%2
+        at = self.side[self.labels]==self.turn%2
         return unified_loss(self.pred.embed[at], self.memory.features, self.labels[at], self.side, self.memory.temp)
 
 # %% ../../nbs/56_reid.crossmodal.ipynb #cell-042
 class PickEpoch(Callback):
     "Keep the weights of the epoch whose clusters score highest, without a label: `learn.pick_epoch.load()`."
     order,run_valid = -22,False
-    def __init__(self, by:str='round_trip'): # Column of the history of the clusters
+    def __init__(self, by:str='round_trip'): # `'round_trip'`, or `'matched'`: the share of clusters with a partner
+        check_in('by', by, ('round_trip','matched'))
         self.by,self.best,self.epoch_,self.state = by,-1.,None,None
     def _offer(self, row, epoch):
         if row[self.by]>self.best: self.best,self.epoch_,self.state = row[self.by],epoch,{k:v.detach().cpu().clone() for k,v in self.model.state_dict().items()}
     def before_epoch(self):
         made = self.learn.pseudo_labels
         if made.fresh and self.epoch>0: self._offer(made.rows[-1], self.epoch-1)
+    def before_fit(self):
+        if not hasattr(getattr(self.learn, 'pseudo_labels', None), 'look'): raise ModelError("PickEpoch needs a callback beside it that makes the clusters: InsideLabels, MatchedLabels or JointLabels")
     def after_fit(self):
-        if not hasattr(self, 'lr_finder') and hasattr(self.learn.pseudo_labels, 'look'): self._offer(self.learn.pseudo_labels.look(), self.n_epoch-1)
+        if hasattr(self, 'lr_finder'): return
+        made = self.learn.pseudo_labels
+        kept = made.emb,made.aid,made.found      # a further fit goes on with these
+        self._offer(made.look(), self.n_epoch-1)
+        made.emb,made.aid,made.found = kept
     def load(self):
         "Put the chosen weights into the model."
         if self.state is None: raise ModelError("nothing was trained yet, so there is no epoch to choose")

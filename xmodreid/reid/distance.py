@@ -170,7 +170,8 @@ def rerank(
     chunk=None,      # Rows at a time
 ) -> Tensor:         # `(Q, G)` distances
     "k-reciprocal re-ranking (Zhong 2017); `lam` mixes in the squared distance over its row's maximum. Raises `ProtocolError` for too few images."
-    x = torch.cat([prepare(q, metric),prepare(g, metric).to(q if isinstance(q, Tensor) else prepare(q))])
+    a = prepare(q, metric)
+    x = torch.cat([a,prepare(g, metric).to(a)])
     if not 0<=lam<=1: raise ProtocolError(f"lam={lam} must lie in 0..1: it is the weight of the original distance")
     if not 1<=k2<=k1<len(x): raise ProtocolError(f"k1={k1}, k2={k2} with {len(x)} images: expected 1 <= k2 <= k1 < images")
     top,orig = x.new_empty(len(x)),x.new_empty(len(q), len(g))

@@ -7,6 +7,7 @@ __all__ = ['invariance_loss', 'ExemplarMemory', 'translations', 'ExemplarLoader'
            'SourceCrossEntropyTerm', 'InvarianceTerm', 'ECNConfig', 'ecn_learner']
 
 # %% ../../nbs/52_reid.ecn.ipynb #cell-004
+import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,8 +21,7 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 from ..core import ConfigError, DataError, ModelError, seeded
-from ..data.images import ImageStore
-from ..data.loaders import ReidLoader, _to_train, _unvalidated
+from ..data.loaders import ReidLoader, as_train_table, train_dls
 from ..data.samplers import UnpairedSampler
 from .cluster import running_update
 from .learner import ReIDTerm, reid_learner
@@ -123,13 +123,12 @@ def ecn_dls(
     show:bool=False,       # Show a progress bar while decoding?
 ) -> DataLoaders:          # `n_exemplars`, `n_source` and `classes` (all people of both tables, who must not be tested on)
     "Loaders for exemplar memory. `DataError` for test rows and for translations without source."
-    df, source = _to_train(df), df[:0] if source is None else _to_train(source)
+    df, source = as_train_table(df), df[:0] if source is None else as_train_table(source)
     if not 0 <= translated <= 1: raise ConfigError(f"`translated` is a probability, 0..1; got {translated}")
     both, labels, first, made = _numbered(df, source)
     sampler = UnpairedSampler(len(source) or 1, len(first), bs, seed, n_iters)
-    store = ImageStore(both.path, size, cache, threads=threads, show=show)
-    tdl = ExemplarLoader(store, both, labels, np.arange(len(source)), first, made, sampler, translated, recipe=augment, seed=seed, train=True, device=device)
-    dls = _unvalidated(tdl, bs, np.unique(both.pid))
+    def make(store, df, **kw): return ExemplarLoader(store, df, labels, np.arange(len(source)), first, made, sampler, translated, **kw)
+    dls = train_dls(make, both, bs, size, seed, augment, cache, threads, device, show)
     dls.n_exemplars, dls.n_source = len(first), source.pid.nunique()
     return dls
 
@@ -160,6 +159,9 @@ class ECNNet(nn.Module):
         x = self.bn(self.feat(out.feat))
         logits = None if self.classifier is None else self.classifier(self.drop(F.relu(x)))
         return ECNOutput(out.feat, out.embed, logits, self.drop(F.normalize(x)))
+    def final(self) -> nn.Module:
+        "A copy of the backbone, in evaluation mode: what searches, can be saved by `save_reid`, and shown."
+        return copy.deepcopy(self.backbone).eval()
 
 # %% ../../nbs/52_reid.ecn.ipynb #cell-028
 class SourceCrossEntropyTerm(ReIDTerm):
@@ -176,18 +178,23 @@ class InvarianceTerm(ReIDTerm):
                  alpha:float=.01,         # An exemplar keeps `alpha * epoch` of itself
                  knn_from:int=5):         # First epoch, from 0, with neighbours
         super().__init__(weight)
-        self.settings, self.memory = (temp, knn, alpha, knn_from), None
+        self.settings, self.memory, self.begun = (temp, knn, alpha, knn_from), None, 0
     def before_fit(self):
         n = getattr(self.dls, 'n_exemplars', None)
         if n is None or not hasattr(self.model, 'bn'): raise ModelError("InvarianceTerm needs an `ECNNet` and loaders from `ecn_dls`. Use `ecn_learner`")
         if self.memory is None: self.memory = ExemplarMemory(n, self.model.bn.num_features, *self.settings)
+    def before_epoch(self):
+        if not hasattr(self, 'gather_preds'): self.begun += 1
     def _batch(self):
         at = self.yb[4] == 1
-        return self.pred.exemplar[at], self.labels[at], self.epoch
+        return self.pred.exemplar[at], self.labels[at], self.begun - 1      # epochs of all fits before this one
     def compute(self): return self.memory.loss(*self._batch())
     def after_backward(self): self.memory.update(*self._batch())
-    def state_tree(self) -> dict: return dict(features=self.memory.features)
-    def load_tree(self, tree:dict): self.memory.features = tree['features']
+    def state_tree(self) -> dict: return dict(features=None if self.memory is None else self.memory.features, begun=self.begun)
+    def load_tree(self, tree:dict):
+        self.begun = tree['begun']
+        if tree['features'] is None: self.memory = None
+        else: self.memory.features = tree['features']
 
 # %% ../../nbs/52_reid.ecn.ipynb #cell-030
 @dataclass(frozen=True)

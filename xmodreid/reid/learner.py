@@ -20,6 +20,7 @@ from fastai.learner import Learner, Recorder
 from fastai.optimizer import Adam
 from fastcore.basics import patch
 
+from ..checkpoint import LeaveNoTrace
 from ..core import ConfigError, ModelError, check_in, progress, seeded
 from ..data.loaders import EpochSeed, embed_dl
 from .losses import batch_hard_triplet, smoothed_cross_entropy, weighted_triplet
@@ -46,6 +47,11 @@ class ReIDTerm(LossTerm):
         "The class scores; `ModelError` for a network without classifier."
         if self.pred.logits is None: raise ModelError(f"{type(self).__name__} needs class scores, and this network has no classifier. Build it with `n_classes=len(dls.classes)`")
         return self.pred.logits
+    def over_parts(self, f) -> Tensor: # `f(scores)`, scores `(B, K)` of one classifier
+        "Sum of a loss over the classifiers: the one, or one a stripe of a part-based network."
+        return sum(map(f, self.logits.unbind(1) if self.logits.ndim == 3 else [self.logits]))
+    def after_loss(self):
+        with torch.autocast(self.xb[0].device.type, enabled=False): super().after_loss()   # distances need all their digits
 
 # %% ../../nbs/48_reid.learner.ipynb #cell-010
 class CrossEntropyTerm(ReIDTerm):
@@ -55,9 +61,7 @@ class CrossEntropyTerm(ReIDTerm):
                  noisy:float=1.):       # Trust in labels marked noisy, 0..1
         super().__init__(weight, noisy)
         self.smoothing = smoothing
-    def compute(self):
-        scores = self.logits.unbind(1) if self.logits.ndim == 3 else [self.logits]  # one classifier, or one a stripe
-        return sum(smoothed_cross_entropy(z, self.labels, self.smoothing, self.trust) for z in scores)
+    def compute(self): return self.over_parts(lambda z: smoothed_cross_entropy(z, self.labels, self.smoothing, self.trust))
 
 # %% ../../nbs/48_reid.learner.ipynb #cell-012
 class MetricTerm(ReIDTerm):
@@ -72,6 +76,10 @@ class MetricTerm(ReIDTerm):
         if self.noisy: return self.pred.feat, self.labels
         sure = self.yb[2] == 0
         return self.pred.feat[sure], self.labels[sure]
+    def compare(self, feat, labels) -> Tensor: raise NotImplementedError(f"{type(self).__name__} must define compare()")
+    def compute(self):
+        feat, labels = self.members()
+        return self.pred.feat.sum()*0 if not self.noisy and len(labels.unique()) < 2 else self.compare(feat, labels)
 
 # %% ../../nbs/48_reid.learner.ipynb #cell-013
 class TripletTerm(MetricTerm):
@@ -82,11 +90,11 @@ class TripletTerm(MetricTerm):
                  noisy:bool=True):         # Do images with noisy labels take part?
         super().__init__(weight, normalize, noisy)
         self.margin = margin
-    def compute(self): return batch_hard_triplet(*self.members(), self.margin, self.normalize)
+    def compare(self, feat, labels): return batch_hard_triplet(feat, labels, self.margin, self.normalize)
 
 class WeightedTripletTerm(MetricTerm):
     "Weighted-regularised triplet loss on the vectors before the neck."
-    def compute(self): return weighted_triplet(*self.members(), self.normalize)
+    def compare(self, feat, labels): return weighted_triplet(feat, labels, self.normalize)
 
 # %% ../../nbs/48_reid.learner.ipynb #cell-018
 @torch.no_grad()
@@ -128,7 +136,7 @@ class ReIDMetrics(Callback):
         names, at = list(self.recorder.metric_names), -1 if self.recorder.add_time else None
         self.recorder.metric_names = names[:at] + ['rank1', 'mAP'] + (names[at:] if at else [])
     def after_validate(self):
-        due = (self.epoch+1) % self.every == 0 or self.epoch+1 == self.n_epoch
+        due = not hasattr(self, 'lr_finder') and ((self.epoch+1) % self.every == 0 or self.epoch+1 == self.n_epoch)
         row = self.score() if due else dict(rank1=math.nan, mAP=math.nan)
         if due: self.rows.append(dict(epoch=self.epoch, **row))
         self.recorder.log += [row['rank1'], row['mAP']]
@@ -184,7 +192,7 @@ def reid_learner(
     terms = [CrossEntropyTerm(), TripletTerm()] if terms is None else list(terms)
     if not any(isinstance(t, LossTerm) for t in terms): raise ConfigError("`terms` holds no loss term, so there is nothing to train; try [CrossEntropyTerm(), TripletTerm()]")
     learn = Learner(dls, model, no_loss, lr=lr, wd=wd, opt_func=partial(Adam, mom=.9, sqr_mom=.999, eps=1e-8, decouple_wd=False),
-                    cbs=[*terms, EpochSeed(), TermRecorder(warn=False), *(cbs or [])])
+                    cbs=[*terms, EpochSeed(), TermRecorder(warn=False), LeaveNoTrace(), *(cbs or [])])
     learn.recorder.valid_metrics = len(dls.valid) > 0  # without validation images there is no validation loss to show
     return learn
 

@@ -54,7 +54,7 @@ def inside_groups(
     **kwargs,          # Of the method: `eps`, `min_samples`, `k1`, `k2`, or `k` and `seed`
 ) -> Groups:           # No cluster has a partner yet
     "Cluster each modality for itself."
-    x,s = prepare(emb).cpu(),as_sides(side, len(emb))
+    x,s = prepare(emb),as_sides(side, len(emb))
     labels,n = np.full(len(x), -1),0
     for m,own in enumerate((kwargs, {**kwargs,**(ir or {})})):
         found = pseudo_labels(x[s==m], method, outliers, **own)
@@ -281,7 +281,7 @@ def round_trip(
 ) -> float:  # 0..1
     "Share of images that come back to their own cluster: over to the nearest image of the other side, and from there to the nearest of their own. Needs no true label."
     ok = np.asarray(labels)>=0
-    x,s,y = prepare(emb).cpu()[torch.from_numpy(ok)],as_sides(side)[ok],np.asarray(labels)[ok]
+    x,s,y = prepare(emb)[torch.from_numpy(ok)],as_sides(side)[ok],np.asarray(labels)[ok]
     a,b = (np.flatnonzero(s==k) for k in (0,1))
     if not len(a) or not len(b): return 0.
     over,home = (i[:,0] for i,_ in _most_similar(x[a], x[b], 1))

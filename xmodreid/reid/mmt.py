@@ -91,6 +91,9 @@ class MutualNet(nn.Module):
         students = [self._ask(n, v, modality) for n, v in zip((self.student1, self.student2), views)]
         with torch.no_grad(): teachers = [self._ask(n, v, modality) for n, v in zip((self.teacher1, self.teacher2), views)]
         return MutualOutput(*students, *teachers)
+    def final(self) -> nn.Module:
+        "A copy of the first teacher, in evaluation mode: one ordinary network, as large as a student, which `save_reid` can save."
+        return copy.deepcopy(self.teacher1).requires_grad_(True).eval()
 
 # %% ../../nbs/51_reid.mmt.ipynb #cell-015
 class MutualTerm(ReIDTerm):

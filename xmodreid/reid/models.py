@@ -48,7 +48,8 @@ def save_reid(
     **info,          # What belongs to the weights: `size=[64, 32]`, `classes=[...]`
 ):
     "Write a network, its settings and `info` to one file."
-    if not hasattr(model, 'config'): raise ModelError(f"{type(model).__name__} was not built by `reid_model`, so its settings are unknown. Save its `state_dict` instead")
+    if not hasattr(model, 'config'): raise ModelError(f"{type(model).__name__} was not built by `reid_model`, so its settings are unknown. " +
+                                                   ("To keep the network it trained, save `model.final()`" if hasattr(model, 'final') else "Save its `state_dict` instead"))
     save_state(path, dict(config=model.config, info=info, weights=dict(model.state_dict())))
 
 def load_reid(

@@ -21,7 +21,7 @@ from .losses import centre_loss, move_centres, reverse_cross_entropy, soft_label
 # %% ../../nbs/49_reid.noisy.ipynb #cell-007
 class ReverseCrossEntropyTerm(ReIDTerm):
     "Reverse cross entropy: bounded, forgiving, slow to learn. Use it beside another loss."
-    def compute(self): return reverse_cross_entropy(self.logits, self.labels, weight=self.trust)
+    def compute(self): return self.over_parts(lambda z: reverse_cross_entropy(z, self.labels, weight=self.trust))
 
 class SymmetricCrossEntropyTerm(ReIDTerm):
     "`alpha` cross entropy plus `beta` reverse cross entropy."
@@ -32,7 +32,7 @@ class SymmetricCrossEntropyTerm(ReIDTerm):
         super().__init__(weight, noisy)
         if alpha < 0 or beta < 0 or alpha + beta == 0: raise ConfigError(f"`alpha` and `beta` must be >= 0 and not both 0; got {alpha} and {beta}")
         self.alpha, self.beta = alpha, beta
-    def compute(self): return symmetric_cross_entropy(self.logits, self.labels, self.alpha, self.beta, self.trust)
+    def compute(self): return self.over_parts(lambda z: symmetric_cross_entropy(z, self.labels, self.alpha, self.beta, self.trust))
 
 # %% ../../nbs/49_reid.noisy.ipynb #988e8716
 class SoftLabelTerm(ReIDTerm):
@@ -47,8 +47,7 @@ class SoftLabelTerm(ReIDTerm):
     def compute(self):
         own = self.certainty.to(self.labels.device)
         sure = torch.where(self.yb[2] > 0, own[self.yb[3]] if own.ndim else own, torch.ones_like(own[:1] if own.ndim else own))*(1 - self.smoothing)
-        scores = self.logits.unbind(1) if self.logits.ndim == 3 else [self.logits]
-        return sum(soft_label_cross_entropy(z, self.labels, sure) for z in scores)
+        return self.over_parts(lambda z: soft_label_cross_entropy(z, self.labels, sure))
 
 class LSRTerm(SoftLabelTerm):
     "Cross entropy in which a generated image belongs to everybody alike (LSRO, ICCV 2017)."
@@ -106,8 +105,9 @@ def with_percent_noisy(
     share = percent/100
     if share > 0 and not n or share < 1 and not m:
         raise DataError(f"{percent} % noisy labels cannot be had from {m} original and {n} generated images")
-    keep_n = n if share == 1 else min(n, round(m*share/(1-share)))
-    keep_m = 0 if share == 1 else m if share == 0 else min(m, round(keep_n*(1-share)/share))
+    if share in (0, 1): keep_n, keep_m = (n, 0) if share else (0, m)
+    elif n >= (want := m*share/(1-share)): keep_n, keep_m = round(want), m     # generated images are dropped
+    else: keep_n, keep_m = n, round(n*(1-share)/share)                         # originals are dropped
     rng = np.random.default_rng([seed, 49])
     keep = np.concatenate([rng.permutation(np.flatnonzero(at))[:k] for at, k in ((noisy, keep_n), (~noisy, keep_m))])
     return df.iloc[np.sort(keep)].reset_index(drop=True)

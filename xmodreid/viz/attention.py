@@ -23,7 +23,8 @@ def feature_maps(
     img:Tensor,      # `(B, 3, H, W)` ImageNet-normalised
     modality=None,   # `(B,)` 0 RGB, 1 IR, for networks with a stem for each
 ) -> tuple:          # `(B, C, h, w)` last feature map and `(B, D)` embedding, in evaluation mode, with gradients where they are enabled
-    "Embedding and last feature map of one pass. Raises `ModelError` for a network without `feature_map`."
+    "Embedding and last feature map of one pass; of networks that were trained together, the `final` one's. Raises `ModelError` for a network without `feature_map`."
+    if hasattr(model, 'final'): model = model.final()
     if not hasattr(model, 'feature_map'): raise ModelError(f"{type(model).__name__} has no `feature_map`, so there is no map to show. Networks of `reid_model` have one")
     caught,was,inner = [],model.training,model.feature_map
     def catch(*args, **kwargs):

@@ -35,7 +35,7 @@ def set_rng_state(
     version,ints,gauss = state['python']
     random.setstate((version,tuple(int(i) for i in ints),gauss))
     torch.set_rng_state(state['torch'])
-    if state['cuda'] and torch.cuda.is_available(): torch.cuda.set_rng_state_all(state['cuda'])
+    if state['cuda'] and torch.cuda.is_available(): torch.cuda.set_rng_state_all(state['cuda'][:torch.cuda.device_count()])   # it may go on where there are fewer
 
 # %% ../nbs/04_checkpoint.ipynb #cell-010
 def opt_state(
@@ -51,7 +51,8 @@ def load_opt_state(
 ):
     "Put the moments and settings back."
     if len(tree['state'])!=len(opt.all_params()): raise ModelError(f"the checkpoint's optimizer has {len(tree['state'])} parameters, this one {len(opt.all_params())}. Use the settings it was made with")
-    opt.load_state_dict(dict(state=tree['state'], hypers=L(tree['hypers'])))
+    put = lambda s,device: {k: v.to(device) if isinstance(v, torch.Tensor) else v for k,v in s.items()}
+    opt.load_state_dict(dict(state=[put(s, p.device) for s,(p,*_) in zip(tree['state'], opt.all_params())], hypers=L(tree['hypers'])))
 
 # %% ../nbs/04_checkpoint.ipynb #cell-012
 def _keepers(learn:Learner) -> dict: return {cb.name: cb for cb in learn.cbs if hasattr(cb, 'state_tree')}
@@ -62,7 +63,7 @@ def training_state(
     "Everything needed to go on exactly: model, optimizer, generators, recorder, callbacks."
     rec = learn.recorder
     return dict(epoch=learn.epoch+1, n_epoch=learn.n_epoch, model=dict(learn.model.state_dict()), opt=opt_state(learn.opt), rng=rng_state(),
-                losses=[float(l) for l in rec.losses], values=[[None if v is None else float(v) for v in row] for row in rec.values], iters=list(rec.iters), lrs=[float(l) for l in rec.lrs], train_iter=learn.train_iter,
+                losses=np.array([float(l) for l in rec.losses]), values=[[None if v is None else float(v) for v in row] for row in rec.values], iters=np.array(rec.iters, dtype=np.int64), lrs=np.array([float(l) for l in rec.lrs]), train_iter=learn.train_iter,
                 smooth=dict(val=float(rec.smooth_loss.val), count=rec.smooth_loss.count), callbacks={k: cb.state_tree() for k,cb in _keepers(learn).items()})
 
 # %% ../nbs/04_checkpoint.ipynb #cell-013
@@ -103,7 +104,7 @@ class _Restore(Callback):
     def before_fit(self):
         rec,s = self.learn.recorder,self.state
         load_training_state(self.learn, s)
-        rec.losses,rec.iters,rec.lrs = [torch.tensor(l) for l in s['losses']],list(s['iters']),list(s['lrs'])
+        rec.losses,rec.iters,rec.lrs = [torch.tensor(l) for l in s['losses'].tolist()],s['iters'].tolist(),s['lrs'].tolist()
         rec.values = L([L(r) for r in s['values']])
         rec.smooth_loss.val,rec.smooth_loss.count = torch.tensor(s['smooth']['val']),s['smooth']['count']
         self.learn.train_iter = s['train_iter']

@@ -40,7 +40,7 @@ class OneBar(Callback):
         for cb in list(self.learn.cbs):
             if cb.name=='progress': self.learn.remove_cb(cb)
     def before_fit(self):
-        self.learn.logger = lambda line: None
+        self.logger_,self.learn.logger = self.learn.logger,lambda line: None
         self.bar = progress(None, self.desc, self.n_epoch*len(self.dls.train), self.show)
     def before_train(self):
         self.bar.n = self.epoch*len(self.dls.train)
@@ -51,8 +51,8 @@ class OneBar(Callback):
         loss = self.learn.recorder.values[-1][0] if len(self.learn.recorder.values) else math.nan
         self.bar.set_postfix_str(f'loss {float(loss):.3g}')
     def after_fit(self):
-        if self.bar is not None: self.bar.close()
-        self.learn.logger = print
+        if self.bar is not None: self.bar.close(); self.bar,self.learn.logger = None,self.logger_
+    tidy = after_fit
 
 # %% ../../nbs/72_exp.run.ipynb #new-5010524
 def need_device(

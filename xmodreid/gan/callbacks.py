@@ -62,7 +62,7 @@ class ImagePool:
     ) -> tuple[Tensor,...]:   # As many batches of the same shapes, some samples older
         "Put samples in, take as many out."
         out = [self._one(tuple(t[i].detach().clone() for t in tensors)) for i in range(len(tensors[0]))]
-        return tuple(torch.stack(ts).to(tensors[0].device) for ts in zip(*out))
+        return tuple(torch.stack([t.to(x.device) for t in ts]) for ts,x in zip(zip(*out), tensors))   # those of a checkpoint come from the CPU
     def state_tree(self) -> dict:
         "What a checkpoint keeps."
         return dict(items=[torch.stack(ts) for ts in zip(*self.items)], rng=random_tree(self.rng))
@@ -147,6 +147,9 @@ def before_batch(self:DiscriminatorStep):
 def after_cancel_fit(self:DiscriminatorStep): self._freeze(False)
 @patch
 def after_fit(self:DiscriminatorStep): self._freeze(False)
+@patch
+def tidy(self:DiscriminatorStep):
+    if hasattr(self, 'nets'): self._freeze(False)
 
 # %% ../../nbs/33_gan.callbacks.ipynb #cell-018
 @patch
@@ -245,7 +248,8 @@ def load_tree(self:DiscriminatorStep, tree:dict):
     for m,t in tree['pools'].items(): self.pools[m].load_tree(t)
     load_random_tree(self.rng, tree['rng'])
     self.count = tree['count']
-    self.learn.extra_terms.update({k: torch.tensor(v) for k,v in tree.get('said', {}).items()})   # the last R1 stands in the log until the next
+    at = next(self.nets['ir'].parameters()).device
+    self.learn.extra_terms.update({k: torch.tensor(v, device=at) for k,v in tree.get('said', {}).items()})   # the last R1 stands in the log until the next
 
 # %% ../../nbs/33_gan.callbacks.ipynb #cell-030
 class ClipGradients(Callback):
@@ -326,7 +330,7 @@ class GeneratorEMA(Callback):
         if self.shadow is not None and not self.inside: self._swap()
     def after_validate(self):
         if self.inside: self._swap()
-    after_cancel_validate = after_validate
+    after_cancel_validate = tidy = after_validate
     def state_tree(self) -> dict: return dict(shadow=self.shadow, steps=self.steps)
     def load_tree(self, tree:dict): self.shadow,self.steps = {k: v.to(next(self.model.parameters()).device) for k,v in tree['shadow'].items()},tree['steps']
 

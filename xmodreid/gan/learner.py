@@ -13,19 +13,20 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
-import fastai.callback.progress # gives learners their progress bar
+import fastai.callback.progress,fastai.callback.schedule # give learners their progress bar and lr_find
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastcore.foundation import L
 from torch import nn
 
+from ..checkpoint import LeaveNoTrace
 from ..core import ConfigError,ModelError,load_state,save_state,seeded,write_json
 from ..data.loaders import EpochSeed
 from .callbacks import DiscriminatorStep,GeneratorEMA,QuickAdam,ScaleRates,StopOnNaN,warm_linear
 from .losses import VGGFeatures
 from .models import CycleBatch,PatchDiscriminator,PoseCycleGAN,make_generator
 from .terms import AdversarialTerm,CycleTerm,IdentityTerm,PartToneTerm,PoseBCETerm,PoseMSETerm,ReposeTerm
-from ..terms import TermRecorder,no_loss
+from ..terms import TermLearner,TermRecorder,no_loss
 
 # %% ../../nbs/34_gan.learner.ipynb #cell-007
 def warp_terms(
@@ -104,9 +105,9 @@ def pose_cyclegan_learner(
     terms = warp_terms(estimator) if terms is None else list(terms)
     modes = {t.mode for t in terms if isinstance(t, AdversarialTerm)} or {'lsgan'}
     d = DiscriminatorStep(**{**dict(lr=d_lr, seed=seed, mode=modes.pop()), **(d_step or {})})
-    cbs = [*terms, d, EpochSeed(), ScaleRates(schedule), StopOnNaN(), TermRecorder(), *([GeneratorEMA(ema)] if ema else []), *L(cbs)]
-    return Learner(dls, model, no_loss, opt_func=partial(QuickAdam, mom=.5, sqr_mom=.99, eps=1e-8), lr=lr, wd=0., cbs=cbs,
-                   splitter=lambda m: [p for g in (m.to_ir,m.to_rgb) for p in g.parameters()])
+    cbs = [*terms, d, EpochSeed(), ScaleRates(schedule), StopOnNaN(), TermRecorder(), LeaveNoTrace(), *([GeneratorEMA(ema)] if ema else []), *L(cbs)]
+    return TermLearner(dls, model, no_loss, opt_func=partial(QuickAdam, mom=.5, sqr_mom=.99, eps=1e-8), lr=lr, wd=0., cbs=cbs,
+                       splitter=lambda m: [p for g in (m.to_ir,m.to_rgb) for p in g.parameters()])
 
 # %% ../../nbs/34_gan.learner.ipynb #cell-020
 def translators(

@@ -22,7 +22,7 @@ from torch import Tensor
 from ..core import ConfigError,JOINTS,seed_all
 from ..data.loaders import EpochSeed
 from ..data.transforms import keyed_generator
-from ..terms import LossTerm,TermRecorder,no_loss
+from ..terms import LossTerm,TermLearner,TermRecorder,no_loss
 from .keypoints import decode_argmax,joint_hits,keypoint_heatmaps,limb_pafs,resize_kpts
 from .openpose import PoseNet,compact_pose
 from .estimate import PoseEstimator,_look
@@ -200,7 +200,7 @@ def pose_learner(
     net.train(was)
     terms = ([HeatmapMseTerm()] if probe.logits is None else [HeatmapTerm(),PlaceTerm(place_weight)]) + ([] if probe.paf is None else [PafTerm(paf_weight)])
     kwargs = dict(opt_func=Adam, wd=1e-4, moms=(.95,.85,.95), metrics=[PckMetric(.05),PckMetric(.1)]) | kwargs
-    return Learner(dls, net, loss_func=no_loss, cbs=[*terms,TermRecorder(warn=False),*([] if any(isinstance(c,EpochSeed) for c in cbs) else [EpochSeed()]),*([Repaint(seed,share,ramp)] if robust else []),*cbs], **kwargs)
+    return TermLearner(dls, net, loss_func=no_loss, cbs=[*terms,TermRecorder(warn=False),*([] if any(isinstance(c,EpochSeed) for c in cbs) else [EpochSeed()]),*([Repaint(seed,share,ramp)] if robust else []),*cbs], **kwargs)
 
 # %% ../../nbs/24_pose.train.ipynb #cell-024
 def train_pose(

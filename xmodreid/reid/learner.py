@@ -26,7 +26,7 @@ from ..data.loaders import EpochSeed, embed_dl
 from .losses import batch_hard_triplet, smoothed_cross_entropy, weighted_triplet
 from .models import reid_model
 from .protocols import evaluate
-from ..terms import LossTerm, TermRecorder, no_loss
+from ..terms import LossTerm, TermLearner, TermRecorder, no_loss
 
 # %% ../../nbs/48_reid.learner.ipynb #cell-009
 class ReIDTerm(LossTerm):
@@ -191,8 +191,8 @@ def reid_learner(
     elif kwargs: raise ConfigError(f"{sorted(kwargs)} are settings of a named model; a finished module was given")
     terms = [CrossEntropyTerm(), TripletTerm()] if terms is None else list(terms)
     if not any(isinstance(t, LossTerm) for t in terms): raise ConfigError("`terms` holds no loss term, so there is nothing to train; try [CrossEntropyTerm(), TripletTerm()]")
-    learn = Learner(dls, model, no_loss, lr=lr, wd=wd, opt_func=partial(Adam, mom=.9, sqr_mom=.999, eps=1e-8, decouple_wd=False),
-                    cbs=[*terms, EpochSeed(), TermRecorder(warn=False), LeaveNoTrace(), *(cbs or [])])
+    learn = TermLearner(dls, model, no_loss, lr=lr, wd=wd, opt_func=partial(Adam, mom=.9, sqr_mom=.999, eps=1e-8, decouple_wd=False),
+                        cbs=[*terms, EpochSeed(), TermRecorder(warn=False), LeaveNoTrace(), *(cbs or [])])
     learn.recorder.valid_metrics = len(dls.valid) > 0  # without validation images there is no validation loss to show
     return learn
 

@@ -79,7 +79,9 @@ def load_training_state(
     keepers = _keepers(learn)
     missing = set(state['callbacks'])^set(keepers)
     if missing: raise ModelError(f"the checkpoint was made with other callbacks: {sorted(missing)} differ. Use the settings it was made with, or another folder")
-    for k,tree in state['callbacks'].items(): keepers[k].load_tree(tree)
+    for k,tree in state['callbacks'].items():
+        try: keepers[k].load_tree(tree)
+        except KeyError as e: raise ModelError(f"the checkpoint's {k} has no {e}: another version of the package wrote it. Use that version, or another folder") from None
     set_rng_state(state['rng'])
 
 # %% ../nbs/04_checkpoint.ipynb #cell-015

@@ -116,7 +116,7 @@ def trial_terms(
     estimator,   # Frozen `PoseEstimator` of the pose loss
 ) -> list:       # Of `LossTerm`s
     "The losses of a row; a pose weight of 0 still logs the term, an identity weight of 0 leaves the term out."
-    pose = dict(mse=PoseMSETerm, bce=PoseBCETerm)[s.pose_loss](s.pose, estimator)
+    pose = PoseMSETerm(s.pose, estimator, recovered=True) if s.pose_loss=='mse' else PoseBCETerm(s.pose, estimator)   # the thesis's looks at the way back, too
     terms = [AdversarialTerm(),CycleTerm(s.cycle),pose]
     if s.identity: terms.append(IdentityTerm(s.identity*3e-3, VGGFeatures(), content_weight=s.content, style_weight=s.style*1e-5))
     return terms+([ReposeTerm(s.repose)] if s.repose else [])+([PartToneTerm(s.tone)] if s.tone else [])

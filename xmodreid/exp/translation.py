@@ -63,7 +63,7 @@ def candidates(
     own = COMPARE_SIZES[check_in('size', size, COMPARE_SIZES)]
     best = replace(RECIPE, **own)
     trials = {'ours':best, 'ours, three times longer':replace(best, epochs=3*best.epochs), 'ours in colour':replace(best, grey=False, tone=2.),
-              'ours with attention':replace(best, generator='attention'), 'the thesis':replace(GanTrial(identity=0.), **own)}
+              'ours with attention':replace(best, generator='attention'), 'the thesis, no identity loss':replace(GanTrial(identity=0.), **own)}
     return [TableRow(f'{k}, seed {s}', replace(t, seed=s), {}) for k,t in trials.items() for s in seeds]
 
 # %% ../../nbs/80_exp.translation.ipynb #e9affbe2

@@ -159,12 +159,13 @@ def xmodreid_train_gan(
     size:str='64x32',     # Height x width of the images, pixels
     generator:str='warp', # Generator: 'warp', 'resnet' or 'attention'
     width:int=32,         # Channels of the generators
-    colour:store_true=False, # Keep RGB in colour; identity suffers
+    colour:store_true=False, # Keep RGB in colour, with a loss of part tones beside it
     epochs:int=10,        # Epochs
     iters:int=45,         # Batches an epoch
     bs:int=4,             # Images of each modality a batch
     lr:float=1e-3,        # Learning rate of the generators
     d_lr:float=4e-4,      # Learning rate of the discriminators
+    half:store_true=False, # Compute in bfloat16: quicker on a GPU, and on a CPU that multiplies it (AMX)
     trial:int=1,          # For RegDB: split to train on, 1..10
     seed:int=0,           # Seed of weights and order
     device:str='cpu',     # Where to train: 'cpu', or 'cuda' for a GPU
@@ -176,7 +177,7 @@ def xmodreid_train_gan(
         df,hw = read_data(data, trial, on_bad),parse_size(size)
         use = _rows(df, ('train',))
         kpts,df = read_joints(df, data, pose, hw, device)[use],df.iloc[use]
-        fit_gan(out, df, kpts, load_pose_run(pose), GanRun(hw, generator, width, not colour, epochs, iters, bs, lr, d_lr, seed), device=device)
+        fit_gan(out, df, kpts, load_pose_run(pose), GanRun(hw, generator, width, not colour, epochs, iters, bs, lr, d_lr, seed, half=half), device=device)
         print(f"translators in {out}; the curve of every loss in {Path(out)/'epochs.csv'}")
 
 # %% ../nbs/85_cli.ipynb #cell-020
@@ -331,11 +332,15 @@ def xmodreid_index(
     out:str,              # Folder of the gallery, made or added to; or a Milvus address
     modality:str='rgb',   # Modality of the images where the CSV does not tell
     kind:str='exact',     # 'exact', or an approximate index: 'hnsw', 'ivf', 'ivfpq'
+    dtype:str='float32',  # Of the vectors of a new gallery: 'float32', or 'float16' for half the space
+    duplicates:str='skip',# Images that are in it already: 'skip', 'replace', 'keep' both, or 'error'
+    device:str='cpu',     # Where to compute: 'cpu', or 'cuda' for a GPU
 ):
     "Embed images into a gallery that can be searched; images that are in it already are passed over."
     with told():
+        from xmodreid.exp.run import need_device
         from xmodreid.reid.gallery import build_index
-        index = build_index(images, _model_file(model), out, modality, kind)
+        index = build_index(images, _model_file(model), out, modality, kind, dtype, duplicates, device=need_device(device))
         print(f"{len(index)} images in {out}")
 
 @call_parse
@@ -348,11 +353,13 @@ def xmodreid_search(
     query_modality:str='rgb', # Modality of the queries where a CSV does not tell
     modality:str='',      # Only answers of this modality
     camid:int=None,       # Only answers of this camera
+    device:str='cpu',     # Where to compute: 'cpu', or 'cuda' for a GPU
 ):
     "Find the images of a gallery that are nearest to a query. Images of people: use lawful, consented data only."
     with told():
+        from xmodreid.exp.run import need_device
         from xmodreid.reid.gallery import ranked_figure,search_index
-        hits = search_index(index, images, k, _model_file(model) if model else None, camid, modality or None, query_modality)
+        hits = search_index(index, images, k, _model_file(model) if model else None, camid, modality or None, query_modality, need_device(device))
         if not len(hits): raise DataError(f"no image of {index} passes the filter (camid {camid}, modality {modality or 'any'}). A gallery of a folder knows no cameras: make it from a CSV with path, pid, camid and modality, or leave the filter out")
         print(hits.to_string(index=False))
         if (hits.pid<0).all(): print('pid -1: the gallery was made without names')

@@ -315,12 +315,14 @@ class GeneratorEMA(Callback):
         self.decay,self.shadow,self.steps,self.inside = decay,None,0,False
     def _live(self) -> dict: return {k: v for k,v in self.learn.model.generators.state_dict().items() if v.is_floating_point()}
     def before_fit(self):
-        if self.shadow is None: self.shadow = {k: v.detach().clone() for k,v in self._live().items()}
+        live = self._live()
+        if self.shadow is None: self.shadow = {k: v.detach().clone() for k,v in live.items()}
+        self.live = [live[k] for k in self.shadow]                       # they share the memory of the weights
     def after_step(self):
         self.steps += 1
         d = min(self.decay, (1+self.steps)/(10+self.steps))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.shadow.values()), list(self._live().values()), 1-d)
+            torch._foreach_lerp_(list(self.shadow.values()), self.live, 1-d)
     def _swap(self):
         with torch.no_grad():
             for k,v in self._live().items():

@@ -97,7 +97,7 @@ def usl_rows(
     "All methods, those of two stages with each bridge; then what a start with a translated source is worth."
     own = USL_SIZES[check_in('size', size, USL_SIZES)]|USL_DATA.get(kwargs.get('data'), {})|kwargs
     for b in bridges: check_in('bridge', b, BRIDGES)
-    kinds = [(f"{m}{'' if b=='none' else f' + {b} bridge'}", dict(method=m, bridge=b)) for b in bridges for m in USL_METHODS if b=='none' or m in USL_RECIPES]
+    kinds = [(f"{m}{'' if b=='none' else f' + {b} bridge'}", dict(method=m, bridge=b)) for b in bridges for m in USL_METHODS if b=='none' or m in USL_RECIPES or m=='mmt' and b!='grey']
     kinds += [(f"{m}, source translated, {'own pose' if s=='own' else 'another pose'}", dict(method=m, start=s)) for s in STARTS[1:] for m in ('start','inside','pgm')]
     return [TableRow(f'{name} seed {s}', UslRun(**{**own,**kind,'seed':s}), {}) for name,kind in kinds for s in seeds]
 
@@ -176,7 +176,7 @@ def _oracle_bridge(folder, data, df, poses, show):
         path = folder/f'{i:06d}.png'
         if not path.exists():
             with atomic_path(path) as p: cv2.imwrite(str(p), oracle_render(data.world, int(df.pid[i]), poses[i], cam)[...,::-1])
-        rows.append(dict(path=str(path), source_path=df.path[i], pid=df.pid[i], camid=cam, modality=IR))
+        rows.append(dict(path=str(path), source_path=df.path[i], pid=df.pid[i], camid=cam, modality=IR, split='train'))
     return pd.DataFrame(rows)
 
 def _unlabelled(data):
@@ -261,10 +261,12 @@ def _stage(run, method, epochs, folder, start, df, test, bridge, show, device):
     learn = cross_learner(dls, net, [*USL_RECIPES[method](**_labels(replace(run, method=method))), PickEpoch()], lr=run.lr)
     return learn,_trained(learn, epochs, folder, test, run, show)
 
-def _mmt(run, folder, weights, df, test, show, device, second):
-    "Mutual mean teaching on clusters of everything, as in the thesis; the two students start from `weights` and `second`."
+def _mmt(run, folder, weights, df, test, bridge, show, device, second):
+    "Mutual mean teaching on clusters of everything, translated images among it, as in the thesis; the two students start from `weights` and `second`."
     seed_all(run.seed)
     k = max(4, df.pid.nunique())
+    if callable(bridge): raise ConfigError(f"MMT takes translated images as further files; bridge {run.bridge!r} makes none. Choose one of: none, own, target, oracle")
+    if bridge is not None: df = concat_index(df, bridge)
     nets = [start_from(_net(run, k, False), w) for w in (weights, second)]
     dls = pseudo_dls(df, run.size, run.p, run.k, run.iters, views=2, seed=run.seed, device=device)
     learn = mmt_learner(dls, nets, MMTConfig(clusters=k, lr=run.lr), seed=run.seed)
@@ -296,7 +298,8 @@ def run_usl(
     if run.method=='start': return _start(run, weights, test, device)
     if run.method=='mmt':
         second = source_net(shared/f'source-{own}-second', src, replace(run, seed=run.seed+1000), show, device)
-        learn,out = _mmt(run, folder/'train', weights, df, test, show, device, second)
+        bridge = usl_bridge(shared/f'bridge-{run.seed}', data, run, show=show, device=device)
+        learn,out = _mmt(run, folder/'train', weights, df, test, bridge, show, device, second)
     elif run.method=='supervised': learn,out = _supervised(run, folder/'train', weights, df, test, show, device)
     else:
         bridge = usl_bridge(shared/f'bridge-{run.seed}', data, run, show=show, device=device)

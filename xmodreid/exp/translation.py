@@ -74,7 +74,7 @@ def read_scores(
     "Gather the scores of all rows that are done; `DataError` where none is."
     out = {}
     for here in sorted(Path(folder).glob('*/scores.csv')):
-        out[read_json(here.parent/'config.json')['name']] = pd.read_csv(here, index_col=[0,1])
+        if (here.parent/'result.json').exists(): out[read_json(here.parent/'config.json')['name']] = pd.read_csv(here, index_col=[0,1])
     out = {tuple(r.name.rsplit(', seed ', 1)): out[r.name] for r in rows if r.name in out}
     if not out: raise DataError(f"{folder} holds no measured candidate. Run reproduce_translation first")
     return pd.concat(out, names=['candidate','seed'])

@@ -18,9 +18,8 @@ from ..checkpoint import fit_resumable
 from ..core import DataError,check_in,seed_all,write_csv
 from ..data.loaders import translation_dls
 from ..data.synth import SYNTH_SIZES,write_synth
-from ..data.transforms import normalise
 from .demo import synth_data
-from .run import OneBar,PoseRun,ReidRun,fit_pose,fit_reid,load_pose_run,need_device
+from .run import OneBar,PoseRun,ReidRun,as_judge,fit_pose,fit_reid,load_pose_run,need_device
 from .tables import TableRow,check_only,run_rows,thesis_table
 from ..gan.callbacks import HalfPrecision
 from ..gan.learner import pose_cyclegan_learner,save_translators,translators
@@ -168,6 +167,5 @@ def reproduce_ablation(
     use = data.df.split.isin(['train','val']).to_numpy()
     judge = fit_pose(out/'judge', data.df[use], data.kpts[use], PoseRun(hw, 24, seed=seed+1), show, device).to(device)
     reid = fit_reid(out/'reid', data.df[data.df.split=='train'].reset_index(drop=True), ReidRun(hw, seed=seed), show=show, device=device).to(device)
-    embed = lambda img: reid(normalise((img+1)/2, 'imagenet')).embed
-    measure = lambda s,folder: run_trial(s, folder, data, load_pose_run('synth'), judge, embed, show, device)
+    measure = lambda s,folder: run_trial(s, folder, data, load_pose_run('synth'), judge, as_judge(reid), show, device)
     return run_rows(rows, out/'rows', measure, show, only)

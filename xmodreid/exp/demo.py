@@ -17,13 +17,13 @@ import pandas as pd
 from ..core import DataError,IR,RGB,write_csv
 from ..data.index import keypoints_of,load_index,pair_folder,percent_noisy_labels,poses_of,save_keypoints
 from ..data.loaders import embed_dl
-from ..data.transforms import normalise,resize_kpts
+from ..data.transforms import resize_kpts
 from ..data.synth import SYNTH_SIZES,load_synth,write_synth
 from ..data.sysu import sysu
 from ..draw import draw_skeleton,show_images,to_uint8
 from .config import Steps
 from .report import Report
-from .run import GanRun,PoseRun,ReidRun,fit_gan,fit_pose,fit_reid,load_gan_run,load_pose_run,load_reid_run
+from .run import GanRun,PoseRun,ReidRun,as_judge,fit_gan,fit_pose,fit_reid,load_gan_run,load_pose_run,load_reid_run
 from ..gan.metrics import evaluate_translation,load_images,sample_translation,translate_samples
 from ..gan.translate import training_sets,translate
 from ..pose.estimate import estimate_keypoints
@@ -223,10 +223,6 @@ def run_demo(
     return write_report(out/'report.html', measure(steps, cfg, synth, data, est, judge, gs, sets, models))
 
 # %% ../../nbs/73_exp.demo.ipynb #cell-025
-def _embedder(model):
-    "A Re-ID model as a function of images in [-1, 1]."
-    return lambda img: model(normalise((img+1)/2, 'imagenet')).embed
-
 def measure(steps, cfg, synth, data, est, judge, gs, sets, models) -> SimpleNamespace: # Everything `write_report` shows
     "Measure what was trained, on people held out; keep the tables as CSV."
     df,test = data.df,(data.df.split=='test').to_numpy()
@@ -235,7 +231,7 @@ def measure(steps, cfg, synth, data, est, judge, gs, sets, models) -> SimpleName
     strangers = (synth.df.split=='test').to_numpy()
     run = SimpleNamespace(cfg=cfg, df=df, sets=sets, seconds=steps.seconds)
     run.pck = {n: evaluate_pck(e, synth.df[strangers], synth.kpts[strangers], cfg.size) for n,e in {'in the loss':est,'judge':judge}.items()}
-    run.scores = evaluate_translation(gs, held, seen, judge, size=cfg.size, n=cfg.n_eval, grey=True, world=data.world, embed=_embedder(models['original']), seed=cfg.seed)
+    run.scores = evaluate_translation(gs, held, seen, judge, size=cfg.size, n=cfg.n_eval, grey=True, world=data.world, embed=as_judge(models['original']), seed=cfg.seed)
     run.samples = {d: translate_samples(sample_translation(held, seen, d, cfg.size, 6, True, data.world, seed=cfg.seed), gs) for d in ('rgb2ir','ir2rgb')}
     run.shown = np.concatenate([np.flatnonzero(test&(df.modality==m).to_numpy())[:12] for m in (RGB,IR)])
     run.found = np.zeros((len(df),18,3), np.float32)

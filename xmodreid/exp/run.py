@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TINY', 'OneBar', 'need_device', 'PoseRun', 'fit_pose', 'load_pose_run', 'GanRun', 'fit_gan', 'load_gan_run',
-           'ReidRun', 'fit_reid', 'load_reid_run']
+           'ReidRun', 'fit_reid', 'load_reid_run', 'as_judge']
 
 # %% ../../nbs/72_exp.run.ipynb #cell-003
 import math
@@ -21,6 +21,7 @@ from torch import nn
 from ..checkpoint import fit_resumable
 from ..core import ConfigError,DataError,ModelError,load_state,save_state,seed_all,write_csv
 from ..data.loaders import pose_dls,reid_dls,translation_dls
+from ..data.transforms import normalise
 from .config import claim_folder,config_dict,config_from
 from ..gan.callbacks import HalfPrecision
 from ..gan.learner import TRANSLATORS,load_translators,pose_cyclegan_learner,save_translators,translators,warp_terms
@@ -204,6 +205,12 @@ def load_reid_run(
     model,info = load_reid(_result(folder, 'model.safetensors', 'Re-ID model'))
     model.classes,model.size = info['classes'],tuple(info['size'])
     return model.eval()
+
+def as_judge(
+    model:nn.Module, # Re-ID model, e.g. from `load_reid_run`
+):                   # Function of images `(B, 3, H, W)` in [-1, 1], as translators paint them, to embeddings `(B, D)`
+    "A Re-ID model that looks at translated images."
+    return lambda img: model(normalise((img+1)/2, 'imagenet')).embed
 
 # %% ../../nbs/72_exp.run.ipynb #cell-020
 TINY = dict(pose=PoseRun(width=8, epochs=4, bs=8), gan=GanRun(width=8, epochs=5, iters=4, bs=2), reid=ReidRun(epochs=4, iters=3, p=4)) # The shortest settings that still train, for tests

@@ -16,11 +16,10 @@ import pandas as pd
 from ..core import DataError,IR,RGB,check_in,read_json
 from ..data.synth import SYNTH_SIZES,SynthConfig,write_synth
 from ..data.sysu import sysu
-from ..data.transforms import normalise
 from ..gan.metrics import BOUNDS
 from .ablation import RECIPE,GanTrial,run_trial
 from .demo import synth_data
-from .run import PoseRun,ReidRun,fit_pose,fit_reid,load_pose_run
+from .run import PoseRun,ReidRun,as_judge,fit_pose,fit_reid,load_pose_run
 from .tables import TableRow,check_only,run_rows
 
 # %% ../../nbs/80_exp.translation.ipynb #a4306260
@@ -49,7 +48,7 @@ def identity_judges(
     "Train a judge for each modality, or go on with it: who is it, among people of this modality?"
     def judge(m):
         model = fit_reid(Path(folder)/m, df[df.modality==m].reset_index(drop=True), run, show=show, device=device).to(device)
-        return lambda img: model(normalise((img+1)/2, 'imagenet')).embed
+        return as_judge(model)
     return {m: judge(m) for m in (RGB,IR)}
 
 # %% ../../nbs/80_exp.translation.ipynb #809d1c00

@@ -89,6 +89,7 @@ def fit_pose(
 ) -> PoseEstimator: # The trained network
     "Train a pose network, or go on with it."
     folder = claim_folder(folder, config_dict(run), 'a pose network')
+    if (folder/'net.safetensors').exists(): return load_pose_run(folder)
     seed_all(run.seed)
     dls = pose_dls(df.reset_index(drop=True), kpts, size=run.size, bs=run.bs, seed=run.seed, augment=run.augment, device=need_device(device))
     net = pose_net(pretrained=run.start) if run.start else compact_pose(run.width)
@@ -143,6 +144,7 @@ def fit_gan(
 ) -> nn.ModuleDict: # `['ir']` and `['rgb']`
     "Train a pose CycleGAN, or go on with it; keep the curve of every loss in `epochs.csv` and `batches.csv`."
     folder = claim_folder(folder, config_dict(run), 'a translator')
+    if (folder/'translators.safetensors').exists(): return load_gan_run(folder)
     seed_all(run.seed)
     dls = translation_dls(df.reset_index(drop=True), kpts, size=run.size, bs=run.bs, grey=run.grey, seed=run.seed, val_pct=0, n_iters=run.iters, min_joints=6, device=need_device(device))
     downs = 3 if run.downs is None and run.generator=='attention' and run.size[0]>128 else run.downs
@@ -188,6 +190,7 @@ def fit_reid(
     "Train a Re-ID model, or go on with it; keep the curve of every loss in `epochs.csv`."
     begin = dict(pretrained=True) if pretrained else {}
     folder = claim_folder(folder, config_dict(run)|begin, 'a Re-ID model')
+    if (folder/'model.safetensors').exists(): return load_reid_run(folder)
     seed_all(run.seed)
     if df.pid.nunique()<run.p: raise DataError(f"a batch takes {run.p} people, the table has {df.pid.nunique()}. Lower p")
     dls = reid_dls(df.reset_index(drop=True), size=run.size, p=run.p, k=run.k, seed=run.seed, augment=run.augment, n_iters=run.iters or None, device=need_device(device))

@@ -16,10 +16,9 @@ from ..core import ConfigError,ModelError
 from ..data.transforms import keyed_generator
 from .losses import (content_loss,cycle_loss,draw_places,embedding_loss,gan_loss,identity_loss,local_correlation_loss,own_pose_loss,part_tone_loss,
     patch_nce_loss,patch_style_loss,patch_vectors,pose_bce_loss,pose_mse_loss,pose_soft_argmax_loss,tone_consistency_loss)
-from .models import at_least_single
 from ..pose.keypoints import keypoint_heatmaps
 from ..pose.parts import part_maps,person_mask,repose,warp_person
-from ..terms import LossTerm
+from ..terms import LossTerm,at_least_single
 
 # %% ../../nbs/32_gan.terms.ipynb #cell-009
 def both_ways(

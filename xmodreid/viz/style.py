@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ..core import ConfigError,JOINTS,PoseError
 from ..draw import to_uint8
-from ..gan.losses import in_single,patch_grams
+from ..gan.losses import patch_grams
 from ..pose.keypoints import keypoint_heatmaps
+from ..terms import in_single
 
 # %% ../../nbs/67_viz.style.ipynb #cell-007
 @in_single

@@ -132,7 +132,7 @@ def xmodreid_train_pose(
     bs:int=16,          # Images a batch
     lr:float=8e-3,      # Highest learning rate
     robust:store_true=False, # Shift, repaint and damage the images, for a network that is to see other cameras
-    start:str='',       # Weights to begin with, e.g. 'synth', to fine-tune on annotated images; none when empty
+    start:str=None,     # Weights to begin with, e.g. 'synth', to fine-tune on annotated images; none when empty
     seed:int=0,         # Seed of weights, order and augmentation
     device:str='cpu',   # Where to train: 'cpu', or 'cuda' for a GPU
     on_bad:str='raise', # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
@@ -143,7 +143,7 @@ def xmodreid_train_pose(
         from xmodreid.pose.train import evaluate_pck
         df = read_data(data, on_bad=on_bad)
         kpts,use = read_joints(df, data, device=device),_rows(df, ('train','val'))
-        est = fit_pose(out, df.iloc[use], kpts[use], PoseRun(parse_size(size), width, epochs, bs, lr, robust, robust, start, seed), device=device)
+        est = fit_pose(out, df.iloc[use], kpts[use], PoseRun(parse_size(size), width, epochs, bs, lr, robust, robust, start or '', seed), device=device)
         held = np.flatnonzero(~df.split.isin(['train','val']).to_numpy())
         if len(held):
             table = evaluate_pck(est, df.iloc[held], kpts[held], parse_size(size))
@@ -263,15 +263,15 @@ def parse_rerank(
 def xmodreid_evaluate(
     data:str,             # Data set whose test people are searched for
     model:str,            # Folder of a model from xmodreid_train_reid
-    out:str='',           # Folder for scores.csv and scores.json; the model's folder when empty
+    out:str=None,         # Folder for scores.csv and scores.json; the model's folder when empty
     protocol:str='sysu',  # 'sysu', 'regdb', 'llcm' or 'market'
     mode:str='all',       # For sysu: 'all' or 'indoor'
     shots:int=1,          # For sysu: 1 or 10 gallery images of each person and camera
     gallery:str='agw',    # For sysu: 'agw', or 'official' with --permutations
-    permutations:str='',  # For sysu's official gallery: rand_perm_cam.mat
+    permutations:str=None, # For sysu's official gallery: rand_perm_cam.mat
     direction:str='ir2rgb', # Query to gallery: 'ir2rgb' or 'rgb2ir'
     trial:int=1,          # For regdb: split the model was trained on, 1..10
-    rerank:str='',        # k-reciprocal re-ranking, as K1,K2,LAMBDA, e.g. 20,6,.3; none when empty. It lifts scores and is named in them
+    rerank:str=None,      # k-reciprocal re-ranking, as K1,K2,LAMBDA, e.g. 20,6,.3; none when empty. It lifts scores and is named in them
     no_mirror:store_true=False, # Embed each image alone, not averaged with its mirror image
     device:str='cpu',     # Where to compute: 'cpu', or 'cuda' for a GPU
     on_bad:str='raise',  # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
@@ -282,7 +282,7 @@ def xmodreid_evaluate(
         from xmodreid.exp.run import load_reid_run,need_device
         from xmodreid.reid.learner import embed_images
         from xmodreid.reid.protocols import PROTOCOLS,evaluate,protocol as named,save_results,summary
-        own = dict(sysu=dict(mode=mode, shots=shots, gallery=gallery, direction=direction, permutations=permutations or None),
+        own = dict(sysu=dict(mode=mode, shots=shots, gallery=gallery, direction=direction, permutations=permutations),
                    regdb=dict(trial=trial, direction=direction), llcm=dict(direction=direction), market={})
         how,here = parse_rerank(rerank),Path(out or model)
         rule = named(check_in('protocol', protocol, PROTOCOLS), **own[protocol])
@@ -347,11 +347,11 @@ def xmodreid_index(
 def xmodreid_search(
     index:str,            # Folder of a gallery from xmodreid_index, or a Milvus address
     images:str,           # An image, a folder of images, or a CSV with a column `path`
-    out:str='',           # Folder for answers.csv and ranked.png; nothing is written when empty
+    out:str=None,         # Folder for answers.csv and ranked.png; nothing is written when empty
     k:int=10,             # Answers a query
-    model:str='',         # Folder of the Re-ID model, if it is no longer where the gallery was built with it
+    model:str=None,       # Folder of the Re-ID model, if it is no longer where the gallery was built with it
     query_modality:str='rgb', # Modality of the queries where a CSV does not tell
-    modality:str='',      # Only answers of this modality
+    modality:str=None,    # Only answers of this modality
     camid:int=None,       # Only answers of this camera
     device:str='cpu',     # Where to compute: 'cpu', or 'cuda' for a GPU
 ):
@@ -359,7 +359,7 @@ def xmodreid_search(
     with told():
         from xmodreid.exp.run import need_device
         from xmodreid.reid.gallery import ranked_figure,search_index
-        hits = search_index(index, images, k, _model_file(model) if model else None, camid, modality or None, query_modality, need_device(device))
+        hits = search_index(index, images, k, _model_file(model) if model else None, camid, modality, query_modality, need_device(device))
         if not len(hits): raise DataError(f"no image of {index} passes the filter (camid {camid}, modality {modality or 'any'}). A gallery of a folder knows no cameras: make it from a CSV with path, pid, camid and modality, or leave the filter out")
         print(hits.to_string(index=False))
         if (hits.pid<0).all(): print('pid -1: the gallery was made without names')
@@ -396,7 +396,7 @@ def xmodreid_reproduce(
     table:str='5.5',      # '5.1' to '5.4', 'fig5.1', 'fig5.2' or 'all' of these: Re-ID; '5.5': ablation of the translation; 'translation': translators compared
     out:str='runs/tables',# Folder of the rows; those that are done are not run again
     size:str='quick',     # 'quick': 64x32, minutes a row on a CPU; 'medium': longer; 'full': larger images, longer; for 5.1 to fig5.2 and `--usl` also 'sysu': for SYSU-MM01 on a GPU, from ImageNet weights
-    only:str='',          # Names of the rows to run, with semicolons between them; all when empty. Chosen rows are written as table_...-part
+    only:str=None,        # Names of the rows to run, with semicolons between them; all when empty. Chosen rows are written as table_...-part
     seed:int=0,           # Of data, weights and order
     usl:store_true=False, # Run the table of unsupervised methods across modalities instead
     seeds:int=1,          # Trainings a row, with seeds from `seed` on, for mean and standard deviation; not for 5.5

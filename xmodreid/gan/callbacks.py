@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['random_tree', 'load_random_tree', 'ImagePool', 'QuickAdam', 'DiscriminatorStep', 'adam_state', 'load_adam_state',
-           'ClipGradients', 'warm_linear', 'cyclegan_factor', 'ScaleRates', 'GeneratorEMA', 'cycle_rows', 'Samples',
+           'ClipGradients', 'warm_cosine', 'cyclegan_factor', 'ScaleRates', 'GeneratorEMA', 'cycle_rows', 'Samples',
            'StopOnNaN']
 
 # %% ../../nbs/33_gan.callbacks.ipynb #cell-004
@@ -265,17 +265,17 @@ class ClipGradients(Callback):
         self.norm = clip_grad_norm_(ps, self.max_norm)     # before clipping
 
 # %% ../../nbs/33_gan.callbacks.ipynb #cell-033
-def warm_linear(
+def warm_cosine(
     step:int,        # Steps done
     total:int,       # Steps of the whole training
     epoch:int=0,     # Epochs done; unused
     warmup:int=50,   # Steps of the rise; at most a tenth of the training
-    decay:float=.3,  # Last share of the training, in which the factor falls linearly
+    decay:float=.6,  # Last share of the training, in which the factor falls
 ) -> float:          # In (0, 1]
-    "Rise, stay, fall."
+    "Rise, stay, fall (half a cosine)."
     up = (step+1)/max(1,min(warmup,total//10))
-    down = (total-step)/max(1,decay*total)
-    return min(1., up, down)
+    left = min(1., (total-step)/max(1,decay*total))
+    return min(1., up, .5-.5*math.cos(math.pi*left))
 
 def cyclegan_factor(
     epoch:int,           # Epochs done
@@ -291,7 +291,7 @@ class ScaleRates(Callback):
     "Multiply the learning rates of generators and discriminators by one schedule."
     order,run_valid = 50,False
     def __init__(self,
-        schedule=warm_linear, # `f(step, total, epoch) -> factor`
+        schedule=warm_cosine, # `f(step, total, epoch) -> factor`
     ):
         self.schedule = schedule
     def before_fit(self): self.base,self.factors = [h['lr'] for h in self.opt.hypers],[]

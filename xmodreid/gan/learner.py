@@ -22,7 +22,7 @@ from torch import nn
 from ..checkpoint import LeaveNoTrace
 from ..core import ConfigError,ModelError,load_state,save_state,seeded,write_json
 from ..data.loaders import EpochSeed
-from .callbacks import DiscriminatorStep,GeneratorEMA,QuickAdam,ScaleRates,StopOnNaN,warm_linear
+from .callbacks import DiscriminatorStep,GeneratorEMA,QuickAdam,ScaleRates,StopOnNaN,warm_cosine
 from .losses import VGGFeatures
 from .models import CycleBatch,PatchDiscriminator,PoseCycleGAN,make_generator
 from .terms import AdversarialTerm,CycleTerm,IdentityTerm,PartToneTerm,PoseBCETerm,PoseMSETerm,ReposeTerm
@@ -91,7 +91,7 @@ def pose_cyclegan_learner(
     terms:list=None,        # Loss terms; `warp_terms(estimator)` when `None`
     lr:float=1e-3,          # Learning rate of the generators
     d_lr:float=4e-4,        # Learning rate of the discriminators
-    schedule=warm_linear,   # `f(step, total, epoch) -> factor` of both rates
+    schedule=warm_cosine,   # `f(step, total, epoch) -> factor` of both rates
     ema:float=.995,         # Share of the averaged generators kept at each step; 0 for none
     d_step:dict=None,       # Settings of `DiscriminatorStep`: `real_label`, `swap`, `pool`, `wrong_pose`, `mode`, `every`, `steps`, `r1`, `r1_every`, `clip`
     model:PoseCycleGAN=None,# Networks; made by `pose_cyclegan` from the remaining arguments when `None`

@@ -79,7 +79,7 @@ class GanTrial:
     generator:str='resnet'   # One of `gan.models.GENERATORS`
     conditional:bool=False   # Discriminators that see the pose?
     pose_loss:str='mse'      # `'mse'` as the thesis, or `'bce'`
-    cycle:float=10.; pose:float=1.13; identity:float=.1; content:float=5.; style:float=1.; tone:float=0.; repose:float=0. # Weights; `identity` times 3e-3, `style` times 1e-5
+    adversarial:float=1.; cycle:float=10.; pose:float=1.13; identity:float=.1; content:float=5.; style:float=1.; tone:float=0.; repose:float=0. # Weights; `identity` times 3e-3, `style` times 1e-5
     lr:float=3e-4; d_lr:float=3e-4 # Learning rates
     bs:int=4                 # Images of each modality a batch
     grey:bool=True           # RGB in grey?
@@ -91,7 +91,7 @@ class GanTrial:
     seed:int=0               # Of weights, order and pools
 
 TRIAL_SIZES = dict(quick={}, full=dict(width=32, size=(128,64), epochs=35, n_eval=400, half=True)) # What `--size` changes
-RECIPE = GanTrial(generator='warp', conditional=True, pose_loss='bce', pose=1., identity=0., repose=10., lr=1e-3, d_lr=4e-4)
+RECIPE = GanTrial(generator='warp', conditional=True, pose_loss='bce', pose=1., identity=0., repose=10., adversarial=.5, lr=1e-3, d_lr=4e-4)
 
 def ablation_rows(
     size:str='quick', # One of `TRIAL_SIZES`
@@ -116,7 +116,7 @@ def trial_terms(
 ) -> list:       # Of `LossTerm`s
     "The losses of a row; a pose weight of 0 still logs the term, an identity weight of 0 leaves the term out."
     pose = PoseMSETerm(s.pose, estimator, recovered=True) if s.pose_loss=='mse' else PoseBCETerm(s.pose, estimator)   # the thesis's looks at the way back, too
-    terms = [AdversarialTerm(),CycleTerm(s.cycle),pose]
+    terms = [AdversarialTerm(s.adversarial),CycleTerm(s.cycle),pose]
     if s.identity: terms.append(IdentityTerm(s.identity*3e-3, VGGFeatures(), content_weight=s.content, style_weight=s.style*1e-5))
     return terms+([ReposeTerm(s.repose)] if s.repose else [])+([PartToneTerm(s.tone)] if s.tone else [])
 

@@ -34,10 +34,11 @@ def warp_terms(
     cycle:float=10.,     # Weight of the cycle
     pose:float=1.,       # Weight of the pose's cross entropy
     repose:float=10.,    # Weight of the forged pictures that are to be mended
+    adversarial:float=.5,# Weight of the discriminators' judgement: more looks sharper, less keeps more of the person
     tone:float=0.,       # Weight of the part tones; about 2 where RGB stays coloured
 ) -> list:               # Of `LossTerm`s, without those of weight 0
     "The losses of the part-warp recipe."
-    ts = [AdversarialTerm(), CycleTerm(cycle)]+([PoseBCETerm(pose, estimator)] if estimator is not None else [])
+    ts = [AdversarialTerm(adversarial), CycleTerm(cycle)]+([PoseBCETerm(pose, estimator)] if estimator is not None else [])
     return ts+([ReposeTerm(repose)] if repose else [])+([PartToneTerm(tone)] if tone else [])
 
 def thesis_terms(

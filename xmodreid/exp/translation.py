@@ -107,7 +107,7 @@ def bars(
             for o in BOUNDS[::-1]:
                 if o in s.index: bar(f'rank-1 / {o}', gen.rank1/s.loc[o].rank1, .8)
             grey = s.loc['greyscale' if 'greyscale' in s.index else 'unchanged']
-            bar('rank-1 / of the unchanged grey image', gen.rank1/grey.rank1 if grey.rank1 else np.inf, 2.5)
+            bar('rank-1 / of the unchanged grey image', gen.rank1/grey.rank1 if grey.rank1 else np.inf if gen.rank1 else 0., 2.5)
     return pd.DataFrame(out)
 
 # %% ../../nbs/80_exp.translation.ipynb #142a6265

@@ -6,7 +6,7 @@
 __all__ = ['no_loss', 'LossTerm', 'TermRecorder', 'at_least_single', 'as_single', 'in_single', 'HalfPrecision', 'TermLearner']
 
 # %% ../nbs/03_terms.ipynb #cell-003
-import math,re,warnings
+import inspect,math,re,warnings
 from contextlib import nullcontext
 from functools import wraps
 
@@ -35,6 +35,10 @@ def no_loss(
 class LossTerm(Callback):
     "Add `weight * compute()` to the training loss; keep the unweighted value in `value`."
     order,run_valid = -5,False
+    def __new__(cls, *args, **kwargs):
+        self = super().__new__(cls)
+        self.given = args,kwargs
+        return self
     def __init__(self,
         weight=1., # Multiplier in the total loss, `>= 0`; or a schedule, a function of the share of training done (0..1)
     ):
@@ -45,6 +49,12 @@ class LossTerm(Callback):
     def key(self) -> str: # E.g. `patch_style` for `PatchStyleTerm`
         "The name this term has in every log."
         return re.sub(r'(?<=[a-z0-9])(?=[A-Z])', '_', type(self).__name__.removesuffix('Term')).lower()
+    def made_with(self) -> dict: # Argument -> value, defaults filled in
+        "What this term was made with: all that decides what it computes, whatever it has computed since."
+        args,kwargs = self.given
+        bound = inspect.signature(type(self)).bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
     def current_weight(self) -> float:
         "The multiplier at this point of the training."
         return self.weight(self.pct_train) if callable(self.weight) else self.weight

@@ -168,4 +168,4 @@ def reproduce_ablation(
     judge = fit_pose(out/'judge', data.df[use], data.kpts[use], PoseRun(hw, 24, seed=seed+1), show, device).to(device)
     reid = fit_reid(out/'reid', data.df[data.df.split=='train'].reset_index(drop=True), ReidRun(hw, seed=seed), show=show, device=device).to(device)
     measure = lambda s,folder: run_trial(s, folder, data, load_pose_run('synth'), judge, as_judge(reid), show, device)
-    return run_rows(rows, out/'rows', measure, show, only)
+    return run_rows(rows, out/'rows', measure, show, only, images=data.df)

@@ -85,7 +85,7 @@ def _fig_5_1(make):
     return {f'PCB, {t}':(make('pcb', train=t, loss='ce'),'') for t in ('original','cyclegan','combined')}
 
 def _fig_5_2(make):
-    return {f'{name}, {100*c:.0f} % wrong':(make('noise', loss=loss, corrupt=c),'') for name,loss in (('CE','ce'),('SCE','sce')) for c in NOISE}
+    return {f'{name}, {100*c:.0f} % wrong':(make('noise', loss=loss, corrupt=c),'') for name,loss in (('CE','ce plain'),('CE, smoothed','ce'),('SCE','sce')) for c in NOISE}
 
 _FIGURES = {'fig5.1':_fig_5_1,'fig5.2':_fig_5_2}
 TABLES = (*_TABLES,*_FIGURES)
@@ -153,7 +153,7 @@ def plot_noise(
 ) -> Figure:
     "A line for each loss, with error bars where there are several seeds."
     fig,ax = plt.subplots(figsize=(4.4,2.8))
-    for k,name in enumerate(('CE','SCE')):
+    for k,name in enumerate(('CE','CE, smoothed','SCE')):
         at = slice(k*len(NOISE),(k+1)*len(NOISE))
         std = df[metric,'std'].iloc[at] if (metric,'std') in df else None
         ax.errorbar([100*c for c in NOISE], df[metric,'ours'].iloc[at], std, marker='o', ms=3, capsize=2, label=name)
@@ -191,7 +191,7 @@ def reproduce(
     out,made = Path(out)/size,{}
     data = method_data(out/'data', DataConfig(data=str(data), market=str(market), seed=seed, **REPRODUCE_SIZES[check_in('size', size, REPRODUCE_SIZES)]['data']), show, device)
     for name in names:
-        df = over_seeds([run_rows(chapter5_rows(name, size, seed+s), out/name/f'seed{seed+s}', _measure(data, out/'runs', show, device), show, only) for s in range(seeds)])
+        df = over_seeds([run_rows(chapter5_rows(name, size, seed+s), out/name/f'seed{seed+s}', _measure(data, out/'runs', show, device), show, only, images=data.print) for s in range(seeds)])
         title = f"{'Figure' if name in _FIGURES else 'Table'} {name.removeprefix('fig')}, {data.words}, {size}, {seeds} seed{'s'*(seeds>1)}{'' if only is None else ', chosen rows'}"
         file = table_name(f'table_{name}', only)
         save_table(df, out/file, title)

@@ -19,12 +19,12 @@ from torch import nn
 
 from ..checkpoint import fit_resumable
 from ..core import RGB,ConfigError,DataError,check_in,read_json,seed_all,seeded,write_csv,write_json
-from ..data.index import concat_index,load_index
+from ..data.index import concat_index
 from ..data.loaders import embed_dl
 from ..data.market import market as read_market
 from ..data.synth import SYNTH_SIZES,SynthConfig,write_synth
 from ..data.sysu import sysu
-from .config import claim_folder,config_dict
+from .config import claim_folder,config_dict,fingerprint
 from .demo import synth_data
 from .run import GanRun,OneBar,ReidRun,fit_gan,fit_reid,load_gan_run,load_pose_run,load_reid_run,need_device
 from ..gan.translate import training_sets,translate
@@ -42,6 +42,7 @@ def _triplet(): return TripletTerm(normalize=True)
 
 LOSSES = { # name: function of the certainties that gives the terms
     'ce':            lambda certainty: [CrossEntropyTerm()],
+    'ce plain':      lambda certainty: [CrossEntropyTerm(smoothing=0.)],
     'sce':           lambda certainty: [SymmetricCrossEntropyTerm()],
     'triplet':       lambda certainty: [_triplet()],
     'ce+triplet':    lambda certainty: [CrossEntropyTerm(),_triplet()],
@@ -83,6 +84,8 @@ class MethodRun:
         check_in('method', self.method, METHODS); check_in('train', self.train, TRAIN_ON); check_in('loss', self.loss, LOSSES); check_in('model', self.model, REID_MODELS)
         if self.pretrained: check_in('pretrained model', self.model, IMAGENET)
         check_in('test', self.test, ('target','market')); check_in('source', self.source, ('',*TRAIN_ON))
+        if self.corrupt and self.method!='supervised': raise ConfigError(f"{self.method} does not see the labels that `corrupt` would make wrong. Use it with 'supervised'")
+        if self.method=='ecn' and self.train=='cyclegan' and self.percent>=0: raise ConfigError("ECN takes the grey copies of 'cyclegan' for the sources of the generated images: all of them are needed. Use `percent` with 'combined'")
         if not (self.percent==-1 or 0<=self.percent<=100): raise ConfigError(f"`percent` must lie in 0..100, or be -1 for all images; got {self.percent}")
 
 # %% ../../nbs/78_exp.methods.ipynb #27fcb548
@@ -125,23 +128,23 @@ def method_data(
     cfg:DataConfig=DataConfig(),  # Which data
     show:bool=True,               # Show progress bars?
     device:str='cpu',             # Where to estimate joints, train the translator and translate, e.g. `'cuda'`
-) -> SimpleNamespace:             # `sets` (name -> table), `test` and `protocol` (name -> ...), `words`
+) -> SimpleNamespace:             # `sets` (name -> table), `test` and `protocol` (name -> ...), `words`, `print` (the fingerprint of all tables)
     "Read or draw the people, train the translator, translate, and make the training sets. What is done is not done again."
     out = claim_folder(out, config_dict(cfg), 'training sets')
     df,kpts = _target(out, cfg, show)
     held,df = df[df.split=='test'].reset_index(drop=True),df[train := df.split=='train'].reset_index(drop=True)
     est = load_pose_run('synth').to(need_device(device))
-    if not (out/'fake'/'index.csv').exists():
-        kpts = estimate_keypoints(df, est, size=cfg.size, progress=show, cache=out/'joints') if kpts is None else kpts[train.to_numpy()]
-        run = GanRun(cfg.size, width=cfg.gan_width, epochs=cfg.gan_epochs, iters=cfg.gan_iters, seed=cfg.seed)
-        gs = load_gan_run(cfg.translator) if cfg.translator else fit_gan(out/'gan', df, kpts, est, run, show, device)
-        translate(df, kpts, gs.to(device), out/'fake', poses='target', direction='rgb2ir', size=cfg.size, grey=True, seed=cfg.seed, progress=show)
-    sets = {k: v.reset_index(drop=True) for k,v in training_sets(df, load_index(out/'fake'), grey_out=out/'grey', progress=show).items()}
+    kpts = estimate_keypoints(df, est, size=cfg.size, progress=show, cache=out/'joints') if kpts is None else kpts[train.to_numpy()]
+    run = GanRun(cfg.size, width=cfg.gan_width, epochs=cfg.gan_epochs, iters=cfg.gan_iters, seed=cfg.seed)
+    gs = load_gan_run(cfg.translator) if cfg.translator else fit_gan(out/'gan', df, kpts, est, run, show, device)
+    fake = translate(df, kpts, gs.to(device), out/'fake', poses='target', size=cfg.size, grey=True, seed=cfg.seed, progress=show)
+    sets = {k: v.reset_index(drop=True) for k,v in training_sets(df, fake, grey_out=out/'grey', progress=show).items()}
     city = _city(out/'city', cfg, show) if cfg.market=='synth' else read_market(cfg.market)
     city = city.assign(pid=city.pid+100_000)                        # both number their people from 1: nobody lives in both
     sets['market'] = city[city.split=='train'].reset_index(drop=True)
     words = 'synthetic people' if cfg.data=='synth' else 'SYSU-MM01'
-    return SimpleNamespace(sets=sets, words=words, test=dict(target=held, market=city[city.split!='train'].reset_index(drop=True)),
+    test = dict(target=held, market=city[city.split!='train'].reset_index(drop=True))
+    return SimpleNamespace(sets=sets, words=words, test=test, print=fingerprint([*sets.values(),*test.values()]),
                            protocol=dict(target=sysu_protocol('all', 1, 'agw'), market=market_protocol()),
                            market_words='Market-1501' if cfg.market!='synth' else 'a second synthetic city in place of Market-1501')
 
@@ -205,18 +208,18 @@ def _fit_mmt(run, data, folder, show, device):
     n = df.pid.nunique()
     nets = [_student(run, data, folder, run.seed+s, n, show, device) for s in (0,1000)]
     dls = pseudo_dls(df, run.size, run.p, 2*run.k, run.iters, views=2, seed=run.seed, augment=run.augment, device=device)
-    watch = ReIDMetrics(data.test[run.test], data.protocol[run.test], run.size, every=max(run.epochs//2, 1), mirror=run.mirror)
+    watch = ReIDMetrics(data.test[run.test], data.protocol[run.test], run.size, every=max(run.epochs//10, 1), mirror=run.mirror)
     learn = mmt_learner(dls, nets, MMTConfig(clusters=n, average=.99, lr=run.lr/5), [watch,OneBar('MMT', show)], run.seed)
     fit_resumable(learn, run.epochs, folder/'run', fit=learn.fit_reid, warmup=0, schedule='flat')
     write_csv(folder/'clusters.csv', learn.pseudo_labels.history)
-    return learn.model,watch.rows
+    return learn.model.final(),watch.rows
 
 # %% ../../nbs/78_exp.methods.ipynb #2bd869f7
 def _fit_ecn(run, data, folder, show, device):
     df = training_table(run, data)
     if lost := sorted(set(df.source_path[df.noisy])-set(df.path)):           # the grey copies stand for their sources here
         own = data.sets['original']
-        df = concat_index(own[own.path.isin(lost)], df[df.noisy])
+        df = concat_index(own[own.path.isin(lost)], df[~df.grey])
     dls = ecn_dls(df, data.sets[run.source] if run.source else None, run.size, run.p*run.k*2, run.iters, seed=run.seed, augment=run.augment, device=device)
     cfg = ECNConfig(dim=512, dropout=0., optimizer='adam', lr=run.lr/3, knn_from=max(run.epochs//2, 1))
     learn = ecn_learner(dls, run.model, cfg, [OneBar('ECN', show)], run.seed, **_start(run))
@@ -248,7 +251,7 @@ def run_method(
     device:str='cpu',     # Where to compute, e.g. `'cuda'`; a run may go on elsewhere
 ) -> dict:                # Scores of the last epoch, in percent; `best` where the epochs were watched; `percent_noisy_labels`, `protocol`, settings
     "Train and test, unless it is done already; a training that was stopped goes on."
-    here = claim_folder(Path(folder)/run_key(run), _settings(run), 'a run')
+    here = claim_folder(Path(folder)/run_key(run), _settings(run), 'a run', images=data.print)
     if (here/'result.json').exists(): return read_json(here/'result.json')
     seed_all(run.seed)
     model,rows = _FIT[run.method](run, data, here, show, need_device(device))

@@ -88,7 +88,7 @@ def fit_pose(
     device:str='cpu', # Where to train, e.g. `'cuda'`; not a setting of the run, which may go on elsewhere
 ) -> PoseEstimator: # The trained network
     "Train a pose network, or go on with it."
-    folder = claim_folder(folder, config_dict(run), 'a pose network')
+    folder = claim_folder(folder, config_dict(run), 'a pose network', images=df, joints=np.asarray(kpts))
     if (folder/'net.safetensors').exists(): return load_pose_run(folder)
     seed_all(run.seed)
     dls = pose_dls(df.reset_index(drop=True), kpts, size=run.size, bs=run.bs, seed=run.seed, augment=run.augment, device=need_device(device))
@@ -143,12 +143,13 @@ def fit_gan(
     device:str='cpu', # Where to train, e.g. `'cuda'`; not a setting of the run, which may go on elsewhere
 ) -> nn.ModuleDict: # `['ir']` and `['rgb']`
     "Train a pose CycleGAN, or go on with it; keep the curve of every loss in `epochs.csv` and `batches.csv`."
-    folder = claim_folder(folder, config_dict(run), 'a translator')
+    terms = warp_terms(estimator, tone=0. if run.grey else 2.)
+    folder = claim_folder(folder, config_dict(run), 'a translator', images=df, joints=np.asarray(kpts), losses=terms)
     if (folder/'translators.safetensors').exists(): return load_gan_run(folder)
     seed_all(run.seed)
     dls = translation_dls(df.reset_index(drop=True), kpts, size=run.size, bs=run.bs, grey=run.grey, seed=run.seed, val_pct=0, n_iters=run.iters, min_joints=6, device=need_device(device))
     downs = 3 if run.downs is None and run.generator=='attention' and run.size[0]>128 else run.downs
-    learn = pose_cyclegan_learner(dls, estimator, run.generator, warp_terms(estimator, tone=0. if run.grey else 2.), lr=run.lr, d_lr=run.d_lr, seed=run.seed, cbs=[OneBar('translator', show),*[HalfPrecision()]*run.half],
+    learn = pose_cyclegan_learner(dls, estimator, run.generator, terms, lr=run.lr, d_lr=run.d_lr, seed=run.seed, cbs=[OneBar('translator', show),*[HalfPrecision()]*run.half],
                                   width=run.width, grey=run.grey, blocks=run.blocks, downs=downs, channels_last=run.channels_last)
     fit_resumable(learn, run.epochs, folder)
     write_csv(folder/'epochs.csv', learn.term_recorder.epochs)
@@ -189,12 +190,12 @@ def fit_reid(
 ) -> nn.Module:  # The model
     "Train a Re-ID model, or go on with it; keep the curve of every loss in `epochs.csv`."
     begin = dict(pretrained=True) if pretrained else {}
-    folder = claim_folder(folder, config_dict(run)|begin, 'a Re-ID model')
+    terms = [CrossEntropyTerm(),TripletTerm(normalize=True)] if terms is None else terms
+    folder = claim_folder(folder, config_dict(run)|begin, 'a Re-ID model', images=df, losses=terms)
     if (folder/'model.safetensors').exists(): return load_reid_run(folder)
     seed_all(run.seed)
     if df.pid.nunique()<run.p: raise DataError(f"a batch takes {run.p} people, the table has {df.pid.nunique()}. Lower p")
     dls = reid_dls(df.reset_index(drop=True), size=run.size, p=run.p, k=run.k, seed=run.seed, augment=run.augment, n_iters=run.iters or None, device=need_device(device))
-    terms = [CrossEntropyTerm(),TripletTerm(normalize=True)] if terms is None else terms
     learn = reid_learner(dls, run.model, terms, lr=run.lr, seed=run.seed, cbs=[OneBar('Re-ID', show)], **begin)
     fit_resumable(learn, run.epochs, folder, fit=learn.fit_reid)
     write_csv(folder/'epochs.csv', learn.term_recorder.epochs)

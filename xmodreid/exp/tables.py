@@ -95,6 +95,7 @@ def run_rows(
     measure,         # `measure(settings, folder) -> dict` of numbers and words; may keep its own checkpoints in `folder`
     show:bool=True,  # Show a progress bar?
     only=None,       # Names of the rows to run; all when `None`
+    **made_from,     # What all rows depend on beside their settings, by name: see `claim_folder`
 ) -> pd.DataFrame:   # One row each: `setting`, the thesis's columns as `(column, 'thesis')`, ours as `(column, 'ours')`
     "Measure every row that is not measured yet; `ConfigError` where a folder holds another experiment."
     names = [r.name for r in rows]
@@ -103,7 +104,7 @@ def run_rows(
     out = []
     for row in progress(rows, 'rows', show=show):
         if only is not None and row.name not in only: continue
-        here = claim_folder(Path(folder)/_folder(row), dict(name=row.name, settings=config_dict(row.settings)), 'a row of a table')
+        here = claim_folder(Path(folder)/_folder(row), dict(name=row.name, settings=config_dict(row.settings)), 'a row of a table', **made_from)
         if not (here/'result.json').exists(): write_json(here/'result.json', measure(row.settings, here))
         out.append((row,read_json(here/'result.json')))
     return _beside(out)

@@ -143,5 +143,5 @@ def compare_translators(
     pose = fit_pose(out/'judge_pose', data.df[use], data.kpts[use], PoseRun(cfg.size, 24, seed=1), show, device).to(device)
     embed = identity_judges(out/'judge_identity', other_people(out/'others', cfg, others, show), replace(judge, size=cfg.size), show, device)
     estimator = load_pose_run('synth')
-    run_rows(rows, out/'rows', lambda s,folder: run_trial(s, folder, data, estimator, pose, embed, show, device), show, only)
+    run_rows(rows, out/'rows', lambda s,folder: run_trial(s, folder, data, estimator, pose, embed, show, device), show, only, images=data.df)
     return read_scores(rows, out/'rows')

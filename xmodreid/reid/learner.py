@@ -141,8 +141,9 @@ class ReIDMetrics(Callback):
         if due: self.rows.append(dict(epoch=self.epoch, **row))
         self.recorder.log += [row['rank1'], row['mAP']]
     def score(self) -> dict: # Mean over trials: rank1, rank5, rank10, rank20, mAP, mINP
-        "Evaluate the model as it is."
-        res = evaluate(embed_images(self.model, self.dl, self.mirror), self.df, self.protocol, train_pids=self.dls.classes)
+        "Evaluate the model as it is; of a model of several networks, the one that is kept (its `final`)."
+        model = self.model.final() if hasattr(self.model, 'final') else self.model
+        res = evaluate(embed_images(model, self.dl, self.mirror), self.df, self.protocol, train_pids=self.dls.classes)
         return {k: float(res[k].mean()) for k in ('rank1', 'rank5', 'rank10', 'rank20', 'mAP', 'mINP')}
     def state_tree(self) -> dict: return dict(rows=self.rows)
     def load_tree(self, tree:dict): self.rows = [{**r, 'epoch': int(r['epoch'])} for r in tree['rows']]

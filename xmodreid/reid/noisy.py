@@ -117,13 +117,12 @@ def corrupt_labels(
     df:pd.DataFrame, # Table of training images
     share:float,     # Share of the images that get another person's identity, 0..1
     seed:int=0,      # Which images, and whose
-) -> pd.DataFrame:   # A copy; `pid` changed, `noisy` marks the changed, `true_pid` keeps the truth
+) -> pd.DataFrame:   # A copy; `pid` changed, `true_pid` keeps the truth; nothing else tells which
     "Give a share of the images a wrong identity, drawn evenly among the others."
     if not 0 <= share <= 1: raise ConfigError(f"`share` must lie in 0..1; got {share}")
     ids, rng = np.sort(df.pid.unique()), np.random.default_rng([seed, 490])
     if share > 0 and len(ids) < 2: raise DataError(f"a wrong identity needs at least 2 identities to choose from; got {len(ids)}")
     at = rng.permutation(len(df))[:round(share*len(df))]
-    pid, noisy = df.pid.to_numpy().copy(), np.zeros(len(df), bool)
+    pid = df.pid.to_numpy().copy()
     if len(at): pid[at] = ids[(np.searchsorted(ids, pid[at]) + rng.integers(1, len(ids), len(at))) % len(ids)]
-    noisy[at] = True
-    return df.assign(true_pid=df.pid, pid=pid, noisy=noisy | df.get('noisy', pd.Series(False, index=df.index)).astype(bool))
+    return df.assign(true_pid=df.pid, pid=pid)

@@ -16,7 +16,7 @@ from fastai.callback.core import Callback,CancelEpochException
 from fastai.learner import Learner
 from fastcore.foundation import L
 
-from .core import ConfigError,ModelError,load_state,save_state
+from .core import ConfigError,ModelError,load_state,save_state,sweep
 
 # %% ../nbs/04_checkpoint.ipynb #cell-006
 def rng_state() -> dict: # A tree for `save_state`
@@ -124,6 +124,7 @@ def fit_resumable(
 ) -> int:           # Epoch the training went on from; 0 when it began
     "Train, or go on from the checkpoint in `folder`; of a finished training no epoch is left, so it is only loaded."
     path,start,cbs = Path(folder)/'last.safetensors',0,[Checkpoint(folder, every)]
+    sweep(folder)
     if path.exists():
         state = load_state(path)
         start = state['epoch']

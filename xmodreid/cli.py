@@ -8,7 +8,7 @@ __all__ = ['told', 'parse_size', 'read_data', 'read_joints', 'xmodreid_demo', 'x
            'xmodreid_evaluate', 'xmodreid_annotate', 'xmodreid_index', 'xmodreid_search', 'xmodreid_reproduce']
 
 # %% ../nbs/85_cli.ipynb #cell-003
-import sys
+import re,sys
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
@@ -206,6 +206,7 @@ def xmodreid_translate(
         df = read_data(data, trial, on_bad)
         if direction!='both': check_in('direction', direction, ('rgb2ir','ir2rgb','both'))
         run = TRANSLATORS[gan] if gan in TRANSLATORS else read_json(Path(gan)/'config.json')
+        run = run.get('settings', run)            # a row of a table keeps them one level deeper
         use = _rows(df, (split,))
         kpts = read_joints(df, data, pose, run['size'], device)[use]
         new = translate(df.iloc[use].reset_index(drop=True), kpts, gs, out, poses, None if direction=='both' else direction, run['size'], run['grey'], bs, seed)
@@ -263,7 +264,7 @@ def parse_rerank(
 def xmodreid_evaluate(
     data:str,             # Data set whose test people are searched for
     model:str,            # Folder of a model from xmodreid_train_reid
-    out:str=None,         # Folder for scores.csv and scores.json; the model's folder when empty
+    out:str=None,         # Folder for the scores, as CSV and JSON named after the protocol; the model's folder when empty
     protocol:str='sysu',  # 'sysu', 'regdb', 'llcm' or 'market'
     mode:str='all',       # For sysu: 'all' or 'indoor'
     shots:int=1,          # For sysu: 1 or 10 gallery images of each person and camera
@@ -290,13 +291,15 @@ def xmodreid_evaluate(
         df = read_data(data, trial, on_bad)
         df = df[~df.split.isin(['train','val'])].reset_index(drop=True)
         scores = evaluate(embed_images(net, embed_dl(df, size=net.size), not no_mirror, True), df, rule, train_pids=net.classes, rerank=how)
-        write_csv(here/'scores.csv', scores)
+        words = rule.name+('' if how is None else f", re-ranked with {scores.attrs['rerank']}")
+        file = here/f"scores-{re.sub('[^a-z0-9]+', '-', words.lower())}"     # another protocol, another file
+        write_csv(f'{file}.csv', scores)
         seed = read_json(Path(model)/'config.json').get('seed') if (Path(model)/'config.json').is_file() else None
-        save_results(here/'scores.json', scores, seed, dataset=data, model=str(model), mirror=not no_mirror)
+        save_results(f'{file}.json', scores, seed, dataset=data, model=str(model), mirror=not no_mirror)
         mean = summary(scores).loc['mean']
-        print(rule.name+('' if how is None else f", re-ranked with {scores.attrs['rerank']}"))
+        print(words)
         print((100*mean.drop('runs')).round(1).to_frame('percent').T.to_string())
-        print(f"in {here/'scores.csv'}")
+        print(f"in {file}.csv")
 
 # %% ../nbs/85_cli.ipynb #cell-024
 _GUESSES = '''from functools import cache

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['RGB', 'IR', 'MODALITIES', 'JOINTS', 'LIMBS', 'PAF_CHANNELS', 'FLIP_INDEX', 'XModError', 'DataError', 'PoseError',
            'ModelError', 'ProtocolError', 'ConfigError', 'DownloadError', 'check_in', 'other_modality', 'seed_all',
-           'seeded', 'atomic_path', 'write_csv', 'write_figure', 'write_json', 'read_json', 'save_state', 'load_state',
-           'cache_dir', 'file_sha256', 'progress', 'download']
+           'seeded', 'atomic_path', 'sweep', 'write_csv', 'write_figure', 'write_json', 'read_json', 'save_state',
+           'load_state', 'cache_dir', 'file_sha256', 'progress', 'download']
 
 # %% ../nbs/00_core.ipynb #cell-003
 import hashlib,json,math,os,random,re,shutil,sys,time,urllib.error,urllib.request
@@ -101,6 +101,16 @@ def atomic_path(
             with open(tmp, 'rb+') as f: os.fsync(f.fileno())
             os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
+
+# %% ../nbs/00_core.ipynb #45402f57
+_LEFT = re.compile(r'\.[\w-]+\.\d+\.[0-9a-f]{8}\.\w+')
+
+def sweep(
+    folder, # A folder that is about to be worked in; it need not be there
+):
+    "Remove the temporary files that a killed `atomic_path` left."
+    for p in Path(folder).glob('.*'):
+        if _LEFT.fullmatch(p.name): p.unlink(missing_ok=True)
 
 # %% ../nbs/00_core.ipynb #tables-code
 def write_csv(

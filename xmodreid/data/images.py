@@ -18,19 +18,19 @@ from .transforms import check_size,resize_kpts,resize_person
 def read_image(
     path, # Image file
 ) -> np.ndarray: # `(H, W, 3)` uint8
-    "Decode an image to RGB bytes; `DataError` names a file that cannot be read. Infrared images come out grey in three channels."
+    "Decode an image to RGB bytes, upright as its EXIF header says; `DataError` names a file that cannot be read. Infrared images come out grey in three channels."
     try: raw = np.fromfile(path, np.uint8)
     except OSError as e: raise DataError(f"{path}: cannot be opened ({e.strerror or e}). Correct `path` in the index, or read the data set again") from None
-    img = cv2.imdecode(raw, cv2.IMREAD_COLOR|cv2.IMREAD_IGNORE_ORIENTATION) if len(raw) else None
+    img = cv2.imdecode(raw, cv2.IMREAD_COLOR) if len(raw) else None
     if img is None: raise DataError(f"{path}: not a readable image ({len(raw)} bytes). Delete it, or let the reader of the data set skip it with on_bad='skip'")
     return cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
 
 def image_size(
     path, # Image file
 ) -> tuple[int,int]: # `(height, width)`
-    "Read the size of an image from its header."
+    "Read the size of an image, upright, from its header."
     try:
-        with Image.open(path) as im: return im.height,im.width
+        with Image.open(path) as im: return (im.width,im.height) if im.getexif().get(0x0112, 1)>=5 else (im.height,im.width)
     except OSError as e: raise DataError(f"{path}: not a readable image ({e}). Delete it or fetch it again") from None
 
 # %% ../../nbs/18_data.images.ipynb #cell-007
@@ -43,10 +43,12 @@ class ImageStore:
         max_gb:float=8.,      # A memory cache larger than this is refused with a warning, and images are read at each use
         threads:int=0,        # Threads that decode; 0: one a core
         show:bool=False,      # Show a progress bar while decoding?
+        grey=None,            # `(N,)` bool: images that come out as their luminance; none when `None`
     ):
         check_in('cache', cache, ['memory','none'])
         self.paths,self.size = [str(p) for p in paths],check_size(size)
         self.threads = threads or os.cpu_count() or 1
+        self.grey = np.zeros(len(self.paths), bool) if grey is None else np.asarray(grey, bool)
         need = len(self.paths)*self.size[0]*self.size[1]*3/1e9
         if cache=='memory' and need>max_gb:
             warnings.warn(f"{len(self.paths)} images of {self.size} need {need:.1f} GB of memory, more than max_gb={max_gb}: they are read at each use instead, which is slower")
@@ -58,6 +60,7 @@ class ImageStore:
         with ThreadPoolExecutor(self.threads) as pool: yield from pool.map(f, items)
     def _read(self, row):
         img = read_image(self.paths[row])
+        if self.grey[row]: img = np.repeat(cv2.cvtColor(img, cv2.COLOR_RGB2GRAY)[...,None], 3, -1)
         return resize_person(img, None, self.size)[0], img.shape[:2]
     def _fill(self, show):
         data = np.empty((len(self.paths),*self.size,3), np.uint8)

@@ -187,7 +187,9 @@ def reproduce(
     "Run tables and figures of chapter 5; write each as CSV, Markdown and PNG; chosen rows as `table_...-part`."
     if seeds<1: raise ConfigError(f"`seeds` must be 1 or more; got {seeds}")
     names = TABLES if table=='all' else (check_in('table', table, TABLES),)
-    for name in names: check_only(only, chapter5_rows(name, size, seed))
+    rows = {name: chapter5_rows(name, size, seed) for name in names}
+    check_only(only, [r for rs in rows.values() for r in rs])
+    if only is not None: names = [name for name in names if any(r.name in only for r in rows[name])]
     out,made = Path(out)/size,{}
     data = method_data(out/'data', DataConfig(data=str(data), market=str(market), seed=seed, **REPRODUCE_SIZES[check_in('size', size, REPRODUCE_SIZES)]['data']), show, device)
     for name in names:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..core import ConfigError,read_json,write_json
+from ..core import ConfigError,read_json,sweep,write_json
 from ..gan.translate import spelt
 from ..terms import LossTerm
 
@@ -60,6 +60,7 @@ def claim_folder(
 ) -> Path:         # The folder
     "Write settings and fingerprints to `folder/config.json`; raise a `ConfigError` where a run with others lies already."
     path = Path(folder)/'config.json'
+    sweep(folder)
     prints = {k: fingerprint(v) for k,v in made_from.items()}
     begun = path.exists() and any(p!=path for p in path.parent.iterdir())  # settings alone are a run that failed at its start
     if begun:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core import ConfigError,DataError,ModelError,PoseError,seeded
+from ..data.images import read_image
 from ..data.transforms import grey as greyscale,resize_person
 from ..pose.keypoints import pck
 from ..pose.parts import PARTS,part_maps,part_means,part_segments,person_mask
@@ -322,12 +323,9 @@ def load_images(
     "Read images; a file that cannot be read raises a `DataError` that names it."
     out,own = torch.empty(len(paths),3,*size),[]
     for i,p in enumerate(paths):
-        try: raw = np.fromfile(p, np.uint8)
-        except OSError as e: raise DataError(f"{p}: cannot be opened ({e.strerror or e}). Correct `path` in the index, or fetch the image again") from None
-        im = cv2.imdecode(raw, cv2.IMREAD_COLOR|cv2.IMREAD_IGNORE_ORIENTATION) if len(raw) else None
-        if im is None: raise DataError(f"{p}: not a readable image ({len(raw)} bytes); expected JPEG or PNG. Fetch it again, or take its row out of the index")
+        im = read_image(p)
         own.append(im.shape[:2])
-        out[i] = torch.from_numpy(resize_person(im, None, size)[0][...,::-1].copy()).permute(2,0,1)/127.5-1
+        out[i] = torch.from_numpy(resize_person(im, None, size)[0]).permute(2,0,1)/127.5-1
     return (greyscale(out).clone() if grey else out),np.array(own).reshape(-1,2)
 
 # %% ../../nbs/35_gan.measures.ipynb #other-0

@@ -7,7 +7,7 @@ __all__ = ['POSES', 'SETS', 'plan_translation', 'spelt', 'weights_sha256', 'tran
            'training_set']
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-004
-import hashlib,json,re
+import hashlib,json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,9 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from ..core import ConfigError,DataError,IR,MODALITIES,PoseError,RGB,atomic_path,check_in,other_modality,read_json,write_json
+from ..core import ConfigError,DataError,IR,MODALITIES,PoseError,RGB,atomic_path,check_in,other_modality,read_json,sweep,write_json
 from ..core import progress as progress_bar
+from ..data.images import read_image
 from ..data.index import check_index,concat_index,load_index,make_index,save_index,save_keypoints,percent_noisy_labels
 from ..data.transforms import check_size,resize_kpts
 from .measures import DIRECTIONS,generate,generator_pair,load_images,other_person
@@ -145,6 +146,7 @@ def _change(k:str, old, new) -> str:
 def _claim(out:Path, settings:dict):
     "Make the folder ours, or find that it is; anything else is an error."
     note = out/'translate.json'
+    sweep(out)
     if note.is_file():
         found = read_json(note).get('settings', {})
         other = [k for k in settings if found.get(k)!=settings[k]]
@@ -158,13 +160,6 @@ def _claim(out:Path, settings:dict):
         if (out/m).exists() and not (out/m).resolve().is_relative_to(out.resolve()): raise ConfigError(f"{out/m} leads out of {out}. Replace the link by a folder")
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-020
-_LEFT = re.compile(r'\.[\w-]+\.\d+\.[0-9a-f]{8}\.\w+')           # what a killed run leaves of `atomic_path`
-
-def _sweep(out:Path):
-    for d in (out,out/RGB,out/IR):
-        for p in d.iterdir() if d.is_dir() else ():
-            if _LEFT.fullmatch(p.name): p.unlink(missing_ok=True)
-
 def _there(path:Path) -> bool:
     return path.is_file() and path.stat().st_size>0
 
@@ -222,7 +217,7 @@ def translate(
     save_keypoints(out/'keypoints.npz', plan.name, tgt, size, source_kpts=src, source_row=plan.row.to_numpy())
     save_index(new[['path','pid','camid','modality','split','source_path','generator','noisy']], out)
     write_json(out/'translate.json', dict(settings=settings, finished=True))
-    _sweep(out)
+    for d in (out,out/RGB,out/IR): sweep(d)
     return load_index(out)
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-037
@@ -233,6 +228,7 @@ def grey_copies(
 ) -> pd.DataFrame: # The same index, of the copies
     "Write a grey copy of every image; what is there already is left. The labels stay as sure as they were."
     out,new = Path(out),df.copy()
+    sweep(out)
     if out.exists() and not (out/'grey.json').is_file() and any(out.iterdir()): raise ConfigError(f"{out} is not empty and was not made by `grey_copies`. Choose a new folder")
     note = dict(sources=_sha([str(Path(p).resolve()) for p in df.path]))
     if (out/'grey.json').is_file() and read_json(out/'grey.json')!=note: raise ConfigError(f"{out} holds copies of other images. Choose another folder, or delete this one")
@@ -240,8 +236,7 @@ def grey_copies(
     new['path'] = [(out/f'{int(p):04d}_c{int(c)}_{i:06d}.png').as_posix() for i,(p,c) in enumerate(zip(df.pid,df.camid))]
     for a,b in progress_bar(list(zip(df.path,new.path)), desc='grey copies', show=progress):
         if _there(Path(b)): continue
-        im = cv2.imread(str(a), cv2.IMREAD_GRAYSCALE)
-        if im is None: raise DataError(f"{a}: not a readable image; expected JPEG or PNG. Fetch it again, or take its row out of the index")
+        im = cv2.cvtColor(read_image(a), cv2.COLOR_RGB2GRAY)
         _write(Path(b), np.repeat(im[...,None], 3, -1), 95)
     return new
 

@@ -17,6 +17,7 @@ from fastcore.basics import patch
 from torch import Tensor,nn
 
 from ..core import ConfigError,DataError,PoseError,atomic_path,check_in,file_sha256,progress as progress_bar
+from ..data.images import read_image
 from .keypoints import check_size,decode_argmax,default_sigma,flip_heatmaps,flip_pafs,keypoint_heatmaps,resize_kpts
 from .openpose import N_JOINTS,PoseMaps,PoseNet,compact_pose
 from .paf import People,decode_people,main_person
@@ -212,11 +213,10 @@ def keypoints(self:PoseEstimator,
 # %% ../../nbs/23_pose.estimate.ipynb #cell-042
 def _load(path, size=None) -> tuple[np.ndarray,tuple[int,int]]:
     "Image file as uint8 RGB `(H, W, 3)` at `size`, and its own `(height, width)`."
-    im = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if im is None: raise DataError(f"{path}: not a readable image; expected JPEG or PNG. Delete it or fetch it again")
+    im = read_image(path)
     own = im.shape[:2]
     if size and own!=tuple(size): im = cv2.resize(im, (size[1],size[0]), interpolation=cv2.INTER_AREA if size[0]<own[0] else cv2.INTER_LINEAR)
-    return im[...,::-1],own
+    return im,own
 
 def as_batch(
     ims, # List of uint8 `(H, W, 3)` arrays of one size

@@ -137,7 +137,7 @@ class RefinePhases(Callback):
                  classifier:int=5,       # Epochs of the part classifier alone
                  whole:int=5):           # Epochs of everything with refined parts
         if min(pcb, classifier, whole) < 0 or pcb + classifier + whole < 1: raise ConfigError(f"phases last 0 or more epochs, 1 in all at least; got {pcb}, {classifier}, {whole}")
-        self.pcb, self.classifier, self.whole = pcb, classifier, whole
+        self.pcb, self.classifier, self.whole, self.frozen = pcb, classifier, whole, []
     @property
     def phase(self) -> str:
         "`'pcb'`, `'classifier'` or `'whole'`, by the epoch."
@@ -146,7 +146,7 @@ class RefinePhases(Callback):
         head = getattr(self.model, 'head', None)
         if getattr(head, 'refine', None) is None: raise ModelError("refined part pooling needs a part classifier: build the network as PCB(..., refine=True)")
         if self.n_epoch != (n := self.pcb + self.classifier + self.whole): raise ConfigError(f"the phases last {self.pcb} + {self.classifier} + {self.whole} = {n} epochs, the fit {self.n_epoch}. Make them equal")
-        self.refine, self.frozen = head.refine, []
+        self.refine = head.refine
     def before_epoch(self):
         self.refine.on.fill_(self.phase != 'pcb')
         if self.phase == 'classifier' and not self.frozen: self.freeze()
@@ -163,6 +163,7 @@ class RefinePhases(Callback):
         for m in self.model.modules():  # frozen statistics and no dropout
             if isinstance(m, (nn.modules.batchnorm._BatchNorm, nn.Dropout)): m.eval()
     def after_fit(self): self.thaw()
+    tidy = after_fit    # also where a fit breaks off
 
 # %% ../../nbs/42_reid.pcb.ipynb #cell-028
 def train_pcb_rpp(

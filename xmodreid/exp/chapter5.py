@@ -27,7 +27,7 @@ REPRODUCE_SIZES = { # What each method changes in a `MethodRun`; `data`: in a `D
                    pcb=dict(model='pcb_small'), noise=dict(augment='none')),
     'full':  dict(data=dict(size=(128,64), gan_epochs=35), all=dict(size=(128,64), model='resnet18', epochs=24, iters=100), mmt=dict(iters=200), osnet=dict(model='osnet_x1_0', epochs=40), ecn=dict(),
                   pcb=dict(model='pcb', size=(192,96)), noise=dict(people=100)),
-    'sysu':  dict(data=dict(size=(256,128), gan_epochs=35), all=dict(size=(256,128), model='resnet50', pretrained=True, epochs=60, iters=200, p=8, k=4, lr=3.5e-4), mmt={},
+    'sysu':  dict(data=dict(size=(256,128), gan_epochs=35), all=dict(size=(256,128), model='resnet50', pretrained=True, epochs=60, iters=200, p=8, k=4, lr=3.5e-4, paper=True), mmt=dict(iters=800, epochs=40),
                   osnet=dict(model='osnet_x1_0', pretrained=False, epochs=150, lr=1.5e-3), ecn={}, pcb=dict(model='pcb', size=(384,128)), noise={}),
     'tiny':  dict(data=dict(people=8, gan_epochs=1, gan_iters=2, gan_width=8), all=dict(epochs=1, iters=2, p=4, mirror=False), mmt={}, osnet=dict(model='osnet_x0_25'), ecn={}, pcb=dict(model='pcb_small'), noise=dict(people=8))} # for tests
 

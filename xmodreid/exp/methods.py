@@ -78,6 +78,7 @@ class MethodRun:
     lr:float=3e-3            # Highest learning rate
     augment:str='rgb2'       # One of `data.transforms.AUGMENTS`
     mirror:bool=True         # Average with mirror images when testing?
+    paper:bool=False         # MMT and ECN with the settings of their papers? Those are for large networks and long trainings; the other ones suit a small network
     seed:int=0               # Of weights, order, augmentation and choices
 
     def __post_init__(self):
@@ -209,7 +210,8 @@ def _fit_mmt(run, data, folder, show, device):
     nets = [_student(run, data, folder, run.seed+s, n, show, device) for s in (0,1000)]
     dls = pseudo_dls(df, run.size, run.p, 2*run.k, run.iters, views=2, seed=run.seed, augment=run.augment, device=device)
     watch = ReIDMetrics(data.test[run.test], data.protocol[run.test], run.size, every=max(run.epochs//10, 1), mirror=run.mirror)
-    learn = mmt_learner(dls, nets, MMTConfig(clusters=n, average=.99, lr=run.lr/5), [watch,OneBar('MMT', show)], run.seed)
+    cfg = MMTConfig(clusters=n) if run.paper else MMTConfig(clusters=n, average=.99, lr=run.lr/5)
+    learn = mmt_learner(dls, nets, cfg, [watch,OneBar('MMT', show)], run.seed)
     fit_resumable(learn, run.epochs, folder/'run', fit=learn.fit_reid, warmup=0, schedule='flat')
     write_csv(folder/'clusters.csv', learn.pseudo_labels.history)
     return learn.model.final(),watch.rows
@@ -221,9 +223,10 @@ def _fit_ecn(run, data, folder, show, device):
         own = data.sets['original']
         df = concat_index(own[own.path.isin(lost)], df[~df.grey])
     dls = ecn_dls(df, data.sets[run.source] if run.source else None, run.size, run.p*run.k*2, run.iters, seed=run.seed, augment=run.augment, device=device)
-    cfg = ECNConfig(dim=512, dropout=0., optimizer='adam', lr=run.lr/3, knn_from=max(run.epochs//2, 1))
+    cfg = ECNConfig() if run.paper else ECNConfig(dim=512, dropout=0., optimizer='adam', lr=run.lr/3, knn_from=max(run.epochs//2, 1))
+    rates = dict(warmup=0., schedule='step', milestones=(2/3,)) if run.paper else {}
     learn = ecn_learner(dls, run.model, cfg, [OneBar('ECN', show)], run.seed, **_start(run))
-    fit_resumable(learn, run.epochs, folder/'run', fit=learn.fit_reid)
+    fit_resumable(learn, run.epochs, folder/'run', fit=learn.fit_reid, **rates)
     return learn.model,[]
 
 def _fit_nothing(run, data, folder, show, device):
@@ -233,8 +236,8 @@ _FIT = dict(nothing=_fit_nothing, supervised=_fit_supervised, mmt=_fit_mmt, ecn=
 
 # %% ../../nbs/78_exp.methods.ipynb #78b84204
 def _settings(run):
-    "What tells runs apart; `pretrained` counts where it is set, so that runs from before there was such a setting are found again."
-    return {k: v for k,v in config_dict(run).items() if k!='pretrained' or v}
+    "What tells runs apart; the latest settings count where they are set, so that runs from before there were such settings are found again."
+    return {k: v for k,v in config_dict(run).items() if k not in ('pretrained','paper') or v}
 
 def run_key(
     run:MethodRun, # Settings

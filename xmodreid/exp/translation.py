@@ -52,7 +52,7 @@ def identity_judges(
     return {m: judge(m) for m in (RGB,IR)}
 
 # %% ../../nbs/80_exp.translation.ipynb #809d1c00
-COMPARE_SIZES = dict(quick=dict(width=32, epochs=10, n_eval=200), full=dict(width=32, size=(128,64), epochs=24, n_eval=400, half=True)) # What `size` changes
+COMPARE_SIZES = dict(quick=dict(width=32, epochs=10, n_eval=400), full=dict(width=32, size=(128,64), epochs=24, n_eval=400, half=True)) # What `size` changes
 
 def candidates(
     size:str='quick', # One of `COMPARE_SIZES`

@@ -150,7 +150,7 @@ def source_net(
     seed_all(run.seed)
     if df is None: return _net(run, two_stems=False, pretrained=run.pretrained).state_dict()
     keep = dict(people=run.source_people, market=run.market, epochs=run.source_epochs, pretrained=run.pretrained, model=run.model, width=run.width, size=list(run.size), start=run.start, translator=run.translator, seed=run.seed)
-    folder = claim_folder(folder, keep, 'a source network')
+    folder = claim_folder(folder, keep, 'a source network', images=df)
     k = 4//df.modality.nunique()                  # of each modality: batches of one size
     dls = reid_dls(df, run.size, min(12, df.pid.nunique()), k, run.seed, 'rgb2', n_iters=min(40, 10*run.iters), device=device)
     learn = reid_learner(dls, _net(run, len(dls.classes), False, pretrained=run.pretrained), [CrossEntropyTerm(),TripletTerm(normalize=True)], lr=3e-3, cbs=[OneBar('source', show)])
@@ -255,7 +255,7 @@ def _trained(learn, n, folder, test, run, show):
 def _stage(run, method, epochs, folder, start, df, test, bridge, show, device):
     "One stage of a recipe."
     seed_all(run.seed)
-    folder = claim_folder(folder, config_dict(replace(run, method=method)), 'a stage')
+    folder = claim_folder(folder, config_dict(replace(run, method=method)), 'a stage', images=df)
     dls = cross_dls(df, run.size, run.p, run.k, run.iters, bridge, seed=run.seed, device=device)
     net = _net(run); net.load_state_dict(start)
     learn = cross_learner(dls, net, [*USL_RECIPES[method](**_labels(replace(run, method=method))), PickEpoch()], lr=run.lr)

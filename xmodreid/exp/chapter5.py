@@ -80,12 +80,13 @@ _TABLES = {'5.1':_table_5_1,'5.2':_table_5_2,'5.3':_table_5_3,'5.4':_table_5_4}
 
 # %% ../../nbs/79_exp.chapter5.ipynb #caed7aa8
 NOISE = (0.,.2,.4,.6) # Shares of wrong labels in figure 5.2
+_CURVES = {'CE':'ce plain','CE, smoothed':'ce','SCE':'sce','SCE, alpha .1':'sce .1'}
 
 def _fig_5_1(make):
     return {f'PCB, {t}':(make('pcb', train=t, loss='ce'),'') for t in ('original','cyclegan','combined')}
 
 def _fig_5_2(make):
-    return {f'{name}, {100*c:.0f} % wrong':(make('noise', loss=loss, corrupt=c),'') for name,loss in (('CE','ce plain'),('CE, smoothed','ce'),('SCE','sce')) for c in NOISE}
+    return {f'{name}, {100*c:.0f} % wrong':(make('noise', loss=loss, corrupt=c),'') for name,loss in _CURVES.items() for c in NOISE}
 
 _FIGURES = {'fig5.1':_fig_5_1,'fig5.2':_fig_5_2}
 TABLES = (*_TABLES,*_FIGURES)
@@ -153,7 +154,7 @@ def plot_noise(
 ) -> Figure:
     "A line for each loss, with error bars where there are several seeds."
     fig,ax = plt.subplots(figsize=(4.4,2.8))
-    for k,name in enumerate(('CE','CE, smoothed','SCE')):
+    for k,name in enumerate(_CURVES):
         at = slice(k*len(NOISE),(k+1)*len(NOISE))
         std = df[metric,'std'].iloc[at] if (metric,'std') in df else None
         ax.errorbar([100*c for c in NOISE], df[metric,'ours'].iloc[at], std, marker='o', ms=3, capsize=2, label=name)

@@ -44,6 +44,7 @@ LOSSES = { # name: function of the certainties that gives the terms
     'ce':            lambda certainty: [CrossEntropyTerm()],
     'ce plain':      lambda certainty: [CrossEntropyTerm(smoothing=0.)],
     'sce':           lambda certainty: [SymmetricCrossEntropyTerm()],
+    'sce .1':        lambda certainty: [SymmetricCrossEntropyTerm(alpha=.1)],   # the paper's weights for CIFAR-10
     'triplet':       lambda certainty: [_triplet()],
     'ce+triplet':    lambda certainty: [CrossEntropyTerm(),_triplet()],
     'sce+triplet':   lambda certainty: [SymmetricCrossEntropyTerm(),_triplet()],

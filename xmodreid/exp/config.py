@@ -52,6 +52,15 @@ def fingerprint(
     return hashlib.sha256(spelt(_contents(o)).encode()).hexdigest()[:16]
 
 # %% ../../nbs/70_exp.config.ipynb #cell-010
+def _changes(old:dict, new:dict) -> dict:
+    "Setting -> (old, new) where they differ; a setting that an older version did not have, and that is off, does not."
+    out = {}
+    for k in sorted({*old,*new}):
+        a,b = old.get(k),new.get(k)
+        if isinstance(a, dict) and isinstance(b, dict): out |= {f'{k}.{i}': v for i,v in _changes(a, b).items()}
+        elif a!=b and (k in old or b): out[k] = a,b
+    return out
+
 def claim_folder(
     folder,        # Folder of the outputs; made when missing
     settings:dict, # Plain settings, as `config_dict` gives them
@@ -66,8 +75,7 @@ def claim_folder(
     if begun:
         old = read_json(path)
         had = old.pop('made_from', {})
-        came_later = {k for k in settings if k not in old and not settings[k]}       # a setting an older version did not have, and that is off
-        differ = [f'{k}: {old.get(k)!r} there, {settings.get(k)!r} now' for k in sorted({*old,*settings}-came_later) if old.get(k)!=settings.get(k)]
+        differ = [f'{k}: {a!r} there, {b!r} now' for k,(a,b) in _changes(old, settings).items()]
         others = [f'other {k}' for k in prints if had.get(k, prints[k])!=prints[k]]    # an older version kept none
         if differ or others: raise ConfigError(f"{folder} holds {what} with other settings ({', '.join(differ+others)}). Choose another folder, or delete it")
     write_json(path, settings|(dict(made_from=prints) if prints else {}))

@@ -10,6 +10,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 
@@ -98,24 +99,24 @@ def _number(mask):
 
 def _people(near, g):
     "How many people have an image in the mask `near`."
-    near,start = near[g.columns],g.sizes[0]
+    near,start = near.take(g.columns, 0),g.sizes[0]
     for n in g.sizes[1:]:
         near[:n] |= near[start:start+n]
         start += n
     return _number(near[:g.sizes[0]])
 
 # %% ../../nbs/46_reid.metrics.ipynb #cell-018
-def _count(d, p, g, near, equal):
+def _count(d, p, g, near):
     "How many images lie below each of `p`, and people of `g` below the first; which queries have an image that equals one of `p`."
-    before,people = np.empty(p.shape, np.int64),None
-    equal[:] = 0
+    before,people,equal = np.empty(p.shape, np.int64),None,0
     for k,x in enumerate(p):
         before[k] = _number(np.less(d, x, out=near))
         if k==0 and g: people = _people(near, g)
-        equal += np.equal(d, x, out=near).view(np.uint8)
-    return before,people,equal.sum(0, dtype=np.min_scalar_type(len(p)*len(d))) > (p==p).sum(0)
+        equal += np.count_nonzero(np.equal(d, x, out=near))
+    n = (p==p).sum(0)                                          # every match equals itself; only where others do, too, we ask whose
+    return before,people,n<0 if equal==n.sum() else sum(_number(d==x) for x in p)>n
 
-def _search(d, p, g, near, _):
+def _search(d, p, g, near):
     "The same by a binary search in the columns of `d`, which are sorted in place."
     people = _people(np.less(d, p[0], out=near), g) if g else None
     d.sort(axis=0)
@@ -137,7 +138,7 @@ def _stable(d, at, ok, g):
 # %% ../../nbs/46_reid.metrics.ipynb #cell-019
 _COUNTED = 1500 # Comparisons of a query, matches times gallery images: up to so many are counted faster than the row is sorted
 
-def _scratch(n, dtype): return np.empty(n, dtype),np.empty(n, bool),np.empty(n, np.uint8)
+def _scratch(n, dtype): return np.empty(n, dtype),np.empty(n, bool)
 
 # %% ../../nbs/46_reid.metrics.ipynb #54d57e54
 def match_ranks(
@@ -148,24 +149,26 @@ def match_ranks(
     g_camids=None, # `(G,)` camera of each gallery image
     rule=RULES['market'], # A `Rule`
     layers=None,   # From `gallery_layers`, when many blocks share one gallery
-    scratch=None,  # Three arrays of at least `B*G` to work in, of the distances' type, of booleans and of bytes; fresh memory for each block costs as much as the counting
+    scratch=None,  # Two arrays of at least `B*G` to work in, of the distances' type and of booleans; fresh memory for each block costs as much as the counting
 ):                 # `(B, P)` ranks of the matches from 1, ascending, 0 where there is none; `(B,)` rank of the first for the CMC
     "Ranks of the matches of a block of queries, after the removals of `rule`; NumPy arrays, on the CPU."
     dist,q_pids,q_camids,g_camids = (a if a is None else np.asarray(a) for a in (dist,q_pids,q_camids,g_camids))
     if not dist.size: return np.zeros((len(dist),0), np.int64),np.zeros(len(dist), np.int64)
     g = layers or gallery_layers(g_pids)
     at,ok = _matches(q_pids, g)
-    d,near,equal = (a[:dist.size].reshape(dist.shape[::-1]) for a in scratch or _scratch(dist.size, dist.dtype))
+    d,near = (a[:dist.size].reshape(dist.shape[::-1]) for a in scratch or _scratch(dist.size, dist.dtype))
     few = len(at)*dist.shape[1] <= _COUNTED
-    if not few: d = d.reshape(dist.shape).T                    # sorting wants the gallery of a query in one piece of memory
-    np.copyto(d, dist.T)
+    if few: d = cv2.transpose(dist, d)
+    else:                                                      # sorting wants the gallery of a query in one piece of memory
+        d = d.reshape(dist.shape).T
+        np.copyto(d, dist.T)
     _remove(d, at, ok, q_camids, g_camids, rule)
-    p = np.sort(_left(d, at, ok), axis=0)
+    p = torch.from_numpy(_left(d, at, ok)).sort(0).values.numpy()
     n = (p==p).sum(0)
     p,ranks = p[:n.max()],np.zeros(at.shape, np.int64)
     if not len(p): return ranks.T,n
     by = g if rule.by_identity else None
-    before,people,tied = (_count if few else _search)(d, p, by, near, equal)
+    before,people,tied = (_count if few else _search)(d, p, by, near)
     if len(r := np.flatnonzero(tied)):
         d = dist[r].T
         _remove(d, at[:,r], ok[:,r], None if q_camids is None else q_camids[r], g_camids, rule)
@@ -200,10 +203,9 @@ class RankScores:
 def _scores(ranks, first, n_ranks:int):
     "`RankScores` from the ranks `(P, Q)` of all queries."
     valid = first>0
-    if not valid.all(): ranks,first = ranks[:,valid],first[valid]
-    hit = ranks>0
-    n = _number(hit)
-    ap = np.divide(np.arange(1., len(ranks)+1)[:,None], ranks, where=hit, out=np.zeros(ranks.shape)).sum(0)/n
+    if not valid.all(): ranks,first = ranks.compress(valid, 1),first[valid]
+    n = _number(ranks>0)
+    ap = (np.arange(1., len(ranks)+1)[:,None]/np.where(ranks>0, ranks, np.inf)).sum(0)/n
     cmc = np.bincount(first, minlength=n_ranks+1)[1:n_ranks+1].cumsum()/len(first)
     return RankScores(cmc, ap, n/ranks.max(0), first, valid)
 
@@ -227,9 +229,9 @@ def _block(dist, rows, n_gallery):
     return d.cpu().numpy()
 
 # %% ../../nbs/46_reid.metrics.ipynb #cell-030
-def _ranked_blocks(dist, qp, gp, qc, gc, rule, chunk):
+def _ranked_blocks(dist, qp, gp, qc, gc, rule, layers, chunk):
     "`match_ranks` of all queries, block by block; each thread ranks `chunk` rows at a time in memory of its own. A small gallery makes short calls, between which threads only wait for each other: there is one."
-    layers,threads,scratch = gallery_layers(gp),torch.get_num_threads() if len(gp)>2000 else 1,None
+    threads,scratch = torch.get_num_threads() if len(gp)>2000 else 1,None
     def rank(rows, d, own): return match_ranks(d, qp[rows], gp, None if qc is None else qc[rows], gc, rule, layers, own)
     with ThreadPoolExecutor(threads) as pool:
         for i in range(0, len(qp), threads*chunk):
@@ -261,7 +263,8 @@ def cmc_map(
         if q_camids is None or g_camids is None: raise ProtocolError(f"this rule removes images by camera ({rule}): pass `q_camids` and `g_camids`")
     qp,gp = _labels('q_pids', q_pids, nq),_labels('g_pids', g_pids, ng)
     qc,gc = (None if c is None else _labels(s, c, n) for s,c,n in (('q_camids',q_camids,nq),('g_camids',g_camids,ng)))
-    parts = list(_ranked_blocks(dist, qp, gp, qc, gc, rule, chunk or max(2**18//ng, 16)))
+    layers = gallery_layers(gp)
+    parts = list(_ranked_blocks(dist, qp, gp, qc, gc, rule, layers, chunk or max(2**18//ng, 16)))
     first = np.concatenate([f for _,f in parts])
     ranks,i = np.zeros((max(r.shape[1] for r,_ in parts),nq), np.int64),0
     for r,_ in parts:
@@ -270,4 +273,4 @@ def cmc_map(
     if not (first>0).any():
         raise ProtocolError(f"none of the {nq} queries has a match in the gallery of {ng} images once the rule is applied. "
                             "Check that both sets hold the same identities, under other cameras")
-    return _scores(ranks, first, min(max_rank, len(np.unique(gp)) if rule.by_identity else ng))
+    return _scores(ranks, first, min(max_rank, len(layers.pids) if rule.by_identity else ng))

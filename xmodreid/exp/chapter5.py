@@ -83,7 +83,7 @@ NOISE = (0.,.2,.4,.6) # Shares of wrong labels in figure 5.2
 _CURVES = {'CE':'ce plain','CE, smoothed':'ce','SCE':'sce','SCE, alpha .1':'sce .1'}
 
 def _fig_5_1(make):
-    return {f'PCB, {t}':(make('pcb', train=t, loss='ce'),'') for t in ('original','cyclegan','combined')}
+    return {f'{name}, {t}':(make('pcb', train=t, loss='ce', **kw),'') for name,kw in (('PCB',{}),('PCB + RPP',dict(method='pcb_rpp'))) for t in ('original','cyclegan','combined')}
 
 def _fig_5_2(make):
     return {f'{name}, {100*c:.0f} % wrong':(make('noise', loss=loss, corrupt=c),'') for name,loss in _CURVES.items() for c in NOISE}

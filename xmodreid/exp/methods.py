@@ -20,7 +20,7 @@ from torch import nn
 from ..checkpoint import fit_resumable
 from ..core import RGB,ConfigError,DataError,check_in,read_json,seed_all,seeded,write_csv,write_json
 from ..data.index import concat_index
-from ..data.loaders import embed_dl
+from ..data.loaders import embed_dl,reid_dls
 from ..data.market import market as read_market
 from ..data.synth import SYNTH_SIZES,SynthConfig,write_synth
 from ..data.sysu import sysu
@@ -31,10 +31,11 @@ from ..gan.translate import training_sets,translate
 from ..pose.estimate import estimate_keypoints
 from ..reid.cluster import pseudo_dls
 from ..reid.ecn import ECNConfig,ecn_dls,ecn_learner
-from ..reid.learner import CrossEntropyTerm,ReIDMetrics,TripletTerm,WeightedTripletTerm,embed_images
+from ..reid.learner import CrossEntropyTerm,ReIDMetrics,TripletTerm,WeightedTripletTerm,embed_images,reid_learner
 from ..reid.mmt import MMTConfig,mmt_learner
 from ..reid.models import REID_MODELS,reid_model
 from ..reid.noisy import LSRTerm,ReverseCrossEntropyTerm,SoftLabelTerm,SymmetricCrossEntropyTerm,corrupt_labels,label_certainty,with_percent_noisy
+from ..reid.pcb import RefinePhases,train_pcb_rpp
 from ..reid.protocols import evaluate,market_protocol,sysu_protocol
 
 # %% ../../nbs/78_exp.methods.ipynb #535e989e
@@ -55,7 +56,7 @@ LOSSES = { # name: function of the certainties that gives the terms
 
 # %% ../../nbs/78_exp.methods.ipynb #0e76a98d
 IMAGENET = ('resnet18','resnet50','resnet50_gem','resnet50_two_stems','resnet50_agw','pcb') # Networks that torchvision has weights for
-METHODS = ('nothing','supervised','mmt','ecn')
+METHODS = ('nothing','supervised','pcb_rpp','mmt','ecn')
 TRAIN_ON = ('original','cyclegan','combined','combined_all','market')
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class MethodRun:
     method:str='supervised'  # One of `METHODS`; 'nothing' is the network before any training
     train:str='original'     # One of `TRAIN_ON`: what is learned from. MMT and ECN do not see its labels
     source:str=''            # MMT: labelled images to begin with; ECN: labelled images beside; '' for none
-    loss:str='ce+triplet'    # One of `LOSSES`, for 'supervised'
+    loss:str='ce+triplet'    # One of `LOSSES`, for 'supervised' and 'pcb_rpp'
     percent:float=-1.        # Wanted `percent_noisy_labels`, 0..100; -1 takes all images there are
     corrupt:float=0.         # Share of labels that are made wrong at random, 0..1
     people:int=0             # Train on so many people only; 0 on all
@@ -79,14 +80,15 @@ class MethodRun:
     lr:float=3e-3            # Highest learning rate
     augment:str='rgb2'       # One of `data.transforms.AUGMENTS`
     mirror:bool=True         # Average with mirror images when testing?
-    paper:bool=False         # MMT and ECN with the settings of their papers? Those are for large networks and long trainings; the other ones suit a small network
+    paper:bool=False         # MMT, ECN and PCB + RPP with the settings of their papers? Those are for large networks and long trainings; the other ones suit a small network
     seed:int=0               # Of weights, order, augmentation and choices
 
     def __post_init__(self):
         check_in('method', self.method, METHODS); check_in('train', self.train, TRAIN_ON); check_in('loss', self.loss, LOSSES); check_in('model', self.model, REID_MODELS)
         if self.pretrained: check_in('pretrained model', self.model, IMAGENET)
         check_in('test', self.test, ('target','market')); check_in('source', self.source, ('',*TRAIN_ON))
-        if self.corrupt and self.method!='supervised': raise ConfigError(f"{self.method} does not see the labels that `corrupt` would make wrong. Use it with 'supervised'")
+        if self.method=='pcb_rpp' and not self.model.startswith('pcb'): raise ConfigError(f"refined part pooling belongs to a PCB; {self.model} has no parts. Use 'pcb' or 'pcb_small'")
+        if self.corrupt and self.method not in ('supervised','pcb_rpp'): raise ConfigError(f"{self.method} does not see the labels that `corrupt` would make wrong. Use it with 'supervised'")
         if self.method=='ecn' and self.train=='cyclegan' and self.percent>=0: raise ConfigError("ECN takes the grey copies of 'cyclegan' for the sources of the generated images: all of them are needed. Use `percent` with 'combined'")
         if not (self.percent==-1 or 0<=self.percent<=100): raise ConfigError(f"`percent` must lie in 0..100, or be -1 for all images; got {self.percent}")
 
@@ -194,6 +196,17 @@ def _fit_supervised(run, data, folder, show, device):
     certainty = _certainty(run, data, df, folder, show, device) if run.loss=='triplet+noisy' else 1.
     return fit_reid(folder/'run', df, _reid_run(run), LOSSES[run.loss](certainty), show, device, run.pretrained),[]
 
+# %% ../../nbs/78_exp.methods.ipynb #f52358bc
+def _fit_rpp(run, data, folder, show, device):
+    df = training_table(run, data)
+    dls = reid_dls(df, size=run.size, p=run.p, k=run.k, seed=run.seed, augment=run.augment, n_iters=run.iters, device=device)
+    learn = reid_learner(dls, run.model, LOSSES[run.loss](1.), lr=run.lr, seed=run.seed, cbs=[OneBar('PCB + RPP', show)], refine=True, **_start(run))
+    last = max(run.epochs//14, 1)
+    phases = max(run.epochs-2*last, 0),last,last
+    if run.paper: train_pcb_rpp(learn, *phases, folder=folder/'run')
+    else: fit_resumable(learn.add_cb(RefinePhases(*phases)), sum(phases), folder/'run', fit=learn.fit_reid)
+    return learn.model,[]
+
 # %% ../../nbs/78_exp.methods.ipynb #90d0cf99
 def _student(run, data, folder, seed, n_classes, show, device):
     "A network for `n_classes` clusters; its backbone is trained on the labelled source, if there is one."
@@ -233,7 +246,7 @@ def _fit_ecn(run, data, folder, show, device):
 def _fit_nothing(run, data, folder, show, device):
     with seeded(run.seed): return reid_model(run.model, 0, **_start(run)).eval(),[]
 
-_FIT = dict(nothing=_fit_nothing, supervised=_fit_supervised, mmt=_fit_mmt, ecn=_fit_ecn)
+_FIT = dict(nothing=_fit_nothing, supervised=_fit_supervised, pcb_rpp=_fit_rpp, mmt=_fit_mmt, ecn=_fit_ecn)
 
 # %% ../../nbs/78_exp.methods.ipynb #78b84204
 def _settings(run):

@@ -17,13 +17,15 @@ from .transforms import check_size,resize_kpts,resize_person
 # %% ../../nbs/18_data.images.ipynb #cell-006
 def read_image(
     path, # Image file
+    grey:bool=False, # Its luminance, in three channels?
 ) -> np.ndarray: # `(H, W, 3)` uint8
     "Decode an image to RGB bytes, upright as its EXIF header says; `DataError` names a file that cannot be read. Infrared images come out grey in three channels."
     try: raw = np.fromfile(path, np.uint8)
     except OSError as e: raise DataError(f"{path}: cannot be opened ({e.strerror or e}). Correct `path` in the index, or read the data set again") from None
     img = cv2.imdecode(raw, cv2.IMREAD_COLOR) if len(raw) else None
     if img is None: raise DataError(f"{path}: not a readable image ({len(raw)} bytes). Delete it, or let the reader of the data set skip it with on_bad='skip'")
-    return cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
+    img = cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
+    return np.repeat(cv2.cvtColor(img, cv2.COLOR_RGB2GRAY)[...,None], 3, -1) if grey else img
 
 def image_size(
     path, # Image file
@@ -59,8 +61,7 @@ class ImageStore:
     def _map(self, f, items):
         with ThreadPoolExecutor(self.threads) as pool: yield from pool.map(f, items)
     def _read(self, row):
-        img = read_image(self.paths[row])
-        if self.grey[row]: img = np.repeat(cv2.cvtColor(img, cv2.COLOR_RGB2GRAY)[...,None], 3, -1)
+        img = read_image(self.paths[row], self.grey[row])
         return resize_person(img, None, self.size)[0], img.shape[:2]
     def _fill(self, show):
         data = np.empty((len(self.paths),*self.size,3), np.uint8)

@@ -235,9 +235,7 @@ def grey_copies(
     write_json(out/'grey.json', note)
     new['path'] = [(out/f'{int(p):04d}_c{int(c)}_{i:06d}.png').as_posix() for i,(p,c) in enumerate(zip(df.pid,df.camid))]
     for a,b in progress_bar(list(zip(df.path,new.path)), desc='grey copies', show=progress):
-        if _there(Path(b)): continue
-        im = cv2.cvtColor(read_image(a), cv2.COLOR_RGB2GRAY)
-        _write(Path(b), np.repeat(im[...,None], 3, -1), 95)
+        if not _there(Path(b)): _write(Path(b), read_image(a, grey=True), 95)
     return new
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-038

@@ -24,7 +24,7 @@ from ..checkpoint import LeaveNoTrace
 from ..core import ConfigError, ModelError, check_in, progress, seeded
 from ..data.loaders import EpochSeed, embed_dl
 from .losses import batch_hard_triplet, smoothed_cross_entropy, weighted_triplet
-from .models import reid_model
+from .models import final_network, reid_model
 from .protocols import evaluate
 from ..terms import LossTerm, TermLearner, TermRecorder, no_loss
 
@@ -142,8 +142,7 @@ class ReIDMetrics(Callback):
         self.recorder.log += [row['rank1'], row['mAP']]
     def score(self) -> dict: # Mean over trials: rank1, rank5, rank10, rank20, mAP, mINP
         "Evaluate the model as it is; of a model of several networks, the one that is kept (its `final`)."
-        model = self.model.final() if hasattr(self.model, 'final') else self.model
-        res = evaluate(embed_images(model, self.dl, self.mirror), self.df, self.protocol, train_pids=self.dls.classes)
+        res = evaluate(embed_images(final_network(self.model), self.dl, self.mirror), self.df, self.protocol, train_pids=self.dls.classes)
         return {k: float(res[k].mean()) for k in ('rank1', 'rank5', 'rank10', 'rank20', 'mAP', 'mINP')}
     def state_tree(self) -> dict: return dict(rows=self.rows)
     def load_tree(self, tree:dict): self.rows = [{**r, 'epoch': int(r['epoch'])} for r in tree['rows']]

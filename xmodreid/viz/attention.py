@@ -16,6 +16,7 @@ from torch import Tensor,nn
 
 from ..core import ConfigError,ModelError
 from ..draw import image_grid,to_uint8
+from ..reid.models import final_network
 
 # %% ../../nbs/64_viz.attention.ipynb #cell-007
 def feature_maps(
@@ -24,7 +25,7 @@ def feature_maps(
     modality=None,   # `(B,)` 0 RGB, 1 IR, for networks with a stem for each
 ) -> tuple:          # `(B, C, h, w)` last feature map and `(B, D)` embedding, in evaluation mode, with gradients where they are enabled
     "Embedding and last feature map of one pass; of networks that were trained together, the `final` one's. Raises `ModelError` for a network without `feature_map`."
-    if hasattr(model, 'final'): model = model.final()
+    model = final_network(model)
     if not hasattr(model, 'feature_map'): raise ModelError(f"{type(model).__name__} has no `feature_map`, so there is no map to show. Networks of `reid_model` have one")
     caught,was,inner = [],model.training,model.feature_map
     def catch(*args, **kwargs):

@@ -98,7 +98,7 @@ def kid(
     subset_size:int=100, # Images in each, lowered to the smaller set
     seed:int=0,        # Which subsets are drawn
 ) -> tuple[float,float]: # Mean and standard deviation over subsets; 0 is expected for two samples of one crowd
-    "Kernel Inception Distance, the unbiased squared MMD with kernel `(x.y/D + 1)^3` (Binkowski et al. 2018), on any features. `DataError` on bad shapes."
+    "Kernel Inception Distance, the unbiased squared MMD with kernel `(x.y/D + 1)^3` (Binkowski et al. 2018), on any features. Where `real` holds the truth of each of `N` generated images, it comes out lower by `2/N` of what a pair is more alike than strangers. `DataError` on bad shapes."
     fake,real = _features2d(fake, 'fake'),_features2d(real, 'real')
     if fake.shape[1]!=real.shape[1]: raise DataError(f"features of one network are needed; got {fake.shape[1]} and {real.shape[1]} columns")
     m,rng,d = min(subset_size, len(fake), len(real)),np.random.default_rng(seed),fake.shape[1]

@@ -398,7 +398,7 @@ def _usl(out, size, only, seeds, device, data, market):
 def xmodreid_reproduce(
     table:str='5.5',      # '5.1' to '5.4', 'fig5.1', 'fig5.2' or 'all' of these: Re-ID; '5.5': ablation of the translation; 'translation': translators compared
     out:str='runs/tables',# Folder of the rows; those that are done are not run again
-    size:str='quick',     # 'quick': 64x32, minutes a row on a CPU; 'medium': longer; 'full': larger images, longer; for 5.1 to fig5.2 and `--usl` also 'sysu': for SYSU-MM01 on a GPU, from ImageNet weights
+    size:str='quick',     # 'quick': 64x32, minutes a row on a CPU; 'full': larger images, longer; for 5.1 to fig5.2 and `--usl` also 'medium': longer, and 'sysu': for SYSU-MM01 on a GPU, from ImageNet weights
     only:str=None,        # Names of the rows to run, with semicolons between them; all when empty. Chosen rows are written as table_...-part
     seed:int=0,           # Of data, weights and order
     usl:store_true=False, # Run the table of unsupervised methods across modalities instead

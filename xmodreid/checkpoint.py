@@ -43,7 +43,7 @@ def opt_state(
 ) -> dict: # A tree for `save_state`
     "The moments and settings of a fastai optimizer."
     sd = opt.state_dict()
-    return dict(state=[dict(s) for s in sd['state']], hypers=[dict(h) for h in sd['hypers']])
+    return dict(state=[dict(s) for s in sd['state']], hypers=[dict(h) for h in sd['hypers']], stepped=[p.grad is not None for p,*_ in opt.all_params()])
 
 def load_opt_state(
     opt,       # fastai `Optimizer` over the same parameters
@@ -53,9 +53,15 @@ def load_opt_state(
     if len(tree['state'])!=len(opt.all_params()): raise ModelError(f"the checkpoint's optimizer has {len(tree['state'])} parameters, this one {len(opt.all_params())}. Use the settings it was made with")
     put = lambda s,device: {k: v.to(device) if isinstance(v, torch.Tensor) else v for k,v in s.items()}
     opt.load_state_dict(dict(state=[put(s, p.device) for s,(p,*_) in zip(tree['state'], opt.all_params())], hypers=L(tree['hypers'])))
+    for (p,*_),stepped in zip(opt.all_params(), tree.get('stepped', [])): # a weight that had a gradient once moves on by its momentum, in batches that do not use it, too
+        if stepped and p.grad is None: p.grad = torch.zeros_like(p)
 
 # %% ../nbs/04_checkpoint.ipynb #cell-012
-def _keepers(learn:Learner) -> dict: return {cb.name: cb for cb in learn.cbs if hasattr(cb, 'state_tree')}
+def _keepers(learn:Learner) -> dict:
+    "Callbacks that keep a state, by name; the second of a name is `name_1`."
+    keep = [cb for cb in learn.cbs if hasattr(cb, 'state_tree')]
+    names = [cb.name for cb in keep]
+    return {n+(f'_{i}' if (i := names[:j].count(n)) else ''): cb for j,(n,cb) in enumerate(zip(names, keep))}
 
 def training_state(
     learn:Learner, # A learner in the middle of a fit
@@ -123,6 +129,7 @@ def fit_resumable(
     **kwargs,       # Passed on to `fit`, e.g. `lr`
 ) -> int:           # Epoch the training went on from; 0 when it began
     "Train, or go on from the checkpoint in `folder`; of a finished training no epoch is left, so it is only loaded."
+    if n_epoch<1: raise ConfigError(f"a training takes at least one epoch; got {n_epoch}")
     path,start,cbs = Path(folder)/'last.safetensors',0,[Checkpoint(folder, every)]
     sweep(folder)
     if path.exists():

@@ -74,15 +74,16 @@ def read_joints(
     pose:str='synth', # Pose network for data without keypoints: a folder, or the name of published weights
     size=(64,32), # `(height, width)` at which it looks
     device:str='cpu', # Where it looks
+    cache=None,   # Folder where estimates are kept, so that a run that goes on elsewhere finds the same
 ) -> np.ndarray:  # `(len(df), 18, 3)`
     "The keypoints that lie with the data, or else those a pose network finds."
     from xmodreid.data.index import keypoints_of
     root = Path(data.rpartition(':')[2] if len(data.rpartition(':')[0])!=1 else data)
     if (root/'keypoints.npz').is_file(): return keypoints_of(df, root/'keypoints.npz', root)
-    if not pose: raise DataError(f"{root} has no keypoints.npz. Give a pose network with --pose (see xmodreid_train_pose), and they are estimated")
+    if not pose: raise DataError(f"{root} has no keypoints.npz. Place joints with xmodreid_annotate; where a command has --pose, a network finds them")
     from xmodreid.exp.run import load_pose_run,need_device
     from xmodreid.pose.estimate import estimate_keypoints
-    return estimate_keypoints(df, load_pose_run(pose).to(need_device(device)), size=size)
+    return estimate_keypoints(df, load_pose_run(pose).to(need_device(device)), size=size, cache=cache)
 
 # %% ../nbs/85_cli.ipynb #cell-014
 def _rows(df, splits):
@@ -90,6 +91,10 @@ def _rows(df, splits):
     rows = np.flatnonzero(df.split.isin(splits).to_numpy())
     if not len(rows): raise DataError(f"the data have no image of split {' or '.join(splits)}; there is {', '.join(sorted(df.split.unique()))}")
     return rows
+
+def _folder(path:str) -> str:
+    "The folder of a run, of which one of its files may be named, too."
+    return str(Path(path).parent) if Path(path).is_file() else path
 
 # %% ../nbs/85_cli.ipynb #cell-016
 @call_parse
@@ -142,7 +147,7 @@ def xmodreid_train_pose(
         from xmodreid.exp.run import PoseRun,fit_pose
         from xmodreid.pose.train import evaluate_pck
         df = read_data(data, on_bad=on_bad)
-        kpts,use = read_joints(df, data, device=device),_rows(df, ('train','val'))
+        kpts,use = read_joints(df, data, pose=''),_rows(df, ('train','val'))
         est = fit_pose(out, df.iloc[use], kpts[use], PoseRun(parse_size(size), width, epochs, bs, lr, robust, robust, start or '', seed), device=device)
         held = np.flatnonzero(~df.split.isin(['train','val']).to_numpy())
         if len(held):
@@ -176,7 +181,7 @@ def xmodreid_train_gan(
         from xmodreid.exp.run import GanRun,fit_gan,load_pose_run
         df,hw = read_data(data, trial, on_bad),parse_size(size)
         use = _rows(df, ('train',))
-        kpts,df = read_joints(df, data, pose, hw, device)[use],df.iloc[use]
+        kpts,df = read_joints(df, data, pose, hw, device, Path(out)/'joints')[use],df.iloc[use]
         fit_gan(out, df, kpts, load_pose_run(pose), GanRun(hw, generator, width, not colour, epochs, iters, bs, lr, d_lr, seed, half=half), device=device)
         print(f"translators in {out}; the curve of every loss in {Path(out)/'epochs.csv'}")
 
@@ -202,13 +207,14 @@ def xmodreid_translate(
         from xmodreid.exp.run import load_gan_run,need_device
         from xmodreid.gan.learner import TRANSLATORS
         from xmodreid.gan.translate import translate
+        gan = _folder(gan)
         gs = load_gan_run(gan).to(need_device(device))
         df = read_data(data, trial, on_bad)
         if direction!='both': check_in('direction', direction, ('rgb2ir','ir2rgb','both'))
         run = TRANSLATORS[gan] if gan in TRANSLATORS else read_json(Path(gan)/'config.json')
         run = run.get('settings', run)            # a row of a table keeps them one level deeper
         use = _rows(df, (split,))
-        kpts = read_joints(df, data, pose, run['size'], device)[use]
+        kpts = read_joints(df, data, pose, run['size'], device, Path(out)/'joints')[use]
         new = translate(df.iloc[use].reset_index(drop=True), kpts, gs, out, poses, None if direction=='both' else direction, run['size'], run['grey'], bs, seed)
         print(f"{len(new)} images in {out}")
 
@@ -264,7 +270,7 @@ def parse_rerank(
 def xmodreid_evaluate(
     data:str,             # Data set whose test people are searched for
     model:str,            # Folder of a model from xmodreid_train_reid
-    out:str=None,         # Folder for the scores, as CSV and JSON named after the protocol; the model's folder when empty
+    out:str=None,         # Folder for the scores, as CSV and JSON named after data set and protocol; the model's folder when empty
     protocol:str='sysu',  # 'sysu', 'regdb', 'llcm' or 'market'
     mode:str='all',       # For sysu: 'all' or 'indoor'
     shots:int=1,          # For sysu: 1 or 10 gallery images of each person and camera
@@ -274,6 +280,7 @@ def xmodreid_evaluate(
     trial:int=1,          # For regdb: split the model was trained on, 1..10
     rerank:str=None,      # k-reciprocal re-ranking, as K1,K2,LAMBDA, e.g. 20,6,.3; none when empty. It lifts scores and is named in them
     no_mirror:store_true=False, # Embed each image alone, not averaged with its mirror image
+    other_people:store_true=False, # The model was trained on another data set: equal numbers there are other people
     device:str='cpu',     # Where to compute: 'cpu', or 'cuda' for a GPU
     on_bad:str='raise',  # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
 ):
@@ -282,17 +289,20 @@ def xmodreid_evaluate(
         from xmodreid.data.loaders import embed_dl
         from xmodreid.exp.run import load_reid_run,need_device
         from xmodreid.reid.learner import embed_images
-        from xmodreid.reid.protocols import PROTOCOLS,evaluate,protocol as named,save_results,summary
+        from xmodreid.reid.protocols import PROTOCOLS,evaluate,load_results,protocol as named,save_results,summary
         own = dict(sysu=dict(mode=mode, shots=shots, gallery=gallery, direction=direction, permutations=permutations),
                    regdb=dict(trial=trial, direction=direction), llcm=dict(direction=direction), market={})
+        model = _folder(model)
         how,here = parse_rerank(rerank),Path(out or model)
         rule = named(check_in('protocol', protocol, PROTOCOLS), **own[protocol])
         net = load_reid_run(model).to(need_device(device))
         df = read_data(data, trial, on_bad)
         df = df[~df.split.isin(['train','val'])].reset_index(drop=True)
-        scores = evaluate(embed_images(net, embed_dl(df, size=net.size), not no_mirror, True), df, rule, train_pids=net.classes, rerank=how)
+        scores = evaluate(embed_images(net, embed_dl(df, size=net.size), not no_mirror, True), df, rule, train_pids=() if other_people else net.classes, rerank=how)
         words = rule.name+('' if how is None else f", re-ranked with {scores.attrs['rerank']}")
-        file = here/f"scores-{re.sub('[^a-z0-9]+', '-', words.lower())}"     # another protocol, another file
+        name = ' '.join([Path(data).name,words,*['no mirror']*no_mirror])
+        file = here/f"scores-{re.sub('[^a-z0-9]+', '-', name.lower())}"      # other data or another protocol, another file
+        if Path(f'{file}.json').is_file() and (was := load_results(f'{file}.json').attrs['dataset'])!=data: raise ConfigError(f"{file}.json holds the scores of {was}, not of {data}. Give another folder with --out")
         write_csv(f'{file}.csv', scores)
         seed = read_json(Path(model)/'config.json').get('seed') if (Path(model)/'config.json').is_file() else None
         save_results(f'{file}.json', scores, seed, dataset=data, model=str(model), mirror=not no_mirror)
@@ -385,7 +395,7 @@ def _usl(out, size, only, seeds, device, data, market):
     own = {} if data=='synth' else dict(data=data, market='' if market=='synth' else market)
     df = reproduce_usl(out, size, only, seeds, device=device, **own)
     title = f"Unsupervised across modalities, {size}, seeds {list(seeds)}{'' if only is None else ', chosen rows'}"
-    name = table_name('-'.join(['table_usl',*([Path(data).name] if own else [])]), only)
+    name,out = table_name('table_usl', only),out/'-'.join([size,*([Path(data).name] if own else [])])
     save_table(df, out/name, title, 2)
     write_figure(out/f'{name}.png', plot_usl(df, title))
     print(table_markdown(df, 2))
@@ -409,6 +419,7 @@ def xmodreid_reproduce(
 ):
     "Run a table row by row; where the thesis printed it, its values stand beside ours."
     with told():
+        if seeds<1: raise ConfigError(f"--seeds is how many trainings a row gets, 1 or more; got {seeds}")
         names,span = [n.strip() for n in only.split(';')] if only else None,range(seed, seed+seeds)
         from xmodreid.exp.run import need_device
         need_device(device)                      # before hours are spent
@@ -425,7 +436,7 @@ def _ablation(out, size, only, seeds, device):
     from xmodreid.exp.ablation import reproduce_ablation
     from xmodreid.exp.tables import save_table,table_markdown,table_name
     df = reproduce_ablation(out, size, only, seeds[0], device=device)
-    save_table(df, out.parent/table_name('table_5.5', only), f"Table 5.5, {size}, seed {seeds[0]}{'' if only is None else ', chosen rows'}", 2)
+    save_table(df, out/size/table_name('table_5.5', only), f"Table 5.5, {size}, seed {seeds[0]}{'' if only is None else ', chosen rows'}", 2)
     print(table_markdown(df, 2))
 
 def _translation(out, size, only, seeds, device):

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['RGB', 'IR', 'MODALITIES', 'JOINTS', 'LIMBS', 'PAF_CHANNELS', 'FLIP_INDEX', 'XModError', 'DataError', 'PoseError',
-           'ModelError', 'ProtocolError', 'ConfigError', 'DownloadError', 'check_in', 'other_modality', 'seed_all',
-           'seeded', 'atomic_path', 'sweep', 'write_csv', 'write_figure', 'write_json', 'read_json', 'save_state',
-           'load_state', 'cache_dir', 'file_sha256', 'progress', 'download']
+           'ModelError', 'ProtocolError', 'ConfigError', 'DownloadError', 'check_in', 'other_modality', 'check_seed',
+           'seed_all', 'seeded', 'atomic_path', 'sweep', 'write_csv', 'write_figure', 'write_json', 'read_json',
+           'save_state', 'load_state', 'cache_dir', 'file_sha256', 'progress', 'download']
 
 # %% ../nbs/00_core.ipynb #cell-003
 import hashlib,json,math,os,random,re,shutil,sys,time,urllib.error,urllib.request
@@ -64,11 +64,19 @@ def _mirrored(name:str) -> str: return {'r':'l','l':'r'}[name[0]]+name[1:] if na
 FLIP_INDEX = tuple(JOINTS.index(_mirrored(j)) for j in JOINTS)
 
 # %% ../nbs/00_core.ipynb #cell-019
+def check_seed(
+    seed:int,
+) -> int: # The seed
+    "`ConfigError` for a negative seed, which NumPy's generators do not take."
+    if seed<0: raise ConfigError(f"the seed must be 0 or more; got {seed}")
+    return seed
+
 def seed_all(
-    seed:int, # Any integer; only its last 32 bits count
+    seed:int, # 0 or more; only its last 32 bits count
 ):
-    "Seed Python, NumPy and PyTorch."
+    "Seed Python, NumPy and PyTorch; `ConfigError` for a negative seed."
     import torch
+    check_seed(seed)
     random.seed(seed); np.random.seed(seed % 2**32); torch.manual_seed(seed)
 
 # %% ../nbs/00_core.ipynb #cell-020

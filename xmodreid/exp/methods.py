@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 from ..checkpoint import fit_resumable
-from ..core import RGB,ConfigError,DataError,check_in,read_json,seed_all,seeded,write_csv,write_json
-from ..data.index import concat_index
+from ..core import RGB,ConfigError,DataError,atomic_path,check_in,read_json,seed_all,seeded,write_csv,write_json
+from ..data.index import concat_index,resolved
 from ..data.loaders import embed_dl,reid_dls
 from ..data.market import market as read_market
 from ..data.synth import SYNTH_SIZES,SynthConfig,write_synth
@@ -27,6 +27,7 @@ from ..data.sysu import sysu
 from .config import claim_folder,config_dict,fingerprint
 from .demo import synth_data
 from .run import GanRun,OneBar,ReidRun,fit_gan,fit_reid,load_gan_run,load_pose_run,load_reid_run,need_device
+from ..gan.learner import warn_if_met
 from ..gan.translate import training_sets,translate
 from ..pose.estimate import estimate_keypoints
 from ..reid.cluster import pseudo_dls
@@ -136,6 +137,7 @@ def method_data(
     "Read or draw the people, train the translator, translate, and make the training sets. What is done is not done again."
     out = claim_folder(out, config_dict(cfg), 'training sets')
     df,kpts = _target(out, cfg, show)
+    if cfg.data=='synth': warn_if_met(cfg.translator, cfg.seed, df.pid[df.split=='test'])
     held,df = df[df.split=='test'].reset_index(drop=True),df[train := df.split=='train'].reset_index(drop=True)
     est = load_pose_run('synth').to(need_device(device))
     kpts = estimate_keypoints(df, est, size=cfg.size, progress=show, cache=out/'joints') if kpts is None else kpts[train.to_numpy()]
@@ -193,7 +195,10 @@ def _certainty(run, data, df, folder, show, device):
 
 def _fit_supervised(run, data, folder, show, device):
     df = training_table(run, data)
-    certainty = _certainty(run, data, df, folder, show, device) if run.loss=='triplet+noisy' else 1.
+    kept = folder/'certainty.npy'              # part of what the run is made from: a run that goes on elsewhere finds the same numbers
+    if run.loss=='triplet+noisy' and not kept.exists():
+        with atomic_path(kept) as p: np.save(p, _certainty(run, data, df, folder, show, device).numpy(), allow_pickle=False)
+    certainty = torch.from_numpy(np.load(kept, allow_pickle=False)) if run.loss=='triplet+noisy' else 1.
     return fit_reid(folder/'run', df, _reid_run(run), LOSSES[run.loss](certainty), show, device, run.pretrained),[]
 
 # %% ../../nbs/78_exp.methods.ipynb #f52358bc
@@ -232,10 +237,10 @@ def _fit_mmt(run, data, folder, show, device):
 
 # %% ../../nbs/78_exp.methods.ipynb #2bd869f7
 def _fit_ecn(run, data, folder, show, device):
-    df = training_table(run, data)
-    if lost := sorted(set(df.source_path[df.noisy])-set(df.path)):           # the grey copies stand for their sources here
+    df = concat_index(training_table(run, data))
+    if lost := set(map(resolved, df.source_path[df.noisy]))-set(map(resolved, df.path)): # the grey copies stand for their sources here
         own = data.sets['original']
-        df = concat_index(own[own.path.isin(lost)], df[~df.grey])
+        df = concat_index(own[own.path.map(resolved).isin(lost)], df[~df.grey])
     dls = ecn_dls(df, data.sets[run.source] if run.source else None, run.size, run.p*run.k*2, run.iters, seed=run.seed, augment=run.augment, device=device)
     cfg = ECNConfig() if run.paper else ECNConfig(dim=512, dropout=0., optimizer='adam', lr=run.lr/3, knn_from=max(run.epochs//2, 1))
     rates = dict(warmup=0., schedule='step', milestones=(2/3,)) if run.paper else {}

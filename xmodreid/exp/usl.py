@@ -35,6 +35,7 @@ from .config import claim_folder,config_dict
 from .demo import synth_data
 from .run import GanRun,OneBar,fit_gan,load_gan_run,load_pose_run,need_device
 from .tables import TableRow,run_rows
+from ..gan.learner import warn_if_met
 from ..gan.translate import translate
 from ..pose.estimate import estimate_keypoints
 from ..reid.cluster import pseudo_dls
@@ -130,6 +131,7 @@ def usl_data(
     n = dict(n_train=run.people, n_val=2, n_test=max(4,run.people//2)) if run.people else {}
     world = replace(SYNTH_SIZES[check_in('data', run.data, SYNTH_SIZES)], size=run.size, seed=run.seed, **n)
     data = synth_data(write_synth(root/f'{run.data}-{run.seed}', world, show))
+    if run.bridge in ('own','target') or run.start!='none': warn_if_met(run.translator, run.seed, data.df.pid[data.df.split=='test'])
     if not run.source_people: return data,None
     other = replace(world, n_train=run.source_people, n_val=1, n_test=1, seed=1000+run.seed, train_cams=(1,2,4,5), occluders=.15, twins=0.)
     src = synth_data(write_synth(root/f'source-{run.data}-{run.seed}', other, show))

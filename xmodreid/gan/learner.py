@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['TRANSLATORS', 'warp_terms', 'thesis_terms', 'BatchedCycleGAN', 'pose_cyclegan', 'pose_cyclegan_learner',
-           'translators', 'save_translators', 'load_translators', 'KeepBest', 'spell_time', 'TimeLeft']
+           'translators', 'save_translators', 'met_in_training', 'warn_if_met', 'load_translators', 'KeepBest',
+           'spell_time', 'TimeLeft']
 
 # %% ../../nbs/34_gan.learner.ipynb #cell-004
-import math,time
+import math,time,warnings
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -130,7 +131,20 @@ def save_translators(
     thin = lambda v: v.half() if half and v.is_floating_point() else v
     save_state(path, dict(config={k: g.config for k,g in gs.items()}, weights={k: {n: thin(v) for n,v in g.state_dict().items()} for k,g in gs.items()}))
 
-TRANSLATORS = dict(synth=dict(file='translator_synth.safetensors', size=(64,32), grey=True)) # Those that come with the package, and the images they are made for
+TRANSLATORS = dict(synth=dict(file='translator_synth.safetensors', size=(64,32), grey=True, people=(0,200))) # Those that come with the package, the images they are made for, and the synthetic people they learned from: a seed and how many, from number 1
+
+def met_in_training(
+    name,     # Of translators
+    seed:int, # Of a synthetic world
+    pids,     # Numbers of people in it
+) -> list:    # Those of them that these translators learned from; nobody where `name` is not one of `TRANSLATORS`
+    "Whom the translators that come with the package know: a result on these people flatters. Their labels were not used."
+    world,n = TRANSLATORS[name]['people'] if name in TRANSLATORS else (seed,0)
+    return sorted({int(p) for p in pids if seed==world and p<=n})
+
+def warn_if_met(name, seed:int, pids):
+    "Warn where people of a test were in the training of translators, see `met_in_training`."
+    if met := met_in_training(name, seed, pids): warnings.warn(f"the translators {name!r} learned from {len(met)} of the people that are tested on, though not from their labels. Choose another seed for the people, or train translators of your own")
 
 def load_translators(
     path,             # File from `save_translators`, or the name of one of `TRANSLATORS`

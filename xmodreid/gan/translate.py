@@ -7,7 +7,7 @@ __all__ = ['POSES', 'SETS', 'plan_translation', 'spelt', 'weights_sha256', 'tran
            'training_set']
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-004
-import hashlib,json
+import hashlib,json,os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,10 +19,10 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from ..core import ConfigError,DataError,IR,MODALITIES,PoseError,RGB,atomic_path,check_in,other_modality,read_json,sweep,write_json
+from ..core import ConfigError,DataError,IR,MODALITIES,PoseError,RGB,atomic_path,check_in,check_seed,other_modality,read_json,sweep,write_json
 from ..core import progress as progress_bar
 from ..data.images import read_image
-from ..data.index import check_index,concat_index,load_index,make_index,save_index,save_keypoints,percent_noisy_labels
+from ..data.index import check_index,concat_index,load_index,make_index,save_index,save_keypoints,percent_noisy_labels,resolved
 from ..data.transforms import check_size,resize_kpts
 from .measures import DIRECTIONS,generate,generator_pair,load_images,other_person
 
@@ -70,7 +70,7 @@ def plan_translation(
     ext:str='.jpg',    # Ending of the files
 ) -> tuple[pd.DataFrame,np.ndarray,np.ndarray]: # One row a generated image, `name` relative to the output; source and target poses `(N, 18, 3)` in pixels of `size`
     "Decide which image becomes what, before anything is computed. `DataError`, `PoseError`, `ConfigError` on bad input."
-    check_index(df)
+    check_index(df); check_seed(seed)
     kpts,given,size = np.asarray(kpts, np.float32),not isinstance(poses, str),check_size(size)
     for name,k in (('kpts',kpts),*((('poses',np.asarray(poses)),) if given else ())):
         if k.shape!=(len(df),18,3): raise PoseError(f"`{name}` must be ({len(df)}, 18, 3), one row of joints for each image of the index; got {k.shape}")
@@ -135,13 +135,14 @@ def _settings(df, plan, src, tgt, pair, poses, size, grey, seed, ext, quality) -
     "All that decides what the images look like, but for where they lie."
     used = sorted(set(plan.direction))
     table = [[int(r),int(p),str(s)] for r,p,s in zip(plan.row,plan.pid,plan.split)]
+    sources = [[*Path(p).parts[-3:],os.path.getsize(p) if os.path.exists(p) else -1] for p in plan.source_path]
     return dict(format=1, poses=poses if isinstance(poses, str) else 'given', seed=seed, size=list(size), grey=grey, ext=ext, quality=quality if ext=='.jpg' else None,
-                images=len(plan), table=_sha(table, list(plan.name)), keypoints=_sha(src, tgt), weights={d: weights_sha256(pair[d]) for d in used},
+                images=len(plan), table=_sha(table, list(plan.name)), sources=_sha(sources), keypoints=_sha(src, tgt), weights={d: weights_sha256(pair[d]) for d in used},
                 generators={d: getattr(pair[d], '__name__', type(pair[d]).__name__) for d in used})
 
 def _change(k:str, old, new) -> str:
     "In words; of table and keypoints only a hash is kept, which tells nobody anything."
-    return f'{k}: others' if k in ('table','keypoints') else f'{k} was {old!r}, now {new!r}'
+    return f'{k}: others' if k in ('table','sources','keypoints') else f'{k} was {old!r}, now {new!r}'
 
 def _claim(out:Path, settings:dict):
     "Make the folder ours, or find that it is; anything else is an error."
@@ -149,11 +150,11 @@ def _claim(out:Path, settings:dict):
     sweep(out)
     if note.is_file():
         found = read_json(note).get('settings', {})
-        other = [k for k in settings if found.get(k)!=settings[k]]
+        other = [k for k in settings if found.get(k, settings[k] if k=='sources' else None)!=settings[k]] # an older version did not keep the sources
         if other:
             raise ConfigError(f"{out} holds images made with other settings: " + '; '.join(_change(k, found.get(k), settings[k]) for k in other) +
                               ". Choose another folder, or delete this one")
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.exists() and (not out.is_dir() or any(p.name!='joints' for p in out.iterdir())): # joints that were found for it may lie there
         raise ConfigError(f"{out} is not empty and was not made by `translate`. Choose a new folder, so that nothing of yours is touched")
     else: write_json(note, dict(settings=settings, finished=False))
     for m in MODALITIES:
@@ -252,8 +253,8 @@ def training_sets(
     fake = check_index(generated)[generated.split.isin(splits)]
     _check_origin(df, fake)
     some = real if cameras is None else real[real.camid.isin(cameras)]
-    rgb,seen = some[some.modality==RGB],set(map(_resolved, some.path))
-    ir = fake[(fake.modality==IR).to_numpy()&np.array([_resolved(p) in seen for p in fake.source_path], bool)]
+    rgb,seen = some[some.modality==RGB],set(map(resolved, some.path))
+    ir = fake[(fake.modality==IR).to_numpy()&np.array([resolved(p) in seen for p in fake.source_path], bool)]
     for what,d in (('real image',some),('RGB image',rgb),('image generated from RGB',ir)):
         if not len(d): raise DataError(f"there is no {what} in the split(s) {', '.join(splits)}" + (f" and the cameras {list(cameras)}" if cameras is not None else ''))
     grey = grey_copies(rgb, grey_out, progress) if grey_out is not None else rgb
@@ -264,16 +265,14 @@ def training_sets(
     return sets
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-039
-def _resolved(p) -> str: return str(Path(p).resolve())
-
 def _check_origin(df, fake):
     "Every generated image comes from an image of the index and carries its label."
     missing = [c for c in ('source_path','generator','noisy') if c not in fake]
     if missing: raise DataError(f"`generated` lacks the column(s) {', '.join(missing)}; expected the index `translate` returns")
-    pid = dict(zip(map(_resolved, df.path),df.pid))
+    pid = dict(zip(map(resolved, df.path),df.pid))
     for p,q,label in zip(fake.path,fake.source_path,fake.pid):
-        if pid.get(_resolved(q))!=label:
-            raise DataError(f"{p} carries the label {label}, but its source {q} " + (f"is of person {pid[_resolved(q)]}" if _resolved(q) in pid else "is not in `df`") +
+        if pid.get(resolved(q))!=label:
+            raise DataError(f"{p} carries the label {label}, but its source {q} " + (f"is of person {pid[resolved(q)]}" if resolved(q) in pid else "is not in `df`") +
                             ". Translate this data set, or pass the one that was translated")
 
 # %% ../../nbs/36_gan.translate.ipynb #set-1

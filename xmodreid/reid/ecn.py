@@ -21,6 +21,7 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 from ..core import ConfigError, DataError, ModelError, seeded
+from ..data.index import resolved
 from ..data.loaders import ReidLoader, as_train_table, train_dls
 from ..data.samplers import UnpairedSampler
 from .cluster import running_update
@@ -73,7 +74,8 @@ def translations(
     "Find each original's translations; `DataError` for one whose source is not in the table."
     source = df.source_path.fillna('').to_numpy() if 'source_path' in df else np.full(len(df), '')
     first = np.flatnonzero(source == '')
-    place = {p: i for i, p in enumerate(df.path.to_numpy()[first])}
+    source = np.array([s and resolved(s) for s in source], dtype=object)
+    place = {resolved(p): i for i, p in enumerate(df.path.to_numpy()[first])}
     lost = [s for s in source[source != ''] if s not in place]
     if lost: raise DataError(f"{len(lost)} generated images have no source in the table, the first is made from {lost[0]}. Put originals and translations together with `concat_index(originals, generated)`")
     made = [[] for _ in first]

@@ -10,13 +10,14 @@ __all__ = ['IMAGE_FILES', 'IMAGE_COLUMNS', 'KINDS', 'DUPLICATES', 'image_table',
 # %% ../../nbs/54_reid.search.ipynb #cell-003
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from ..core import ConfigError,DataError,MODALITIES,ModelError,ProtocolError,atomic_path,check_in,read_json,write_json
+from ..core import ConfigError,DataError,MODALITIES,ModelError,ProtocolError,atomic_path,check_in,read_json,sweep,write_json
 from .distance import prepare
 
 # %% ../../nbs/54_reid.search.ipynb #cell-007
@@ -28,7 +29,9 @@ def _fill(df, modality, what):
     "The four columns of an image table, completed and checked."
     if 'path' not in df: raise DataError(f"{what} has no column `path`; found {', '.join(map(str, df.columns)) or 'no columns'}")
     df = df.assign(**{c: v for c,v in dict(pid=-1, camid=-1, modality=modality).items() if c not in df})
-    try: df = df[list(_COLUMNS)].astype(_COLUMNS).reset_index(drop=True)
+    try:
+        if (odd := [c for c in ('pid','camid') if (df[c].astype(float)%1!=0).any()]): raise ValueError(f"`{odd[0]}` holds a number that is not whole")
+        df = df[list(_COLUMNS)].astype(_COLUMNS).reset_index(drop=True)
     except (ValueError,TypeError) as e: raise DataError(f"{what}: {e}. `pid` and `camid` must be whole numbers, -1 where they are not known") from None
     odd = set(df.modality)-set(MODALITIES)
     if odd: raise DataError(f"{what}: `modality` must be {' or '.join(MODALITIES)}; found {', '.join(sorted(odd))}")
@@ -349,6 +352,8 @@ def _nearest(self, q, k, allowed, n):
 GalleryIndex._nearest = _nearest
 
 # %% ../../nbs/54_reid.search.ipynb #cell-043
+_OURS = re.compile(r'seg-\d{6}-\d+\.(npy|csv)|removed-\d{6}\.npy|ann-\d{6}\.faiss')
+
 def _save(self, folder=None # Where; by default where it was loaded from or saved to
          ) -> Path:
     "Write what is new, then name it in the manifest. Raises `DataError` for a folder that holds another gallery, or that another process has changed."
@@ -369,8 +374,9 @@ def _save(self, folder=None # Where; by default where it was loaded from or save
     write_json(folder/'manifest.json', dict(format='xmodreid gallery', version=1, generation=gen, kind=self.kind, dtype=self.dtype, duplicates=self.duplicates, dim=self.dim,
                model=self.model, model_path=self.model_path, next_id=self.next_id, segments=[dict(name=n, rows=len(x)) for n,x in segments], removed=removed, ann=ann))
     self.segments,self.folder,self.generation = segments,folder,gen      # only now: a save that fails changes nothing here
-    for p in folder.iterdir():       # what no manifest names any more
-        if p.name.lstrip('.').startswith(('seg-','removed-','ann-','manifest.')) and p.name not in (*files,removed,ann and ann['file'],'manifest.json'): p.unlink(missing_ok=True)
+    sweep(folder)
+    for p in folder.iterdir() if gen>1 else (): # what no manifest names any more; a folder that was no gallery before holds nothing of ours
+        if _OURS.fullmatch(p.name) and p.name not in (*files,removed,ann and ann['file']): p.unlink(missing_ok=True)
     return folder
 GalleryIndex.save = _save
 

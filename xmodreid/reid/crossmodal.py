@@ -9,8 +9,6 @@ __all__ = ['ACROSS', 'USL_RECIPES', 'Bridge', 'make_bridge', 'PairSampler', 'Cro
            'posed', 'bmil', 'cross_learner']
 
 # %% ../../nbs/56_reid.crossmodal.ipynb #cell-003
-from pathlib import Path
-
 import numpy as np
 import torch
 from fastai.callback.core import Callback
@@ -22,6 +20,7 @@ import torch.nn.functional as F
 
 from ..core import ConfigError,DataError,ModelError,check_in,seeded
 from ..data.images import ImageStore
+from ..data.index import resolved
 from ..data.loaders import ReidLoader,as_train_table,train_dls
 from ..data.samplers import EpochSampler,OrderedSampler
 from ..data.transforms import augment as apply_augment,normalise
@@ -55,11 +54,10 @@ def make_bridge(
         with torch.no_grad(): made = [bridge(normalise(store[r],'unit'), side[torch.from_numpy(r)]) for r in OrderedSampler(len(df), bs)]
         return Bridge(torch.cat([(m.clamp(0,1)*255).round().to(torch.uint8).cpu() for m in made]), np.arange(len(df)), len(df))
     if 'source_path' not in bridge: raise DataError("the table of translations has no column `source_path`, which says what each was made from")
-    whole = lambda p: str(Path(p).resolve())
-    place = {whole(p):i for i,p in enumerate(df.path)}
-    lost = [s for s in bridge.source_path if whole(s) not in place]
+    place = {resolved(p):i for i,p in enumerate(df.path)}
+    lost = [s for s in bridge.source_path if resolved(s) not in place]
     if lost: raise DataError(f"{len(lost)} translations have no source among the training images, the first is made from {lost[0]}")
-    source = np.array([place[whole(s)] for s in bridge.source_path])
+    source = np.array([place[resolved(s)] for s in bridge.source_path])
     same = np.flatnonzero(bridge.modality.to_numpy()==df.modality.to_numpy()[source])
     if len(same): raise DataError(f"{bridge.path.iloc[same[0]]} has the modality of its source: a bridge leads to the other one")
     cache = 'none' if store.data is None else 'memory'

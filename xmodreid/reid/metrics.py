@@ -59,10 +59,11 @@ def gallery_layers(
 ) -> Layers:
     "Put a gallery into layers; done once, used by every block of queries."
     g_pids = np.asarray(g_pids)
-    pids,counts = np.unique(g_pids, return_counts=True)
+    order = np.argsort(g_pids, kind='stable')
+    first = np.flatnonzero(np.diff(g_pids[order], prepend=g_pids[order[:1]]-1)) # where the next person begins
+    pids,counts = g_pids[order[first]],np.diff(first, append=len(order))
     by = np.argsort(-counts, kind='stable')
     sizes = np.searchsorted(-counts[by], -np.arange(counts.max(initial=0)))  # people with more than k images
-    order,first = np.argsort(g_pids, kind='stable'),np.cumsum(counts)-counts
     columns = np.concatenate([order[:0],*(order[first[by[:n]]+k] for k,n in enumerate(sizes))])
     return Layers(columns, sizes, pids, np.argsort(by), counts)
 
@@ -264,7 +265,7 @@ def cmc_map(
     qp,gp = _labels('q_pids', q_pids, nq),_labels('g_pids', g_pids, ng)
     qc,gc = (None if c is None else _labels(s, c, n) for s,c,n in (('q_camids',q_camids,nq),('g_camids',g_camids,ng)))
     layers = gallery_layers(gp)
-    parts = list(_ranked_blocks(dist, qp, gp, qc, gc, rule, layers, chunk or max(2**18//ng, 16)))
+    parts = list(_ranked_blocks(dist, qp, gp, qc, gc, rule, layers, chunk or max(2**18//ng//64*64, 16)))     # whole lines of the processor's cache
     first = np.concatenate([f for _,f in parts])
     ranks,i = np.zeros((max(r.shape[1] for r,_ in parts),nq), np.int64),0
     for r,_ in parts:

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import torch
+from fastai.callback.schedule import ParamScheduler
 from torch import nn
 
 from ..checkpoint import fit_resumable
@@ -32,7 +33,7 @@ from ..gan.translate import training_sets,translate
 from ..pose.estimate import estimate_keypoints
 from ..reid.cluster import pseudo_dls
 from ..reid.ecn import ECNConfig,ecn_dls,ecn_learner
-from ..reid.learner import CrossEntropyTerm,ReIDMetrics,TripletTerm,WeightedTripletTerm,embed_images,reid_learner
+from ..reid.learner import CrossEntropyTerm,ReIDMetrics,TripletTerm,WeightedTripletTerm,embed_images,reid_learner,warm_factor
 from ..reid.mmt import MMTConfig,mmt_learner
 from ..reid.models import REID_MODELS,reid_model
 from ..reid.noisy import LSRTerm,ReverseCrossEntropyTerm,SoftLabelTerm,SymmetricCrossEntropyTerm,corrupt_labels,label_certainty,with_percent_noisy
@@ -208,8 +209,13 @@ def _fit_rpp(run, data, folder, show, device):
     learn = reid_learner(dls, run.model, LOSSES[run.loss](1.), lr=run.lr, seed=run.seed, cbs=[OneBar('PCB + RPP', show)], refine=True, **_start(run))
     last = max(run.epochs//14, 1)
     phases = max(run.epochs-2*last, 0),last,last
-    if run.paper: train_pcb_rpp(learn, *phases, folder=folder/'run')
-    else: fit_resumable(learn.add_cb(RefinePhases(*phases)), sum(phases), folder/'run', fit=learn.fit_reid)
+    if run.paper:
+        train_pcb_rpp(learn, *phases, folder=folder/'run')
+        return learn.model,[]
+    stripes,alone = phases[0]/sum(phases),(phases[0]+last)/sum(phases)
+    def rate(pct): return run.lr*(warm_factor(pct/stripes, .1, 'cosine') if pct<stripes else 1. if pct<alone else .1)
+    def fit(n_epoch, cbs): learn.fit(n_epoch, run.lr, cbs=[RefinePhases(*phases),ParamScheduler({'lr':rate}),*cbs])
+    fit_resumable(learn, sum(phases), folder/'run', fit=fit)
     return learn.model,[]
 
 # %% ../../nbs/78_exp.methods.ipynb #90d0cf99

@@ -92,10 +92,6 @@ def _rows(df, splits):
     if not len(rows): raise DataError(f"the data have no image of split {' or '.join(splits)}; there is {', '.join(sorted(df.split.unique()))}")
     return rows
 
-def _folder(path:str) -> str:
-    "The folder of a run, of which one of its files may be named, too."
-    return str(Path(path).parent) if Path(path).is_file() else path
-
 # %% ../nbs/85_cli.ipynb #cell-016
 @call_parse
 def xmodreid_demo(
@@ -207,7 +203,7 @@ def xmodreid_translate(
         from xmodreid.exp.run import load_gan_run,need_device
         from xmodreid.gan.learner import TRANSLATORS
         from xmodreid.gan.translate import translate
-        gan = _folder(gan)
+        if Path(gan).is_file(): gan = str(Path(gan).parent)  # the file of translators itself was named
         gs = load_gan_run(gan).to(need_device(device))
         df = read_data(data, trial, on_bad)
         if direction!='both': check_in('direction', direction, ('rgb2ir','ir2rgb','both'))
@@ -292,7 +288,7 @@ def xmodreid_evaluate(
         from xmodreid.reid.protocols import PROTOCOLS,evaluate,load_results,protocol as named,save_results,summary
         own = dict(sysu=dict(mode=mode, shots=shots, gallery=gallery, direction=direction, permutations=permutations),
                    regdb=dict(trial=trial, direction=direction), llcm=dict(direction=direction), market={})
-        model = _folder(model)
+        model = _model_file(model).parent
         how,here = parse_rerank(rerank),Path(out or model)
         rule = named(check_in('protocol', protocol, PROTOCOLS), **own[protocol])
         net = load_reid_run(model).to(need_device(device))

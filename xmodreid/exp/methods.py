@@ -188,18 +188,19 @@ def _reid_run(run): return ReidRun(tuple(run.size), run.model, run.epochs, run.i
 def _start(run): return dict(pretrained=True) if run.pretrained else {} # not every builder knows the word
 
 def _certainty(run, data, df, folder, show, device):
-    "How well each generated image kept its person, in the eyes of a network trained on the original images."
-    own = replace(run, train='original', loss='ce+triplet', percent=-1., corrupt=0., people=0)
-    run_method(own, data, folder.parent, show, device)
-    judge = load_reid_run(folder.parent/run_key(own)/'run').to(device)
-    return label_certainty(embed_images(judge, embed_dl(df, run.size, 128), run.mirror), df.pid, df.noisy)
+    "How well each generated image kept its person, in the eyes of a network trained on the original images. Kept, so that a run that goes on elsewhere finds the same numbers."
+    kept = folder/'certainty.npy'
+    if not kept.exists():
+        own = replace(run, train='original', loss='ce+triplet', percent=-1., corrupt=0., people=0)
+        run_method(own, data, folder.parent, show, device)
+        judge = load_reid_run(folder.parent/run_key(own)/'run').to(device)
+        certainty = label_certainty(embed_images(judge, embed_dl(df, run.size, 128), run.mirror), df.pid, df.noisy)
+        with atomic_path(kept) as p: np.save(p, certainty.numpy(), allow_pickle=False)
+    return torch.from_numpy(np.load(kept, allow_pickle=False))
 
 def _fit_supervised(run, data, folder, show, device):
     df = training_table(run, data)
-    kept = folder/'certainty.npy'              # part of what the run is made from: a run that goes on elsewhere finds the same numbers
-    if run.loss=='triplet+noisy' and not kept.exists():
-        with atomic_path(kept) as p: np.save(p, _certainty(run, data, df, folder, show, device).numpy(), allow_pickle=False)
-    certainty = torch.from_numpy(np.load(kept, allow_pickle=False)) if run.loss=='triplet+noisy' else 1.
+    certainty = _certainty(run, data, df, folder, show, device) if run.loss=='triplet+noisy' else 1.
     return fit_reid(folder/'run', df, _reid_run(run), LOSSES[run.loss](certainty), show, device, run.pretrained),[]
 
 # %% ../../nbs/78_exp.methods.ipynb #f52358bc

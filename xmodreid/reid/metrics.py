@@ -115,7 +115,7 @@ def _count(d, p, g, near):
         if k==0 and g: people = _people(near, g)
         equal += np.count_nonzero(np.equal(d, x, out=near))
     n = (p==p).sum(0)                                          # every match equals itself; only where others do, too, we ask whose
-    return before,people,n<0 if equal==n.sum() else sum(_number(d==x) for x in p)>n
+    return before,people,np.zeros(len(n), bool) if equal==n.sum() else sum(_number(d==x) for x in p)>n
 
 def _search(d, p, g, near):
     "The same by a binary search in the columns of `d`, which are sorted in place."

@@ -11,6 +11,7 @@ __all__ = ['RGB', 'IR', 'MODALITIES', 'JOINTS', 'LIMBS', 'PAF_CHANNELS', 'FLIP_I
 # %% ../nbs/00_core.ipynb #cell-003
 import hashlib,json,math,os,random,re,shutil,sys,time,urllib.error,urllib.request
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -67,8 +68,8 @@ FLIP_INDEX = tuple(JOINTS.index(_mirrored(j)) for j in JOINTS)
 def check_seed(
     seed:int,
 ) -> int: # The seed
-    "`ConfigError` for a negative seed, which NumPy's generators do not take."
-    if seed<0: raise ConfigError(f"the seed must be 0 or more; got {seed}")
+    "`ConfigError` for a seed that NumPy's generators do not take: negative, or a fraction."
+    if not isinstance(seed, Integral) or seed<0: raise ConfigError(f"the seed must be a whole number, 0 or more; got {seed!r}")
     return seed
 
 def seed_all(

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 
-from ..core import MODALITIES,RGB,ConfigError,DataError,check_in,progress,read_json,write_json
+from ..core import MODALITIES,RGB,ConfigError,DataError,check_in,check_seed,progress,read_json,write_json
 from .body import Build,Pose,check_pose,project,sample_gait,skeleton
 from .cameras import CAMERAS,Camera,expose,occluder,place_view
 from .puppet import FIGURE_PARTS,joints_seen,outline,paint,rasterize
@@ -41,7 +41,7 @@ class SynthConfig:
             if not 0<=getattr(self, k)<=1: raise ConfigError(f"{k}={getattr(self, k)} must be between 0 and 1")
         for k in ('n_train','n_val','n_test'):
             if not isinstance(getattr(self, k), int) or not 0<=getattr(self, k)<=3000: raise ConfigError(f"{k}={getattr(self, k)!r} must be a whole number from 0 to 3000")
-        if not isinstance(self.seed, int) or self.seed<0: raise ConfigError(f"seed={self.seed!r} must be a whole number, 0 or more")
+        check_seed(self.seed)
         if not isinstance(self.per_cam, int) or not 1<=self.per_cam<=9999: raise ConfigError(f"per_cam={self.per_cam!r} must be a whole number from 1 to 9999")
         if len(self.size)!=2 or not all(16<=s<=1024 for s in self.size): raise ConfigError(f"size={self.size} must be (height, width), each 16..1024")
         for k in ('train_cams','test_cams'):

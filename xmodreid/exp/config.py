@@ -6,13 +6,14 @@
 __all__ = ['config_dict', 'config_from', 'fingerprint', 'claim_folder', 'Steps']
 
 # %% ../../nbs/70_exp.config.ipynb #cell-003
-import hashlib,os,time
+import hashlib,time
 from dataclasses import asdict,fields,replace
 from pathlib import Path
 
 import pandas as pd
 
 from ..core import ConfigError,read_json,sweep,write_json
+from ..data.index import file_marks
 from ..gan.translate import spelt
 from ..terms import LossTerm
 
@@ -39,9 +40,8 @@ def config_from(
 def _contents(o):
     "A table of images, loss terms and settings as plain values; the rest as it is."
     if isinstance(o, pd.DataFrame):
-        size = lambda p: os.path.getsize(p) if os.path.exists(p) else -1
         known = [[str(v) for v in o[c]] for c in ('pid','camid','modality','split','noisy','grey') if c in o]
-        return [*known,[(Path(p).parts[-3:],size(p)) for p in o.path]] if 'path' in o else [list(o.columns),*known]
+        return [*known,file_marks(o.path)] if 'path' in o else [list(o.columns),*known]
     if isinstance(o, LossTerm): return o.key,{k: _contents(v) for k,v in o.made_with().items()}
     return [_contents(v) for v in o] if isinstance(o, (list,tuple)) else o
 

@@ -7,7 +7,7 @@ __all__ = ['POSES', 'SETS', 'plan_translation', 'spelt', 'weights_sha256', 'tran
            'training_set']
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-004
-import hashlib,json,os
+import hashlib,json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from PIL import Image
 from ..core import ConfigError,DataError,IR,MODALITIES,PoseError,RGB,atomic_path,check_in,check_seed,other_modality,read_json,sweep,write_json
 from ..core import progress as progress_bar
 from ..data.images import read_image
-from ..data.index import check_index,concat_index,load_index,make_index,save_index,save_keypoints,percent_noisy_labels,resolved
+from ..data.index import check_index,concat_index,file_marks,load_index,make_index,save_index,save_keypoints,percent_noisy_labels,resolved
 from ..data.transforms import check_size,resize_kpts
 from .measures import DIRECTIONS,generate,generator_pair,load_images,other_person
 
@@ -135,7 +135,7 @@ def _settings(df, plan, src, tgt, pair, poses, size, grey, seed, ext, quality) -
     "All that decides what the images look like, but for where they lie."
     used = sorted(set(plan.direction))
     table = [[int(r),int(p),str(s)] for r,p,s in zip(plan.row,plan.pid,plan.split)]
-    sources = [[*Path(p).parts[-3:],os.path.getsize(p) if os.path.exists(p) else -1] for p in plan.source_path]
+    sources = [[*end,size] for end,size in file_marks(plan.source_path)]
     return dict(format=1, poses=poses if isinstance(poses, str) else 'given', seed=seed, size=list(size), grey=grey, ext=ext, quality=quality if ext=='.jpg' else None,
                 images=len(plan), table=_sha(table, list(plan.name)), sources=_sha(sources), keypoints=_sha(src, tgt), weights={d: weights_sha256(pair[d]) for d in used},
                 generators={d: getattr(pair[d], '__name__', type(pair[d]).__name__) for d in used})

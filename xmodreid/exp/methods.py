@@ -191,23 +191,24 @@ def _certainty(run, data, df, folder, show, device):
     "How well each generated image kept its person, in the eyes of a network trained on the original images. Kept, so that a run that goes on elsewhere finds the same numbers."
     kept = folder/'certainty.npy'
     if not kept.exists():
-        own = replace(run, train='original', loss='ce+triplet', percent=-1., corrupt=0., people=0)
+        own = replace(run, method='supervised', train='original', loss='ce+triplet', percent=-1., corrupt=0., people=0)
         run_method(own, data, folder.parent, show, device)
         judge = load_reid_run(folder.parent/run_key(own)/'run').to(device)
         certainty = label_certainty(embed_images(judge, embed_dl(df, run.size, 128), run.mirror), df.pid, df.noisy)
         with atomic_path(kept) as p: np.save(p, certainty.numpy(), allow_pickle=False)
     return torch.from_numpy(np.load(kept, allow_pickle=False))
 
+def _terms(run, data, df, folder, show, device): return LOSSES[run.loss](_certainty(run, data, df, folder, show, device) if run.loss=='triplet+noisy' else 1.)
+
 def _fit_supervised(run, data, folder, show, device):
     df = training_table(run, data)
-    certainty = _certainty(run, data, df, folder, show, device) if run.loss=='triplet+noisy' else 1.
-    return fit_reid(folder/'run', df, _reid_run(run), LOSSES[run.loss](certainty), show, device, run.pretrained),[]
+    return fit_reid(folder/'run', df, _reid_run(run), _terms(run, data, df, folder, show, device), show, device, run.pretrained),[]
 
 # %% ../../nbs/78_exp.methods.ipynb #f52358bc
 def _fit_rpp(run, data, folder, show, device):
     df = training_table(run, data)
     dls = reid_dls(df, size=run.size, p=run.p, k=run.k, seed=run.seed, augment=run.augment, n_iters=run.iters, device=device)
-    learn = reid_learner(dls, run.model, LOSSES[run.loss](1.), lr=run.lr, seed=run.seed, cbs=[OneBar('PCB + RPP', show)], refine=True, **_start(run))
+    learn = reid_learner(dls, run.model, _terms(run, data, df, folder, show, device), lr=run.lr, seed=run.seed, cbs=[OneBar('PCB + RPP', show)], refine=True, **_start(run))
     last = max(run.epochs//14, 1)
     phases = max(run.epochs-2*last, 0),last,last
     if run.paper:

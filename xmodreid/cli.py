@@ -167,6 +167,7 @@ def xmodreid_train_gan(
     lr:float=1e-3,        # Learning rate of the generators
     d_lr:float=4e-4,      # Learning rate of the discriminators
     half:store_true=False, # Compute in bfloat16: quicker on a GPU, and on a CPU that multiplies it (AMX)
+    pose_weight:float=None, # Weight of the pose loss: 1 unless given; 2 pays in trainings of a thousand batches and more
     trial:int=1,          # For RegDB: split to train on, 1..10
     seed:int=0,           # Seed of weights and order
     device:str='cpu',     # Where to train: 'cpu', or 'cuda' for a GPU
@@ -178,7 +179,7 @@ def xmodreid_train_gan(
         df,hw = read_data(data, trial, on_bad),parse_size(size)
         use = _rows(df, ('train',))
         kpts,df = read_joints(df, data, pose, hw, device, Path(out)/'joints')[use],df.iloc[use]
-        fit_gan(out, df, kpts, load_pose_run(pose), GanRun(hw, generator, width, not colour, epochs, iters, bs, lr, d_lr, seed, half=half), device=device)
+        fit_gan(out, df, kpts, load_pose_run(pose), GanRun(hw, generator, width, not colour, epochs, iters, bs, lr, d_lr, seed, half=half, pose_weight=pose_weight), device=device)
         print(f"translators in {out}; the curve of every loss in {Path(out)/'epochs.csv'}")
 
 # %% ../nbs/85_cli.ipynb #cell-020

@@ -171,7 +171,7 @@ def candidates(
     own = COMPARE_SIZES[check_in('size', size, COMPARE_SIZES)]
     best = replace(RECIPE, **own)
     trials = {'ours':best, 'ours, three times longer':replace(best, epochs=3*best.epochs), 'ours, pose x 2':replace(best, pose=2.),
-              'ours, pose x 2, three times longer':replace(best, pose=2., epochs=3*best.epochs), 'ours in colour':replace(best, grey=False, tone=2.),
+              'ours, pose x 2, three times longer':replace(best, pose=2., epochs=3*best.epochs), 'ours, adversarial 1':replace(best, adversarial=1.), 'ours in colour':replace(best, grey=False, tone=2.),
               'ours with attention':replace(best, generator='attention'), 'the thesis, no identity loss':replace(GanTrial(identity=0.), **own)}
     taught = TaughtTrial(width=best.width, size=best.size, half=best.half, n_eval=best.n_eval)
     labelled = lambda s: LabelledTrial(replace(JUDGE, size=best.size, seed=s), n_eval=best.n_eval)

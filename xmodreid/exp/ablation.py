@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TRIAL_SIZES', 'RECIPE', 'converged', 'balanced', 'verdicts', 'weak_terms', 'GanTrial', 'ablation_rows', 'trial_terms',
-           'run_trial', 'reproduce_ablation']
+           'judge_held_out', 'run_trial', 'reproduce_ablation']
 
 # %% ../../nbs/77_exp.ablation.ipynb #cell-002
 from dataclasses import dataclass,replace
@@ -121,6 +121,23 @@ def trial_terms(
     if s.identity: terms.append(IdentityTerm(s.identity*3e-3, VGGFeatures(), content_weight=s.content, style_weight=s.style*1e-5))
     return terms+([ReposeTerm(s.repose)] if s.repose else [])+([PartToneTerm(s.tone)] if s.tone else [])
 
+def judge_held_out(
+    gs,               # Translators, as `evaluate_translation` takes them
+    folder,           # Where `scores.csv` goes
+    data:SimpleNamespace, # As `run_trial` takes it
+    judge,            # Pose estimator that measures
+    embed,            # Re-ID embedding for the ranks, or `None`
+    size,             # `(height, width)` of the images, pixels
+    n:int,            # Images translated, in each direction
+    grey:bool,        # RGB in grey?
+    device:str='cpu', # Where to compute, e.g. `'cuda'`
+) -> pd.DataFrame:    # From `evaluate_translation`
+    "Measure translators on the people of split `'test'`, the same pictures for all."
+    test = (data.df.split=='test').to_numpy()
+    scores = evaluate_translation(gs, data.df[test].reset_index(drop=True), (data.kpts if data.poses is None else data.poses)[test], judge, size=size, n=n, grey=grey, world=data.world, embed=embed, seed=0, device=device)
+    write_csv(Path(folder)/'scores.csv', scores, index=True)
+    return scores
+
 def run_trial(
     s:GanTrial,            # Settings
     folder,                # Where checkpoint, curves and translators go
@@ -132,7 +149,7 @@ def run_trial(
     device:str='cpu',      # Where to compute, e.g. `'cuda'`; a run may go on elsewhere
 ) -> dict:                 # Verdicts and measures
     "Train a row's translator, or go on with it, and judge it on held-out people."
-    train,test = ((data.df.split==k).to_numpy() for k in ('train','test'))
+    train = (data.df.split=='train').to_numpy()
     seed_all(s.seed)
     dls = translation_dls(data.df[train].reset_index(drop=True), data.kpts[train], size=s.size, bs=s.bs, grey=s.grey, seed=s.seed, val_pct=0, n_iters=s.iters, min_joints=6, device=need_device(device))
     learn = pose_cyclegan_learner(dls, estimator, s.generator, trial_terms(s,estimator), lr=s.lr, d_lr=s.d_lr, seed=s.seed, cbs=[OneBar('trial', show)]+[HalfPrecision('bf16')]*s.half, width=s.width, grey=s.grey, conditional=s.conditional)
@@ -141,8 +158,7 @@ def run_trial(
     gs,batches = translators(learn),learn.term_recorder.batches
     write_csv(folder/'batches.csv', batches)
     save_translators(gs, folder/'translators.safetensors')
-    scores = evaluate_translation(gs, data.df[test].reset_index(drop=True), (data.kpts if data.poses is None else data.poses)[test], judge, size=s.size, n=s.n_eval, grey=s.grey, world=data.world, embed=embed, seed=0, device=device)
-    write_csv(folder/'scores.csv', scores, index=True)
+    scores = judge_held_out(gs, folder, data, judge, embed, s.size, s.n_eval, s.grey, device)
     fake,epochs = scores.loc[('rgb2ir','generated')],learn.term_recorder.epochs
     weighted = epochs[epochs.epoch==epochs.epoch.max()].set_index('term').weighted
     share = weighted.get('pose_mse', weighted.get('pose_bce'))/weighted['cycle']

@@ -28,10 +28,10 @@ from ..data.sysu import sysu
 from ..gan.callbacks import ScaleRates
 from ..gan.learner import save_translators
 from ..gan.measures import DIRECTIONS
-from ..gan.metrics import BOUNDS,draw_people,evaluate_translation,sample_translation
+from ..gan.metrics import BOUNDS,draw_people,sample_translation
 from ..gan.models import make_generator
 from ..terms import HalfPrecision,LossTerm,TermLearner,TermRecorder,no_loss
-from .ablation import RECIPE,GanTrial,run_trial
+from .ablation import RECIPE,GanTrial,judge_held_out,run_trial
 from .demo import synth_data
 from .run import OneBar,PoseRun,ReidRun,as_judge,fit_pose,fit_reid,load_pose_run
 from .tables import TableRow,check_only,run_rows
@@ -153,10 +153,7 @@ def run_labelled(
     return _measured((leave,leave), s, s.run.size, Path(folder), data, judge, as_judge(model), device)
 
 def _measured(gs, s, size, folder, data, judge, embed, device) -> dict:
-    test = (data.df.split=='test').to_numpy()
-    scores = evaluate_translation(gs, data.df[test].reset_index(drop=True), data.poses[test], judge, size=size, n=s.n_eval, grey=s.grey, world=data.world, embed=embed, seed=0, device=device)
-    write_csv(folder/'scores.csv', scores, index=True)
-    fake = scores.loc[('rgb2ir','generated')]
+    fake = judge_held_out(gs, folder, data, judge, embed, size, s.n_eval, s.grey, device).loc[('rgb2ir','generated')]
     return {'PCK@.1':100*float(fake.pck10), 'SSIM':float(fake.ssim_body), 'rank-1':100*float(fake.get('rank1', np.nan))}
 
 # %% ../../nbs/80_exp.translation.ipynb #809d1c00

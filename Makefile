@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 OUT    ?= runs/demo
 
-.PHONY: demo test test-slow docs lab readme clean
+.PHONY: demo test test-slow kills docs lab readme clean
 
 $(VENV)/.ready: settings.ini setup.py
 	$(PYTHON) -c "import sys; sys.exit(not (3,10) <= sys.version_info[:2] <= (3,12) and 'xmodreid needs Python 3.10 to 3.12; this is ' + sys.version.split()[0] + '. Call: make PYTHON=python3.11')"
@@ -21,6 +21,9 @@ test: $(VENV)/.ready
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python scripts/check.py --flags slow
+
+kills: $(VENV)/.ready
+	$(BIN)/python scripts/kills.py
 
 docs: $(VENV)/.ready
 	$(BIN)/python scripts/docs.py

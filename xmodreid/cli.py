@@ -180,13 +180,13 @@ def xmodreid_train_gan(
         use = _rows(df, ('train',))
         kpts,df = read_joints(df, data, pose, hw, device, Path(out)/'joints')[use],df.iloc[use]
         fit_gan(out, df, kpts, load_pose_run(pose), GanRun(hw, generator, width, not colour, epochs, iters, bs, lr, d_lr, seed, half=half, pose_weight=pose_weight), device=device)
-        print(f"translators in {out}; the curve of every loss in {Path(out)/'epochs.csv'}")
+        print(f"translators in {out}; the curve of every loss in {Path(out)/'epochs.csv'}, what they paint in {Path(out)/'samples.png'}")
 
 # %% ../nbs/85_cli.ipynb #cell-020
 @call_parse
 def xmodreid_translate(
     data:str,             # Data set to translate
-    gan:str,              # Folder of translators from xmodreid_train_gan, or 'synth', those that come with the package
+    gan:str,              # Folder of translators from xmodreid_train_gan, or one file of them in it; or 'synth', those that come with the package
     out:str,              # Folder for the generated data set
     poses:str='target',   # Poses to take: 'own', 'random', 'target' (of real images of the other modality) or 'interpolated'
     direction:str='rgb2ir', # 'rgb2ir', 'ir2rgb', or 'both'
@@ -204,8 +204,8 @@ def xmodreid_translate(
         from xmodreid.exp.run import load_gan_run,need_device
         from xmodreid.gan.learner import TRANSLATORS
         from xmodreid.gan.translate import translate
-        if Path(gan).is_file(): gan = str(Path(gan).parent)  # the file of translators itself was named
         gs = load_gan_run(gan).to(need_device(device))
+        if Path(gan).is_file(): gan = str(Path(gan).parent)  # the file of translators itself was named: its settings lie beside it
         df = read_data(data, trial, on_bad)
         if direction!='both': check_in('direction', direction, ('rgb2ir','ir2rgb','both'))
         run = TRANSLATORS[gan] if gan in TRANSLATORS else read_json(Path(gan)/'config.json')
@@ -406,7 +406,7 @@ def xmodreid_reproduce(
     table:str='5.5',      # '5.1' to '5.4', 'fig5.1', 'fig5.2' or 'all' of these: Re-ID; '5.5': ablation of the translation; 'translation': translators compared
     out:str='runs/tables',# Folder of the rows; those that are done are not run again
     size:str='quick',     # 'quick': 64x32, minutes a row on a CPU; 'full': larger images, longer; for 5.1 to fig5.2 and `--usl` also 'medium': longer, and 'sysu': for SYSU-MM01 on a GPU, from ImageNet weights
-    only:str=None,        # Names of the rows to run, with semicolons between them; all when empty. Chosen rows are written as table_...-part
+    only:str=None,        # Names of the rows to run, with semicolons between them; all when empty. Chosen rows are written as table_...-part; those of `translation` beside all that are done
     seed:int=0,           # Of data, weights and order
     usl:store_true=False, # Run the table of unsupervised methods across modalities instead
     seeds:int=1,          # Trainings a row, with seeds from `seed` on, for mean and standard deviation; not for 5.5
@@ -430,6 +430,7 @@ def xmodreid_reproduce(
         (_translation if table=='translation' else _ablation)(Path(out)/table, size, names, span, device)
 
 def _ablation(out, size, only, seeds, device):
+    if len(seeds)>1: raise ConfigError("table 5.5 gives each row a seed of its own, so --seeds is not for it. Several seeds of the recipe: --table translation")
     from xmodreid.exp.ablation import reproduce_ablation
     from xmodreid.exp.tables import save_table,table_markdown,table_name
     df = reproduce_ablation(out, size, only, seeds[0], device=device)
@@ -438,6 +439,7 @@ def _ablation(out, size, only, seeds, device):
 
 def _translation(out, size, only, seeds, device):
     from xmodreid.exp.translation import bars,compare,reproduce_translation
-    scores = reproduce_translation(out, size, seeds, only, device=device)
-    for name,df in dict(scores=scores, compared=compare(scores), bars=bars(scores)).items(): write_csv(out/size/f'{name}.csv', df, index=True)
-    print(compare(scores).round(3).to_string(), bars(scores).round(3).to_string(index=False), sep='\n\n')
+    scores,verdicts = reproduce_translation(out, size, seeds, only, device=device)
+    table,held = compare(scores),bars(scores, verdicts)
+    for name,df in dict(scores=scores, verdicts=verdicts, compared=table, bars=held).items(): write_csv(out/size/f'{name}.csv', df, index=True)
+    print(table.round(4).to_string(), held.round(4).to_string(index=False), sep='\n\n')

@@ -23,8 +23,9 @@ from ..core import ConfigError,DataError,ModelError,load_state,save_state,seed_a
 from ..data.loaders import pose_dls,reid_dls,translation_dls
 from ..data.transforms import normalise
 from .config import claim_folder,config_dict,config_from
-from ..gan.callbacks import HalfPrecision
+from ..gan.callbacks import HalfPrecision,Samples
 from ..gan.learner import TRANSLATORS,load_translators,pose_cyclegan_learner,save_translators,translators,warp_terms
+from ..gan.metrics import sample_translation
 from ..pose.estimate import PoseEstimator
 from ..pose.openpose import POSE_WEIGHTS,compact_pose,pose_net,read_compact,write_compact
 from ..pose.train import pose_learner
@@ -135,7 +136,7 @@ class GanRun:
 
 # %% ../../nbs/72_exp.run.ipynb #cell-015
 def fit_gan(
-    folder,      # Where checkpoint, translators and curves go
+    folder,      # Where checkpoint, translators, curves and, after each epoch, `samples.png` go
     df,          # Table of images of both modalities
     kpts,        # `(len(df), 18, 3)` their keypoints, pixels of the files
     estimator:PoseEstimator=None, # Of the pose loss
@@ -150,7 +151,9 @@ def fit_gan(
     seed_all(run.seed)
     dls = translation_dls(df.reset_index(drop=True), kpts, size=run.size, bs=run.bs, grey=run.grey, seed=run.seed, val_pct=0, n_iters=run.iters, min_joints=6, device=need_device(device))
     downs = 3 if run.downs is None and run.generator=='attention' and run.size[0]>128 else run.downs
-    learn = pose_cyclegan_learner(dls, estimator, run.generator, terms, lr=run.lr, d_lr=run.d_lr, seed=run.seed, cbs=[OneBar('translator', show),*[HalfPrecision()]*run.half],
+    s = sample_translation(df.reset_index(drop=True), kpts, 'rgb2ir', run.size, 4, run.grey, min_joints=6, seed=run.seed)
+    samples = Samples((s.src,s.src_kpts,s.real,s.tgt_kpts), path=folder/'samples.png')
+    learn = pose_cyclegan_learner(dls, estimator, run.generator, terms, lr=run.lr, d_lr=run.d_lr, seed=run.seed, cbs=[OneBar('translator', show),samples,*[HalfPrecision()]*run.half],
                                   width=run.width, grey=run.grey, blocks=run.blocks, downs=downs, channels_last=run.channels_last)
     fit_resumable(learn, run.epochs, folder)
     write_csv(folder/'epochs.csv', learn.term_recorder.epochs)

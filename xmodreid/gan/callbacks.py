@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.adam import adam
 
-from ..core import ConfigError,ModelError
+from ..core import ConfigError,ModelError,write_figure
 from ..draw import draw_skeleton,image_grid,to_uint8
 from .losses import discriminator_loss,gan_loss,r1_penalty
 from ..terms import HalfPrecision
@@ -369,11 +369,13 @@ class Samples(Callback):
         n:int=4,      # People of each modality
         every:int=1,  # Epochs between two pictures
         live:bool=False,# Show the newest ones in the notebook?
+        path=None,    # Picture file that always shows the newest ones
     ):
-        self.batch,self.n,self.every,self.live,self.rows,self.place = batch,n,every,live,{},None
+        self.batch,self.n,self.every,self.live,self.path,self.rows,self.place = batch,n,every,live,path,{},None
     def after_epoch(self):
         if (self.epoch+1)%self.every and self.epoch+1!=self.n_epoch: return
         self.rows[self.epoch] = self.paint()
+        if self.path is not None: write_figure(self.path, self.show())
         if not self.live: return
         if self.place is None: self.place = display(self.show(), display_id=True)
         elif hasattr(self.place, 'update'): self.place.update(self.show())

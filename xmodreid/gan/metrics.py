@@ -186,17 +186,18 @@ def evaluate_translation(
     kpts,             # `(len(df), 18, 3)` keypoints in pixels of the files, or `(len(df), 18, 4)` poses with depth
     estimator,        # Who judges the poses; not the one in the loss
     size=(64,32),     # `(height, width)` the generators were made for
-    n:int=256,        # Sources in each direction
+    n:int=400,        # Sources in each direction
     grey:bool=False,  # Whether the generators live on grey RGB
     world=None,       # `SynthWorld` of the images, for the truth; asks for poses with depth
     embed=None,       # Re-ID embedding `(B, 3, H, W)` in [-1, 1] -> `(B, D)`, trained on real images only; or one for each modality, in a dict; no ranks when `None`
     features=None,    # Feature network of KID and FID with a `name`; `RandomFeatures()`, of 256 features, when `None`
     seed:int=0,       # Of everything that is drawn
     bs:int=32,        # Images at a time
-    device=None,      # Where generators, features and embedding compute
+    device=None,      # Where generators, features and embedding compute; where the generators are when `None`
 ) -> pd.DataFrame:    # Rows `(direction, images)`, a column for each measure; shares 0..1
     "Every measure of this notebook for generated, unchanged, greyscale, real and true images and all oracles', in each direction that has a generator."
     pair,features,rows = generator_pair(generators),features or RandomFeatures(),{}
+    if device is None: device = next((p.device for g in pair.values() if isinstance(g, torch.nn.Module) for p in g.parameters()), None)
     for d in DIRECTIONS:
         if pair[d] is None: continue
         s = translate_samples(sample_translation(df, kpts, d, size, n, grey, world, seed=seed), pair, bs, device)

@@ -442,4 +442,5 @@ def _translation(out, size, only, seeds, device):
     scores,verdicts = reproduce_translation(out, size, seeds, only, device=device)
     table,held = compare(scores),bars(scores, verdicts)
     for name,df in dict(scores=scores, verdicts=verdicts, compared=table, bars=held).items(): write_csv(out/size/f'{name}.csv', df, index=True)
-    print(table.round(4).to_string(), held.round(4).to_string(index=False), sep='\n\n')
+    missed = held[~held.met]
+    print(table.round(4).to_string(), f"{len(held)-len(missed)} of {len(held)} bars are met (bars.csv). Not met:", missed.drop(columns='met').round(4).to_string(index=False), sep='\n\n')

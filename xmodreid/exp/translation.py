@@ -256,8 +256,9 @@ def compare(
     "Mean and standard deviation over the seeds, the references once, as the judges of the translators see them."
     s = scores[[m for m in measures if m in scores]].reset_index()
     first = next((c for c in s.candidate if c not in REFERENCES), None)
-    s = s[(s.images=='generated')|(s.candidate==first)]
-    s['images'] = np.where(s.images=='generated', s.candidate, s.images)
+    named = {'generated':'', 'softened':', softened'}
+    s = s[s.images.isin(named)|(s.candidate==first)]
+    s['images'] = [c+named[i] if i in named else i for c,i in zip(s.candidate, s.images)]
     table = s.groupby(['direction','images'], sort=False)[[c for c in s if c in measures]].agg(['mean','std'])
     return table.sort_index(level='direction', sort_remaining=False, ascending=False)
 
@@ -285,8 +286,9 @@ def bars(
             if cand.endswith(LONGER) and short in mean.index: bar('rank-1 / after a third of the training', gen.rank1/mean.loc[short].rank1, 1.)
         rivals = {r: mean.loc[(r,d,'generated')] for r in RIVALS if r!=cand and (r,d,'generated') in mean.index}
         for r,other in {**rivals,'unchanged':s.loc['unchanged']}.items():
-            for m,name in (('ssim_body','SSIM'),('psnr_body','PSNR')): bar(f'{name}, {r}', gen[m], other[m])
-            bar(f'KID, {r}', gen.kid, other.kid, most=True)
+            for k,mine in {'':gen, **({'softened: ':s.loc['softened']} if 'softened' in s.index else {})}.items():
+                for m,name in (('ssim_body','SSIM'),('psnr_body','PSNR')): bar(f'{k}{name}, {r}', mine[m], other[m])
+                bar(f'{k}KID, {r}', mine.kid, other.kid, most=True)
     if verdicts is not None:
         losses = verdicts[[v for v in verdicts if v.endswith('_converged') and v!='gan_converged']]
         said = pd.DataFrame({'trainings whose losses converge':losses.isin(['yes','absent']).all(axis=1), 'trainings in which the discriminators do not win':verdicts.gan_converged=='yes'})

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
 
 from ..core import DataError,IR,ModelError,PoseError,RGB,check_in
 from ..data.synth import oracle_render,true_mask,true_render
@@ -191,6 +192,7 @@ def evaluate_translation(
     world=None,       # `SynthWorld` of the images, for the truth; asks for poses with depth
     embed=None,       # Re-ID embedding `(B, 3, H, W)` in [-1, 1] -> `(B, D)`, trained on real images only; or one for each modality, in a dict; no ranks when `None`
     features=None,    # Feature network of KID and FID with a `name`; `RandomFeatures()`, of 256 features, when `None`
+    soften:float=0.,  # Measure the generated images blurred, too, as `'softened'`? Standard deviation in pixels
     seed:int=0,       # Of everything that is drawn
     bs:int=32,        # Images at a time
     device=None,      # Where generators, features and embedding compute; where the generators are when `None`
@@ -201,7 +203,7 @@ def evaluate_translation(
     for d in DIRECTIONS:
         if pair[d] is None: continue
         s = translate_samples(sample_translation(df, kpts, d, size, n, grey, world, seed=seed), pair, bs, device)
-        sets = dict(generated=s.fake, unchanged=s.src, greyscale=None if grey or d=='ir2rgb' else greyscale(s.src), real=s.real, **{k: getattr(s, k) for k in BOUNDS}, truth=s.truth)
+        sets = dict(generated=s.fake, softened=gaussian_blur(s.fake, 2*math.ceil(3*soften)+1, soften) if soften else None, unchanged=s.src, greyscale=None if grey or d=='ir2rgb' else greyscale(s.src), real=s.real, **{k: getattr(s, k) for k in BOUNDS}, truth=s.truth)
         sets = {k: v for k,v in sets.items() if v is not None}
         ids = _identity_scores(sets, s, df, embed, size, grey, bs, device) if embed is not None else {}
         clouds,ref = {k: _in_batches(features, v, bs, device) for k,v in sets.items()},'real' if s.truth is None else 'truth'

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['JUDGE', 'REFERENCES', 'LONGER', 'RIVALS', 'POSE_JUDGES', 'COMPARE_SIZES', 'other_people', 'identity_judges',
            'TaughtTrial', 'LabelledTrial', 'PlacedTrial', 'true_pairs', 'PairLoader', 'TruthTerm', 'run_taught',
-           'run_labelled', 'PlaceTerm', 'run_placed', 'candidates', 'read_scores', 'compare', 'bars',
+           'run_labelled', 'JudgePlaceTerm', 'run_placed', 'candidates', 'read_scores', 'compare', 'bars',
            'reproduce_translation', 'compare_translators']
 
 # %% ../../nbs/80_exp.translation.ipynb #6a1f992e
@@ -172,7 +172,7 @@ def _measured(gs, s, size, folder, data, judge, embed, device) -> dict:
     return {'PCK@.1':100*float(fake.pck10), 'SSIM':float(fake.ssim_body), 'rank-1':100*float(fake.get('rank1', np.nan))}
 
 # %% ../../nbs/80_exp.translation.ipynb #17eb22db
-class PlaceTerm(ReIDTerm):
+class JudgePlaceTerm(ReIDTerm):
     "Cross entropy of the cosines to the place of each person, `exp(cos/temp)`."
     def __init__(self, places, temp:float=.1):
         super().__init__()
@@ -203,7 +203,7 @@ def run_placed(
         dls = reid_dls(mine, size=size, p=s.run.p, k=s.run.k, seed=s.seed, augment=s.run.augment, n_iters=s.run.iters, device=need_device(device))
         places = torch.stack([F.normalize(emb[pids==p], dim=1).mean(0) for p in dls.classes])
         begin = load_reid_run(Path(judges)/own).requires_grad_(True) if s.begun else s.run.model
-        learn = reid_learner(dls, begin, [PlaceTerm(places)], lr=s.run.lr, seed=s.seed, cbs=[OneBar(f'placed {d}', show)])
+        learn = reid_learner(dls, begin, [JudgePlaceTerm(places)], lr=s.run.lr, seed=s.seed, cbs=[OneBar(f'placed {d}', show)])
         fit_resumable(learn, s.run.epochs, Path(folder)/d, fit=learn.fit_reid)
         write_csv(Path(folder)/f'epochs_{d}.csv', learn.term_recorder.epochs)
         asked = sample_translation(test, poses, d, size, s.n_eval, s.grey, seed=0)

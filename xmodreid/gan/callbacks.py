@@ -375,7 +375,7 @@ class Samples(Callback):
     def after_epoch(self):
         if (self.epoch+1)%self.every and self.epoch+1!=self.n_epoch: return
         self.rows[self.epoch] = self.paint()
-        if self.path is not None: write_figure(self.path, self.show())
+        if self.path is not None: write_figure(self.path, self.show(), bbox_inches='tight')
         if not self.live: return
         if self.place is None: self.place = display(self.show(), display_id=True)
         elif hasattr(self.place, 'update'): self.place.update(self.show())

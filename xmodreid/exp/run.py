@@ -136,7 +136,7 @@ class GanRun:
 
 # %% ../../nbs/72_exp.run.ipynb #cell-015
 def fit_gan(
-    folder,      # Where checkpoint, translators, curves and, after each epoch, `samples.png` go
+    folder,      # Where checkpoint, translators, curves and, from time to time, `samples.png` go
     df,          # Table of images of both modalities
     kpts,        # `(len(df), 18, 3)` their keypoints, pixels of the files
     estimator:PoseEstimator=None, # Of the pose loss
@@ -152,7 +152,7 @@ def fit_gan(
     dls = translation_dls(df.reset_index(drop=True), kpts, size=run.size, bs=run.bs, grey=run.grey, seed=run.seed, val_pct=0, n_iters=run.iters, min_joints=6, device=need_device(device))
     downs = 3 if run.downs is None and run.generator=='attention' and run.size[0]>128 else run.downs
     s = sample_translation(df.reset_index(drop=True), kpts, 'rgb2ir', run.size, 4, run.grey, min_joints=6, seed=run.seed)
-    samples = Samples((s.src,s.src_kpts,s.real,s.tgt_kpts), path=folder/'samples.png')
+    samples = Samples((s.src,s.src_kpts,s.real,s.tgt_kpts), every=max(1, run.epochs//20), path=folder/'samples.png')
     learn = pose_cyclegan_learner(dls, estimator, run.generator, terms, lr=run.lr, d_lr=run.d_lr, seed=run.seed, cbs=[OneBar('translator', show),samples,*[HalfPrecision()]*run.half],
                                   width=run.width, grey=run.grey, blocks=run.blocks, downs=downs, channels_last=run.channels_last)
     fit_resumable(learn, run.epochs, folder)

@@ -294,7 +294,7 @@ def bars(
         said = pd.DataFrame({'trainings whose losses converge':losses.isin(['yes','absent']).all(axis=1), 'trainings in which the discriminators do not win':verdicts.gan_converged=='yes'})
         for cand,shares in said.groupby('candidate', sort=False).mean().iterrows():
             out += [dict(candidate=cand, direction='both', bar=b, reached=v, needed=1., met=bool(v==1)) for b,v in shares.items()]
-    return pd.DataFrame(out)
+    return pd.DataFrame(out, columns=['candidate','direction','bar','reached','needed','met']).astype(dict(met=bool))
 
 # %% ../../nbs/80_exp.translation.ipynb #142a6265
 def reproduce_translation(

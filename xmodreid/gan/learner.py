@@ -105,9 +105,9 @@ def pose_cyclegan_learner(
     if model is not None and kwargs: raise ConfigError(f"pass either `model` or settings of one, not both: {sorted(kwargs)}")
     model = pose_cyclegan(generator, seed=seed, **kwargs) if model is None else model
     terms = warp_terms(estimator) if terms is None else list(terms)
-    modes = {t.mode for t in terms if isinstance(t, AdversarialTerm)} or {'lsgan'}
-    d = DiscriminatorStep(**{**dict(lr=d_lr, seed=seed, mode=min(modes)), **(d_step or {})})
-    if modes!={d.mode}: raise ConfigError(f"generators and discriminators play different games: AdversarialTerm has mode {', '.join(sorted(modes))}, the discriminators have {d.mode}. Give both the same `mode`")
+    modes = {t.mode for t in terms if isinstance(t, AdversarialTerm)}
+    d = DiscriminatorStep(**{**dict(lr=d_lr, seed=seed, mode=min(modes, default='lsgan')), **(d_step or {})})
+    if modes-{d.mode}: raise ConfigError(f"generators and discriminators play different games: AdversarialTerm has mode {', '.join(sorted(modes))}, the discriminators have {d.mode}. Give both the same `mode`")
     cbs = [*terms, d, EpochSeed(), ScaleRates(schedule), StopOnNaN(), TermRecorder(), LeaveNoTrace(), *([GeneratorEMA(ema)] if ema else []), *L(cbs)]
     return TermLearner(dls, model, no_loss, opt_func=partial(QuickAdam, mom=.5, sqr_mom=.99, eps=1e-8), lr=lr, wd=0., cbs=cbs,
                        splitter=lambda m: [p for g in (m.to_ir,m.to_rgb) for p in g.parameters()])

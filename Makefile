@@ -14,7 +14,7 @@ $(VENV)/.ready: settings.ini setup.py
 	touch $@
 
 demo: $(VENV)/.ready
-	$(BIN)/xmodreid_demo --out $(OUT)
+	$(BIN)/xmodreid_demo --out_dir $(OUT)
 
 test: $(VENV)/.ready
 	$(BIN)/python scripts/check.py

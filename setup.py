@@ -6,24 +6,24 @@ from setuptools import find_packages, setup
 
 config = ConfigParser(delimiters=["="])
 config.read("settings.ini", encoding="utf-8")
-cfg = config["DEFAULT"]
+config = config["DEFAULT"]
 
 setup(
-    name=cfg["lib_name"],
-    version=cfg["version"],
-    description=cfg["description"],
+    name=config["lib_name"],
+    version=config["version"],
+    description=config["description"],
     long_description=Path("README.md").read_text(encoding="utf-8") if Path("README.md").exists() else "",
     long_description_content_type="text/markdown",
-    url=cfg["git_url"],
-    author=cfg["author"],
-    author_email=cfg["author_email"],
-    keywords=cfg["keywords"].split(),
+    url=config["git_url"],
+    author=config["author"],
+    author_email=config["author_email"],
+    keywords=config["keywords"].split(),
     license="Apache-2.0",
-    python_requires=f">={cfg['min_python']}",
+    python_requires=f">={config['min_python']}",
     packages=find_packages(include=["xmodreid", "xmodreid.*"]),
     package_data={"xmodreid": ["weights/*"]},
-    install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split(), "milvus": ["pymilvus", "milvus-lite"]},
-    entry_points={"console_scripts": cfg.get("console_scripts", "").split(), "nbdev": [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]},
+    install_requires=config["requirements"].split(),
+    extras_require={"dev": config["dev_requirements"].split(), "milvus": ["pymilvus", "milvus-lite"]},
+    entry_points={"console_scripts": config.get("console_scripts", "").split(), "nbdev": [f"{config['lib_name']}={config['lib_name']}._modidx:d"]},
     zip_safe=False,
 )

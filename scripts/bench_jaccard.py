@@ -11,14 +11,14 @@ import numpy as np
 import psutil
 import torch
 
-from xmodreid.exp.usl import Metered,sysu_features
-from xmodreid.reid.distance import _most_similar,dense_jaccard,jaccard_of_neighbours,prepare
+from xmodreid.exp.usl import MemoryMeter,simulate_sysu_features
+from xmodreid.reid.distance import bidirectional_knn,dense_jaccard,jaccard_from_neighbors,normalize_embeddings
 
 K1,K2,EPS = 30,6,.6*(1+1e-6)
 
 
-def dense(x, idx, k2):
-    "Zhong 2017 as one naturally writes it: N x N arrays, row by row, with inverted lists; x: `(N, D)` rows of length 1, idx: `(N, k1)` neighbours."
+def dense_jaccard_reference(x, idx, k2):
+    "Zhong 2017 as one naturally writes it: N x N arrays, row by row, with inverted lists; x: `(N, D)` rows of length 1, idx: `(N, k1)` neighbors."
     n,k1 = idx.shape
     def recip(i, k): return idx[i,:k][(idx[idx[i,:k],:k]==i).any(1)]
     R,H = ([recip(i, k) for i in range(n)] for k in (k1,round(k1/2)+1))
@@ -40,15 +40,15 @@ def dense(x, idx, k2):
     return np.maximum(out, 0, out=out)
 
 
-def features(n, images): return sysu_features(n, people=round(n/images))[0]
+def features(n, images): return simulate_sysu_features(n, people=round(n/images))[0]
 
 
-def least(f, n=1):
+def best_of(f, n=1):
     "Result of `f`, its least processor seconds of `n` runs, and the memory at its peak, GB."
     seconds,top = [],0
     for _ in range(n):
         made = None                                # not two results at a time
-        with Metered() as m: made = f()
+        with MemoryMeter() as m: made = f()
         seconds.append(m.seconds); top = max(top, m.base/1e9+m.gb)
     return made,min(seconds),top
 
@@ -58,15 +58,15 @@ def compare(n, images, repeats):
     x = features(n, images)
     before += x.nbytes/1e9
     def search():
-        y = prepare(x)
-        return _most_similar(y, y, K1)[0]
-    (idx,sq),s,s_gb = least(search, repeats)
-    J,a,a_gb = least(lambda: jaccard_of_neighbours(x, idx, sq, K2), repeats)
-    near,b,_ = least(lambda: jaccard_of_neighbours(x, idx, sq, K2, EPS), repeats)
+        y = normalize_embeddings(x)
+        return bidirectional_knn(y, y, K1)[0]
+    (idx,sq),s,s_gb = best_of(search, repeats)
+    J,a,a_gb = best_of(lambda: jaccard_from_neighbors(x, idx, sq, K2), repeats)
+    near,b,_ = best_of(lambda: jaccard_from_neighbors(x, idx, sq, K2, EPS), repeats)
     stored,J = (J.nnz/n,near.nnz/n),dense_jaccard(J)
     held = J.nbytes/1e9
-    (sim,_),ds,_ = least(lambda: (x@x.T).topk(K1), repeats)
-    D,da,d_gb = least(lambda: dense(x.numpy(), idx, K2), repeats)
+    (sim,_),ds,_ = best_of(lambda: (x@x.T).topk(K1), repeats)
+    D,da,d_gb = best_of(lambda: dense_jaccard_reference(x.numpy(), idx, K2), repeats)
     assert np.allclose(2-2*sim.numpy(), sq, atol=1e-5) and np.allclose(J, D, atol=1e-5)
     print(f"{n} images, {images} a person; largest difference of a distance {np.abs(J-D).max():.0e}")
     print(f"  dense                  search {ds:5.2f} s   after {da:6.2f} s   whole {ds+da:6.2f} s   {d_gb-before-held:.2f} GB")
@@ -74,16 +74,16 @@ def compare(n, images, repeats):
         print(f"  {name:22} search {s:5.2f} s   after {t:6.2f} s   whole {s+t:6.2f} s   {max(s_gb,a_gb)-before:.2f} GB   after {da/t:.1f} times faster, whole {(s+t)/(ds+da):.3f} of the dense; {k:.0f} entries a row", flush=True)
 
 
-def grow(sizes, images, repeats):
+def measure_growth(sizes, images, repeats):
     print(f"Growth, {images} images a person, all distances below .6")
     seconds,before = [],psutil.Process().memory_info().rss/1e9
     for n in sizes:
         x = features(n, images)
         def search():
-            y = prepare(x)
-            return _most_similar(y, y, K1)[0]
-        (idx,sq),s,top = least(search)
-        J,a,after_top = least(lambda: jaccard_of_neighbours(x, idx, sq, K2, EPS), repeats)
+            y = normalize_embeddings(x)
+            return bidirectional_knn(y, y, K1)[0]
+        (idx,sq),s,top = best_of(search)
+        J,a,after_top = best_of(lambda: jaccard_from_neighbors(x, idx, sq, K2, EPS), repeats)
         seconds.append((s,a))
         print(f"  {n:6} images: search {s:6.2f} s, after {a:5.2f} s, {J.nnz/n:.1f} entries a row, {max(top,after_top)-before-x.nbytes/1e9:.2f} GB", flush=True)
     if len(sizes)>1: print("  seconds grow like N to the power of {:.2f} (search) and {:.2f} (after)".format(*np.polyfit(np.log(sizes), np.log(seconds), 1)[0]))
@@ -100,7 +100,7 @@ def main():
     torch.set_num_threads(args.threads)
     for images in args.images:
         if args.compare: compare(args.compare, images, args.repeats)
-        if args.sizes: grow(args.sizes, images, args.repeats)
+        if args.sizes: measure_growth(args.sizes, images, args.repeats)
 
 
 if __name__=='__main__': main()

@@ -11,7 +11,7 @@ import subprocess, sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from in_browser import FRONTS, MIN, chromium, jupyter, lent_folder, parser, run_first_cell, until, write_book
+from in_browser import FRONTS, MIN, chromium, jupyter, temporary_folder, parser, run_first_cell, wait_until, write_notebook
 
 PREPARE = """
 from pathlib import Path
@@ -21,54 +21,54 @@ write_synth(Path('large'), SynthConfig(n_train=2, n_val=0, n_test=4, per_cam=1, 
 """
 TRANSLATION = """
 from pathlib import Path
-from xmodreid.data.index import poses_of
+from xmodreid.data.index import lookup_poses
 from xmodreid.data.synth import load_synth
 from xmodreid.data.sysu import sysu
-from xmodreid.gan.learner import load_translators
+from xmodreid.gan.learner import load_generators
 from xmodreid.gan.metrics import sample_translation
 from xmodreid.viz.explore import explore_translation,synth_truth
 root = Path('people')
-df,world = sysu(root),load_synth(root)
-poses = poses_of(df, root/'keypoints.npz')
-test = (df.split=='test').to_numpy()
-df,poses = df[test].reset_index(drop=True),poses[test]
-s = sample_translation(df, poses, n=8, grey=True, world=world)
-explore_translation(s, load_translators('synth'), synth_truth(s, world, df, poses))
+index,world = sysu(root),load_synth(root)
+poses = lookup_poses(index, root/'keypoints.npz')
+test = (index.split=='test').to_numpy()
+index,poses = index[test].reset_index(drop=True),poses[test]
+s = sample_translation(index, poses, n=8, gray=True, world=world)
+explore_translation(s, load_generators('synth'), synth_truth(s, world, index, poses))
 """
 RANKS = """
 import numpy as np
 from xmodreid.data.sysu import sysu
 from xmodreid.reid.protocols import sysu_protocol
 from xmodreid.viz.ranks import explore_ranks
-df = sysu('people')
+index = sysu('people')
 rng = np.random.default_rng(0)
-emb = rng.normal(size=(df.pid.max()+1,16))[df.pid]+rng.normal(size=(len(df),16))
-explore_ranks(df, emb.astype('float32'), sysu_protocol(trials=2), k=5)
+emb = rng.normal(size=(index.pid.max()+1,16))[index.pid]+rng.normal(size=(len(index),16))
+explore_ranks(index, emb.astype('float32'), sysu_protocol(trials=2), k=5)
 """
 POSES = """
-from xmodreid.data.index import keypoints_of
+from xmodreid.data.index import lookup_keypoints
 from xmodreid.data.sysu import sysu
 from xmodreid.pose.estimate import PoseEstimator
 from xmodreid.pose.openpose import pose_net
 from xmodreid.viz.poses import explore_poses
-df = sysu('large')
-explore_poses(df, keypoints_of(df, 'large/keypoints.npz'), PoseEstimator(pose_net(pretrained='synth')))
+index = sysu('large')
+explore_poses(index, lookup_keypoints(index, 'large/keypoints.npz'), PoseEstimator(pose_net(pretrained='synth')))
 """
 LOSSES = """
 import warnings; warnings.simplefilter('ignore')
 from pathlib import Path
-from xmodreid.data.index import keypoints_of
+from xmodreid.data.index import lookup_keypoints
 from xmodreid.data.sysu import sysu
 from xmodreid.data.loaders import translation_dls
-from xmodreid.gan.callbacks import Samples
+from xmodreid.gan.callbacks import SaveSamples
 from xmodreid.gan.learner import pose_cyclegan_learner
 from xmodreid.viz.live import LossDashboard
 root = Path('people')
-df = sysu(root); train = (df.split=='train').to_numpy()
-dls = translation_dls(df[train].reset_index(drop=True), keypoints_of(df, root/'keypoints.npz')[train], size=(64,32), bs=2, grey=True, val_pct=0, n_iters=6, min_joints=6)
+index = sysu(root); train = (index.split=='train').to_numpy()
+dls = translation_dls(index[train].reset_index(drop=True), lookup_keypoints(index, root/'keypoints.npz')[train], size=(64,32), batch_size=2, gray=True, val_pct=0, n_iters=6, min_joints=6)
 batch = dls.train.one_batch()
-score = lambda gs: gs['ir'](*(t.cpu() for t in (batch[0],batch[1],batch[3]))).std().item()
-learn = pose_cyclegan_learner(dls, width=8, d_width=8, cbs=[Samples(batch, n=2), LossDashboard(score=score, name='contrast')])
+score = lambda generators: generators['ir'](*(t.cpu() for t in (batch[0],batch[1],batch[3]))).std().item()
+learn = pose_cyclegan_learner(dls, width=8, d_width=8, cbs=[SaveSamples(batch, n_samples=2), LossDashboard(score=score, score_name='contrast')])
 with learn.no_bar(), learn.no_logging(): learn.fit(EPOCHS)
 """
 STYLE = """
@@ -76,13 +76,13 @@ import numpy as np,torch
 from xmodreid.data.synth import SynthConfig,SynthWorld,true_render
 from xmodreid.draw import to_uint8
 from xmodreid.gan.losses import VGGFeatures
-from xmodreid.viz.style import plot_style,style_shares
+from xmodreid.viz.style import plot_style_loss,style_loss_by_joint
 world = SynthWorld(SynthConfig(n_train=4, n_val=0, n_test=2, size=(128,64)))
-img,pose = world.snapshot(1, 1, np.random.default_rng(3))
+img,pose = world.sample_image(1, 1, np.random.default_rng(3))
 as_tensor = lambda a: (torch.as_tensor(np.ascontiguousarray(a)).permute(2,0,1)/127.5-1)[None]
-src,kpts = as_tensor(img),torch.as_tensor(pose[:,[0,1,3]]).float()[None]
+src,keypoints = as_tensor(img),torch.as_tensor(pose[:,[0,1,3]]).float()[None]
 gen = as_tensor(true_render(world, 1, pose, 3))
-plot_style(src[0], gen[0], kpts[0], kpts[0], style_shares(src, gen, kpts, kpts, VGGFeatures(weights='stand-in'))[0])
+plot_style_loss(src[0], gen[0], keypoints[0], keypoints[0], style_loss_by_joint(src, gen, keypoints, keypoints, VGGFeatures(weights='stand-in'))[0])
 """
 EPOCHS = 5
 
@@ -92,7 +92,7 @@ def translation(page, shot):
     page.locator(".xp-root").wait_for(timeout=6*MIN)
     page.locator(".xp-root").scroll_into_view_if_needed()
     src = lambda name: page.locator(f".xp-row img[alt='{name}']").get_attribute("src")
-    until("the pictures", lambda: all(src(n) for n in ("source", "generated", "recovered", "truth")), 60)
+    wait_until("the pictures", lambda: all(src(n) for n in ("source", "generated", "recovered", "truth")), 60)
     page.locator(".xp-strip").nth(1).locator("button").nth(2).click()
     page.wait_for_timeout(1500)
     first = {n: src(n) for n in ("source", "generated", "truth")}
@@ -105,11 +105,11 @@ def translation(page, shot):
     assert len(set(seen)) >= 3, f"the picture did not follow the joint: {len(set(seen))} pictures on the way"
     assert src("generated") != first["generated"] and src("truth") != first["truth"] and src("source") == first["source"]
     page.locator(".xp-b", has_text="undo").click()
-    until("undone", lambda: src("generated") == first["generated"])
-    page.locator(".xp-share").evaluate("e => { e.value = .5; e.dispatchEvent(new Event('input')); }")
-    until("slid", lambda: src("generated") != first["generated"])
+    wait_until("undone", lambda: src("generated") == first["generated"])
+    page.locator(".xp-fraction").evaluate("e => { e.value = .5; e.dispatchEvent(new Event('input')); }")
+    wait_until("slid", lambda: src("generated") != first["generated"])
     page.locator(".xp-strip").first.locator("button").nth(2).click()
-    until("another person", lambda: src("source") != first["source"])
+    wait_until("another person", lambda: src("source") != first["source"])
     return f"{len(set(seen))} different pictures while a joint was dragged; undo, slide and pick follow"
 
 
@@ -131,7 +131,7 @@ def ranks(page, shot):
     before = figure.get_attribute("src")
     track = page.locator(".noUi-base").first.bounding_box()              # by mouse: Notebook 7 keeps the arrow keys for itself
     page.mouse.click(track["x"]+.6*track["width"], track["y"]+track["height"]/2)
-    until("another ranking", lambda: page.locator(".jp-OutputArea-output img").first.get_attribute("src") != before, 60)
+    wait_until("another ranking", lambda: page.locator(".jp-OutputArea-output img").first.get_attribute("src") != before, 60)
     shot(page.locator(".jp-CodeCell .jp-OutputArea").first, "ranks")
     return "another query, another ranking"
 
@@ -141,12 +141,12 @@ def poses(page, shot):
     root = page.locator(".xq-root")
     root.wait_for(timeout=6*MIN); root.scroll_into_view_if_needed()
     text, picture = lambda c: root.locator(c).first.inner_text(), lambda name: root.locator(f".xq-tiles img[alt='{name}']").get_attribute("src")
-    until("the picture", lambda: page.evaluate("document.querySelector('.xp-stage img').naturalWidth") == 64)
+    wait_until("the picture", lambda: page.evaluate("document.querySelector('.xp-stage img').naturalWidth") == 64)
     total, seen = int(text(".xp-bar .xq-dim")[1:]), []
     for k in range(8):
         page.wait_for_timeout(200); seen.append(picture("image"))
-        root.locator(".xp-b", has_text="›").click(); until("the next image", lambda: root.locator(".xq-jump").input_value() == str(k+2))
-    root.focus(); page.keyboard.press("ArrowLeft"); until("one back", lambda: picture("image") == seen[-1])
+        root.locator(".xp-b", has_text="›").click(); wait_until("the next image", lambda: root.locator(".xq-jump").input_value() == str(k+2))
+    root.focus(); page.keyboard.press("ArrowLeft"); wait_until("one back", lambda: picture("image") == seen[-1])
     assert len(set(seen)) == 8 and page.locator(".jp-Cell").count() == 1
     for n in range(1, total+1):  # an image with an unseen joint
         root.locator(".xq-jump").fill(str(n)); root.locator(".xq-jump").press("Enter")
@@ -154,13 +154,13 @@ def poses(page, shot):
         if root.locator("tr.xq-unseen").count(): break
     assert "unseen" in text("tr.xq-unseen td:nth-child(2)") and "unseen" in text(".xq-words"), "an unseen joint must be called so"
     root.locator("tr.xq-unseen").first.click()
-    until("said of the map", lambda: "unseen, so its map is empty" in text(".xq-right .xq-dim"))
+    wait_until("said of the map", lambda: "unseen, so its map is empty" in text(".xq-right .xq-dim"))
     assert picture("heatmaps") == picture("image"), "the map of an unseen joint must be empty"
-    root.locator("tr.xq-unseen").first.click(); until("let go", lambda: "whole body" in text(".xq-right .xq-dim"))
+    root.locator("tr.xq-unseen").first.click(); wait_until("let go", lambda: "whole body" in text(".xq-right .xq-dim"))
     all_of_them = picture("heatmaps")
     spot, at = joint(page, 64, 128, "pointer", 40)
     page.mouse.click(*at(*spot))
-    until("a joint chosen in the picture", lambda: picture("heatmaps") not in (all_of_them, picture("image")) and root.locator("tr.xp-here").count() == 1)
+    wait_until("a joint chosen in the picture", lambda: picture("heatmaps") not in (all_of_them, picture("image")) and root.locator("tr.xp-here").count() == 1)
     assert "%" in root.locator("tr.xp-here td").last.inner_text() or "–" in root.locator("tr.xp-here td").last.inner_text()
     page.mouse.move(2, 2); page.wait_for_timeout(300); shot(root, "poses")
     drawn = lambda i: page.evaluate("i => { const c = document.querySelectorAll('.xp-stage canvas')[i]; return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v); }", i)
@@ -172,9 +172,9 @@ def poses(page, shot):
         root.locator(".xq-tiles button", has_text=name).click()
         assert page.locator(".xp-stage > img").get_attribute("src") == picture(name)
     shot(root, "poses_heatmaps")
-    root.locator("select").select_option(label="ir only"); until("infrared only", lambda: int(text(".xp-bar .xq-dim")[1:]) < total and ", ir" in text(".xq-words"))
+    root.locator("select").select_option(label="ir only"); wait_until("infrared only", lambda: int(text(".xp-bar .xq-dim")[1:]) < total and ", ir" in text(".xq-words"))
     root.locator(".xq-jump").fill("999"); root.locator(".xq-jump").press("Enter")
-    until("a wrong number is refused", lambda: "no such image" in text(".xm-note") and "xm-bad" in root.locator(".xm-note").get_attribute("class"))
+    wait_until("a wrong number is refused", lambda: "no such image" in text(".xm-note") and "xm-bad" in root.locator(".xm-note").get_attribute("class"))
     return f"{total} images; pages, filter, joints chosen, an unseen one named, skeletons hidden and shown"
 
 
@@ -188,7 +188,7 @@ def losses(page, shot):
         if said not in epochs: heights.append(page.locator(".jp-OutputArea").first.bounding_box()["height"])
         epochs.add(said); counts.add(page.locator(".jp-OutputArea-output").count())
         return said == f"epoch {EPOCHS} of {EPOCHS}"
-    until("the last epoch", over, 300)
+    wait_until("the last epoch", over, 300)
     page.wait_for_timeout(1000)
     images = page.locator(".jp-OutputArea-output img")
     assert counts == {1} and images.count() == 4, (counts, images.count())
@@ -201,7 +201,7 @@ def style(page, shot):
     "Both images with their circles, and the bars."
     figure = page.locator(".jp-OutputArea-output img").first
     figure.wait_for(timeout=6*MIN)
-    until("the picture", lambda: figure.evaluate("e => e.naturalWidth") > 300)
+    wait_until("the picture", lambda: figure.evaluate("e => e.naturalWidth") > 300)
     shot(figure, "style")
     return "the shares of the joints are drawn"
 
@@ -215,12 +215,12 @@ def main():
     ap.add_argument("--front", choices=FRONTS, default="lab", help="JupyterLab or Notebook 7")
     args = ap.parse_args()
     if set(args.only)-set(BOOKS): ap.error(f"there is {', '.join(BOOKS)}")
-    with lent_folder() as d, chromium(args) as (browser, shot):
+    with temporary_folder() as d, chromium(args) as (browser, shot):
         subprocess.run([sys.executable, "-W", "ignore", "-c", PREPARE], cwd=d, check=True)
         with jupyter(d, args.front) as address:
             def opened(name, code):
                 "The page of a new notebook whose cell runs, and the errors it will have seen."
-                write_book(d/f"{name}.ipynb", code)
+                write_notebook(d/f"{name}.ipynb", code)
                 page, faults = browser.new_page(viewport=dict(width=1180, height=900)), []
                 page.on("pageerror", lambda e: faults.append(str(e)))
                 run_first_cell(page, address(f"{name}.ipynb"))

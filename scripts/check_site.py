@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
 SHOTS = ("index", "viz.ranks", "gan.losses", "which", "map", "thesis")
 
-LOOK = """async () => {
+PAGE_CHECK_JS = """async () => {
   for (const i of document.images) i.loading = 'eager';
   await Promise.all([...document.images].map(i => i.complete ? 0 : new Promise(r => { i.onload = i.onerror = r; })));
   const wide = document.documentElement.clientWidth, out = [];
@@ -30,16 +30,16 @@ LOOK = """async () => {
 }"""
 
 
-def look(page, file):
+def check_page(page, file):
     "What is wrong with a page."
-    said = []
-    page.on("console", lambda m: said.append(f"console: {m.text}") if m.type == "error" else None)
-    page.on("pageerror", lambda e: said.append(f"script: {e}"))
+    problems = []
+    page.on("console", lambda m: problems.append(f"console: {m.text}") if m.type == "error" else None)
+    page.on("pageerror", lambda e: problems.append(f"script: {e}"))
     page.goto(file.resolve().as_uri(), timeout=180_000)
-    return said+page.evaluate(LOOK)
+    return problems+page.evaluate(PAGE_CHECK_JS)
 
 
-def search(page, file):
+def check_search(page, file):
     "The search finds a function, goes to it, and says so when there is nothing."
     page.goto(file.resolve().as_uri(), timeout=180_000)
     page.keyboard.press("/"); page.keyboard.type("patch_style_loss")
@@ -63,11 +63,11 @@ def main():
         for name, (w, h) in WIDTHS.items():
             for f in files:
                 page = browser.new_page(viewport=dict(width=w, height=h))
-                faults += [f"{f.name} at {w}: {s}" for s in look(page, f)]
+                faults += [f"{f.name} at {w}: {s}" for s in check_page(page, f)]
                 if f.stem in SHOTS: shot(page, f"{f.stem}_{name}")
                 page.close()
         page = browser.new_page(viewport=dict(width=1280, height=900))
-        faults += search(page, ROOT/"_docs"/"index.html")
+        faults += check_search(page, ROOT/"_docs"/"index.html")
     for s in faults: print(s)
     print(f"{len(files)} pages at {' and '.join(str(w) for w, _ in WIDTHS.values())} pixels, {len(faults)} faults")
     sys.exit(bool(faults))

@@ -24,7 +24,7 @@ CHAPTERS = {"0": "Shared", "1": "Data", "2": "Pose", "3": "Translation", "4": "R
 class Page:
     "A notebook as processed: where it goes, what it is called, and what it promises."
     def __init__(self, path):
-        self.path, self.nb = path, readable(nbformat.read(path, 4), opening(path))
+        self.path, self.nb = path, clean_notebook(nbformat.read(path, 4), first_cell(path))
         self.file = re.sub(r"^\d+_", "", path.stem)+".html"
         self.name = self.file[:-5]
         text = next((c.source for c in self.nb.cells if c.cell_type == "markdown" and re.search(r"^# ", c.source, re.M)), f"# {self.name}")
@@ -41,14 +41,14 @@ class Page:
         return GUIDE if number > "90" else "Commands" if number == "90" else CHAPTERS.get(number[0], GUIDE)
 
 
-def opening(path):
+def first_cell(path):
     "The first cell as it was written: nbdev keeps title and promise of it, and drops the prose and the picture below."
     cells = json.loads((ROOT/"nbs"/path.relative_to(next(p for p in path.parents if p.name == "_proc"))).read_text())["cells"]
     text = "".join(cells[0]["source"]) if cells else ""
     return text if text.startswith("# ") else ""
 
 
-def readable(nb, first):
+def clean_notebook(nb, first):
     "What Quarto would do: front matter becomes a heading, the cells that only show documentation lose their code, and link attributes go."
     for i, c in enumerate(nb.cells):
         c["id"] = f"cell-{i}"
@@ -81,8 +81,8 @@ def api_table(text):
     source = re.search(r"\[source\]\((.*?)\)", text)
     name = re.search(r"^#+ (.+)$", text, re.M)[1].strip()
     code = re.search(r"```python\n(.*?)\n```", text, re.S)
-    said = re.sub(r"^---|\[source\]\(.*?\)|^#+ .+$|```python\n.*?\n```", "", text, flags=re.S | re.M).strip()
-    said = re.sub(r"^\*(.*)\*$", r"\1", said, flags=re.S)
+    summary = re.sub(r"^---|\[source\]\(.*?\)|^#+ .+$|```python\n.*?\n```", "", text, flags=re.S | re.M).strip()
+    summary = re.sub(r"^\*(.*)\*$", r"\1", summary, flags=re.S)
     rows, shown, gives = [], [], None
     for line in (code[1] if code else "").splitlines():
         if m := re.match(r"^\)->\s*(.*?):\s*(?:#\s*(.*))?$", line): gives = (m[1], m[2] or "")
@@ -101,7 +101,7 @@ def api_table(text):
     anchor = html.escape(name.replace(" ", "-").lower(), quote=True)  # nbdev links so
     arrow = f" → {html.escape(gives[0])}" if gives else ""
     return (f'<div class="api" data-name="{anchor}">{link}<h3 id="{anchor}">{html.escape(name)}</h3><div class="sig">{html.escape(sig)}{arrow}</div>'
-            f'<p class="sum">{inline(said)}</p>{table}</div>')
+            f'<p class="sum">{inline(summary)}</p>{table}</div>')
 
 
 def inline(text):
@@ -120,7 +120,7 @@ def with_math(body):
     return "".join(p if i % 2 else re.sub(r"(\$\$(.+?)\$\$|\$(?! )([^$\n]+?)(?<! )\$)", one, p, flags=re.S) for i, p in enumerate(parts))
 
 
-def connect(pages):
+def link_dependencies(pages):
     "Which module imports which, from the package itself."
     by_name = {p.name: p for p in pages}
     for p in pages:
@@ -137,7 +137,7 @@ def connect(pages):
         for n in p.needs: by_name[n].users.append(p.name)
 
 
-def neighbours_svg(p):
+def neighbors_svg(p):
     "What the module stands on, itself, and what stands on it: the picture of a page that has none of its own."
     left, right = p.needs[:7], p.users[:7]
     n = max(len(left), len(right), 1)
@@ -155,8 +155,8 @@ def neighbours_svg(p):
     return "".join(out)
 
 
-def lead(p):
-    "The first picture of the page, as a file, above everything; or the module among its neighbours."
+def lead_figure(p):
+    "The first picture of the page, as a file, above everything; or the module among its neighbors."
     early = any(re.search(r"!\[|<img|<svg", c.source) for c in p.nb.cells[:3] if c.cell_type == "markdown")
     if early or p.chapter in (GUIDE, "Lessons"): return ""
     heading = ""
@@ -169,11 +169,11 @@ def lead(p):
                 file.write_bytes(base64.b64decode(png))
                 where = f' from “<a href="#{slug(heading)}">{html.escape(heading)}</a>” below' if heading else ""
                 return f'<figure class="lead"><img src="images/lead/{p.name}.png" alt="{html.escape(p.title)}: a picture of it at work"><figcaption>{html.escape(p.title)}:{where or " at work"}</figcaption></figure>'
-    if p.needs or p.users: return f'<figure class="lead">{neighbours_svg(p)}<figcaption>What it is built on (left), and what is built on it (right)</figcaption></figure>'
+    if p.needs or p.users: return f'<figure class="lead">{neighbors_svg(p)}<figcaption>What it is built on (left), and what is built on it (right)</figcaption></figure>'
     return ""
 
 
-def outside(body, name):
+def extract_images(body, name):
     "Pictures leave the text and become files: a page loads them only when they come into sight."
     count = iter(range(1, 999))
     def one(m):
@@ -187,7 +187,7 @@ def outside(body, name):
 def slug(heading): return re.sub(r"[`*]", "", heading).strip().replace(" ", "-")
 
 
-def stands(p):
+def dependency_box(p):
     if not (p.needs or p.users): return ""
     links = lambda names: ", ".join(f'<a href="{n}.html">{n}</a>' for n in names)
     parts = [f"<b>import</b> <code>xmodreid.{p.name}</code>"]
@@ -207,14 +207,14 @@ def navigation(pages, here):
     return "".join(out)
 
 
-def shell(title, body, pages, here, toc="", turn=""):
+def shell(title, body, pages, here, toc="", prev_next=""):
     "The page around the text."
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>{html.escape(title)} · xmodreid</title>
 <link rel="icon" href="data:,"><link rel="stylesheet" href="site.css"></head><body>
 <header class="bar"><button type="button" aria-label="menu">☰</button><a class="brand" href="index.html">x<span>mod</span>reid</a><nav><a href="which.html">Which method when</a><a href="map.html">Map</a><a href="glossary.html">Glossary</a><a href="faq.html">FAQ</a></nav><span class="gap"></span>
 <div class="search"><input type="search" placeholder="Search  /" aria-label="search" autocomplete="off"><div class="hits"></div></div></header>
-<div class="page"><nav class="site" aria-label="chapters">{navigation(pages, here)}</nav><main class="body">{body}{turn}</main><aside class="toc">{toc}</aside></div>
+<div class="page"><nav class="site" aria-label="chapters">{navigation(pages, here)}</nav><main class="body">{body}{prev_next}</main><aside class="toc">{toc}</aside></div>
 <footer>xmodreid · Apache-2.0 · lawful and consented images only · all people shown are synthetic</footer>
 <script src="search.js"></script><script src="site.js"></script></body></html>"""
 
@@ -224,14 +224,14 @@ def render(p, exporter):
     body, _ = exporter.from_notebook_node(p.nb)
     body = body.replace(BADGE, "colab.svg")
     body = re.sub(r'href="([^":/#]+/)*(\d+_)?([\w.]+)\.(ipynb|html)(#[^"]*)?"', r'href="\3.html\5"', body.replace(HOST, ""))
-    body = with_math(outside(body, p.name))
+    body = with_math(extract_images(body, p.name))
     count = iter(range(1, 999))
     body = re.sub(r"<img(?![^>]*\balt=\"[^\"]+\")", lambda m: f'<img alt="{html.escape(p.title)}, picture {next(count)}"', re.sub(r'<img([^>]*?)\salt="(No description has been provided for this image)?"', r"<img\1", body))
     first = re.search(r"</h1>\s*(<blockquote>.*?</blockquote>)?", body, re.S)
     if first:
         promise = re.sub(r"</?blockquote>", "", first[1] or "")
         promise = f'<div class="promise">{re.sub("</?p>", "", promise)}</div>' if promise else ""
-        body = body[:first.start()]+"</h1>"+promise+lead(p)+body[first.end():]+stands(p)
+        body = body[:first.start()]+"</h1>"+promise+lead_figure(p)+body[first.end():]+dependency_box(p)
     p.entries = [[p.file, "", p.title, "page", p.promise]]
     plain = lambda s: re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", s))).strip()
     for m in re.finditer(r'<h([234]) id="([^"]+)"[^>]*>(.*?)</h\1>(.*?)(?=<h[234] |$)', body, re.S):
@@ -242,7 +242,7 @@ def render(p, exporter):
     return body
 
 
-def contents(p):
+def page_toc(p):
     links = [f'<a class="{"sub" if "API" in kind else ""}" href="#{html.escape(anchor)}">{html.escape(title)}</a>' for _, anchor, title, kind, _ in p.entries[1:]]
     return "<b>On this page</b>"+"".join(links) if links else ""
 
@@ -258,7 +258,7 @@ def map_page(pages):
     return "".join(out)
 
 
-def mend_methods():
+def fix_method_links():
     "nbdev links `Class.method` even where only the class is documented: such a link goes to the class."
     ids = {f.name: set(re.findall(r'\sid="([^"]+)"', f.read_text())) for f in OUT.glob("*.html")}
     for f in OUT.glob("*.html"):
@@ -298,18 +298,18 @@ def main():
     pages = [Page(p) for p in source.rglob("*.ipynb") if not any(part.startswith((".", "_")) for part in p.relative_to(source).parts)]
     chapters = [GUIDE, "Lessons", *CHAPTERS.values()]
     pages.sort(key=lambda p: (chapters.index(p.chapter), p.name != "index", p.path.name))
-    connect(pages)
+    link_dependencies(pages)
     for i, p in enumerate(pages):
         body = render(p, exporter)
         around = [(pages[i-1], "← ", "") if i else None, (pages[i+1], "", " →") if i+1 < len(pages) else None]
-        turn = "".join(f'<a href="{q.file}">{a}{html.escape(q.title)}{b}</a>' for q, a, b in filter(None, around))
-        (OUT/p.file).write_text(shell(p.title, body, pages, p, contents(p), f'<div class="turn">{turn}</div>'))
+        prev_next = "".join(f'<a href="{q.file}">{a}{html.escape(q.title)}{b}</a>' for q, a, b in filter(None, around))
+        (OUT/p.file).write_text(shell(p.title, body, pages, p, page_toc(p), f'<div class="turn">{prev_next}</div>'))
     (OUT/"map.html").write_text(shell("Map of the package", map_page(pages), pages, "map"))
     entries = [["map.html", "", "Map of the package", "page", "Every module, what it is built on and what is built on it"], *(e for p in pages for e in p.entries)]
     (OUT/"search.js").write_text(f"window.SEARCH = {json.dumps(entries, ensure_ascii=False, separators=(',', ':'))};")
     (OUT/"site.css").write_text((SITE/"site.css").read_text()+HtmlFormatter(style="friendly").get_style_defs(".highlight").replace("background: #f0f0f0;", ""))
     for name in ("site.js", "colab.svg"): shutil.copy(SITE/name, OUT)
-    mend_methods()
+    fix_method_links()
     missing = sorted(set(broken_links()))
     for f, link in missing: print(f"{f}: broken link {link}")
     print(f"{len(pages)+1} pages in {OUT.relative_to(ROOT)}/, {len(missing)} broken links")

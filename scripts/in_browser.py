@@ -35,12 +35,12 @@ def chromium(args):
 
 
 @contextmanager
-def lent_folder():
+def temporary_folder():
     "A folder for the time of the check."
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as d: yield Path(d)
 
 
-def until(what, ok, seconds=20):
+def wait_until(what, ok, seconds=20):
     "Wait for something to become true, or fail by its name."
     end = time.time()+seconds
     while time.time() < end:
@@ -51,7 +51,7 @@ def until(what, ok, seconds=20):
     raise AssertionError(f"did not happen in {seconds} s: {what}")
 
 
-def answer(url, method="GET", **headers):
+def http_request(url, method="GET", **headers):
     "Status and text of a request; redirects are not followed."
     class Stay(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *a): return None
@@ -77,7 +77,7 @@ def stop(process):
     except subprocess.TimeoutExpired: process.kill()
 
 
-def write_book(path, *cells):
+def write_notebook(path, *cells):
     "A notebook of these cells."
     kernel = dict(name="python3", display_name="Python 3", language="python")
     cells = [dict(cell_type="code", id=f"c{i}", metadata={}, execution_count=None, outputs=[], source=c.strip()) for i, c in enumerate(cells)]
@@ -92,7 +92,7 @@ def jupyter(folder, front="lab"):
     with open(log, "w") as out:
         server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, "JUPYTERLAB_WORKSPACES_DIR": str(folder/"workspaces")})
     try:
-        until(f"{front} is up", lambda: server.poll() is not None or port_open(port) and answer(f"http://127.0.0.1:{port}/api?token={token}")[0] == 200, 180)
+        wait_until(f"{front} is up", lambda: server.poll() is not None or port_open(port) and http_request(f"http://127.0.0.1:{port}/api?token={token}")[0] == 200, 180)
         assert server.poll() is None, f"{FRONTS[front][0]} does not start: is it installed?"
         yield lambda name: f"http://127.0.0.1:{port}/{FRONTS[front][1]}/{name}?token={token}&reset"
     except Exception:
@@ -106,7 +106,7 @@ def run_first_cell(page, address):
     page.goto(address, timeout=3*MIN)
     page.locator(".jp-CodeCell").first.wait_for(timeout=3*MIN)
     page.add_style_tag(content=".Toastify{display:none}")  # JupyterLab asks about its news
-    until("the kernel is idle", lambda: page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count() > 0, 180)
+    wait_until("the kernel is idle", lambda: page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count() > 0, 180)
     prompt = lambda: page.locator(".jp-CodeCell .jp-InputArea-prompt").first.inner_text()
     began = prompt()
     for _ in range(20):

@@ -19,9 +19,9 @@ from fastai.data.load import DataLoader
 
 from xmodreid.checkpoint import fit_resumable
 from xmodreid.core import load_state, seed_all
-from xmodreid.data.index import keypoints_of
+from xmodreid.data.index import lookup_keypoints
 from xmodreid.data.synth import SynthConfig, write_synth
-from xmodreid.data.sysu import sysu
+from xmodreid.data.sysu import read_sysu
 from xmodreid.gan.callbacks import ClipGradients
 from xmodreid.gan.learner import pose_cyclegan, pose_cyclegan_learner
 from xmodreid.gan.translate import translate
@@ -29,7 +29,7 @@ from xmodreid.gan.translate import translate
 EPOCHS, PAUSE = 12, .1      # the pause of each batch spreads a run out, so that kills fall into all of it
 
 
-class Breathe(Callback):
+class SlowDown(Callback):
     "Wait a little after each batch."
     def after_batch(self): time.sleep(PAUSE)
 
@@ -39,31 +39,31 @@ def train(folder):
     torch.set_num_threads(1)
     seed_all(0)
     g, n = torch.Generator().manual_seed(0), 8
-    kpts = lambda: torch.cat([torch.rand(n, 18, 2, generator=g)*torch.tensor([12., 28.])+2, torch.ones(n, 18, 1)], -1)
+    keypoints = lambda: torch.cat([torch.rand(n, 18, 2, generator=g)*torch.tensor([12., 28.])+2, torch.ones(n, 18, 1)], -1)
     img = lambda: torch.rand(n, 3, 32, 16, generator=g)*2-1
-    items = list(zip(img(), kpts(), img(), kpts()))
+    items = list(zip(img(), keypoints(), img(), keypoints()))
     dls = DataLoaders(*(DataLoader(items, bs=2) for _ in range(2)))
     dls.n_inp = 4
-    learn = pose_cyclegan_learner(dls, width=4, d_width=4, blocks=1, d_layers=2, d_step=dict(pool=3, swap=.3, real_label=.9, r1=1., r1_every=3), cbs=[ClipGradients(1.), Breathe()])
+    learn = pose_cyclegan_learner(dls, width=4, d_width=4, blocks=1, d_layers=2, d_step=dict(pool_size=3, label_flip_prob=.3, real_label=.9, r1=1., r1_every=3), cbs=[ClipGradients(1.), SlowDown()])
     with learn.no_bar(), learn.no_logging(): fit_resumable(learn, EPOCHS, folder)
 
 
 def translation(people):
-    df = sysu(people)
-    kpts = keypoints_of(df, Path(people)/"keypoints.npz")
+    index = read_sysu(people)
+    keypoints = lookup_keypoints(index, Path(people)/"keypoints.npz")
     gan = pose_cyclegan(width=4, d_width=4, blocks=1).eval().requires_grad_(False)
     def run(folder):
         torch.set_num_threads(1)
-        def paint(net):
-            def slowly(*args):
+        def slow_generator(net):
+            def delayed(*args):
                 time.sleep(PAUSE)
                 return net(*args)
-            return slowly
-        translate(df, kpts, tuple(map(paint, (gan.to_ir, gan.to_rgb))), folder, bs=2, progress=False)
+            return delayed
+        translate(index, keypoints, tuple(map(slow_generator, (gan.to_ir, gan.to_rgb))), folder, batch_size=2, progress=False)
     return run
 
 
-def whole(folder):
+def check_files(folder):
     "Every file that is there under a final name can be read."
     for p in Path(folder).rglob("*"):
         if not p.is_file() or p.name.startswith("."): continue
@@ -86,13 +86,13 @@ def differences(a, b, path=""):
     elif not np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f"): yield path   # nor does it before a term has its first value
 
 
-def done(folder):
+def progress_count(folder):
     "How far a run came: epochs of a training, images of a translation."
     last = Path(folder)/"last.safetensors"
     return load_state(last)["epoch"] if last.exists() else sum(p.suffix == ".jpg" and not p.name.startswith(".") for p in Path(folder).rglob("*"))
 
 
-def fork(work, folder):
+def start_process(work, folder):
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -103,30 +103,30 @@ def fork(work, folder):
     return pid
 
 
-def ended(pid, seconds):
+def wait_exit(pid, seconds):
     "Wait so long for a process; its exit code, or `None` while it runs."
     until = time.monotonic()+seconds
     while time.monotonic() < until:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done: return os.waitstatus_to_exitcode(status)
+        progress_count, status = os.waitpid(pid, os.WNOHANG)
+        if progress_count: return os.waitstatus_to_exitcode(status)
         time.sleep(.005)
     return None
 
 
-def attack(what, work, folder, kills, seconds, rng):
+def kill_repeatedly(what, work, folder, kills, seconds, rng):
     "Kill `work`, which takes so many seconds, so many times; then let it end. A kill that came before any new work leaves the next more time."
-    reached, grown = [0], 1.
+    progress, scale = [0], 1.
     for i in range(kills):
-        pid = fork(work, folder)
-        code = ended(pid, rng.uniform(.3, 1.3)*grown*seconds/kills)
+        pid = start_process(work, folder)
+        code = wait_exit(pid, rng.uniform(.3, 1.3)*scale*seconds/kills)
         if code is not None: sys.exit(f"{what}: ended with {code} before kill {i+1}; make it longer")
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        whole(folder)
-        reached.append(done(folder))
-        if reached[-1] == reached[-2]: grown += .3
-    print(f"{what}: reached {reached[1:]} at the {kills} kills", flush=True)
-    code = ended(fork(work, folder), 600)
+        check_files(folder)
+        progress.append(progress_count(folder))
+        if progress[-1] == progress[-2]: scale += .3
+    print(f"{what}: reached {progress[1:]} at the {kills} kills", flush=True)
+    code = wait_exit(start_process(work, folder), 600)
     if code != 0: sys.exit(f"{what}: the last run ended with {code}")
 
 
@@ -142,9 +142,9 @@ def main():
         people = write_synth(d/"people", SynthConfig(n_train=4, n_val=0, n_test=2, per_cam=2), progress=False)
         for what, work in (("training", train), ("translation", translation(people))):
             begun = time.monotonic()
-            code = ended(fork(work, d/f"{what}-whole"), 600)
+            code = wait_exit(start_process(work, d/f"{what}-whole"), 600)
             if code != 0: sys.exit(f"{what}: the undisturbed run ended with {code}")
-            attack(what, work, d/f"{what}-killed", args.kills, time.monotonic()-begun, rng)
+            kill_repeatedly(what, work, d/f"{what}-killed", args.kills, time.monotonic()-begun, rng)
         a, b = (load_state(d/f"training-{k}"/"last.safetensors") for k in ("whole", "killed"))
         found = list(differences(a, b))
         assert a["epoch"] == EPOCHS and not found, f"the trainings differ: {found[:5]}"

@@ -80,6 +80,6 @@ from .exp.benchmarks import *
 from .exp.translation import *
 from .exp.usl import *
 from .exp.methods import *
-from .exp.chapter5 import *
+from .experiments.thesis_tables import *
 
 __all__ = [n for n in globals() if not n.startswith('_')]

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['RGB', 'IR', 'MODALITIES', 'JOINTS', 'LIMBS', 'PAF_CHANNELS', 'FLIP_INDEX', 'XModError', 'DataError', 'PoseError',
-           'ModelError', 'ProtocolError', 'ConfigError', 'DownloadError', 'check_in', 'other_modality', 'check_seed',
-           'seed_all', 'seeded', 'atomic_path', 'sweep', 'write_csv', 'write_figure', 'write_json', 'read_json',
-           'save_state', 'load_state', 'cache_dir', 'file_sha256', 'progress', 'download']
+           'ModelError', 'ProtocolError', 'ConfigError', 'DownloadError', 'check_choice', 'other_modality',
+           'check_seed', 'seed_all', 'fixed_seed', 'atomic_path', 'remove_stale_temp_files', 'write_csv',
+           'write_figure', 'write_json', 'read_json', 'save_state', 'load_state', 'cache_dir', 'hash_file',
+           'progress_bar', 'download']
 
 # %% ../nbs/00_core.ipynb #cell-003
 import hashlib,json,math,os,random,re,shutil,sys,time,urllib.error,urllib.request
@@ -35,7 +36,7 @@ class DownloadError(XModError):
     "A file could not be fetched, or is not the file that was published."
 
 # %% ../nbs/00_core.ipynb #cell-009
-def check_in(
+def check_choice(
     name:str,     # What the value is called in the caller's words
     value,        # The value that was passed
     choices,      # Iterable of the values allowed
@@ -53,7 +54,7 @@ def other_modality(
     modality:str, # `'rgb'` or `'ir'`
 ) -> str:         # The one that was not passed
     "The modality on the other side of the gap."
-    return IR if check_in('modality', modality, MODALITIES)==RGB else RGB
+    return IR if check_choice('modality', modality, MODALITIES)==RGB else RGB
 
 # %% ../nbs/00_core.ipynb #cell-015
 JOINTS = ('nose','neck','r_shoulder','r_elbow','r_wrist','l_shoulder','l_elbow','l_wrist','r_hip','r_knee','r_ankle',
@@ -61,8 +62,8 @@ JOINTS = ('nose','neck','r_shoulder','r_elbow','r_wrist','l_shoulder','l_elbow',
 LIMBS = ((1,2),(1,5),(2,3),(3,4),(5,6),(6,7),(1,8),(8,9),(9,10),(1,11),(11,12),(12,13),(1,0),(0,14),(14,16),(0,15),(15,17),(2,16),(5,17))
 PAF_CHANNELS = ((12,13),(20,21),(14,15),(16,17),(22,23),(24,25),(0,1),(2,3),(4,5),(6,7),(8,9),(10,11),(28,29),(30,31),(34,35),(32,33),
                 (36,37),(18,19),(26,27))
-def _mirrored(name:str) -> str: return {'r':'l','l':'r'}[name[0]]+name[1:] if name[1]=='_' else name
-FLIP_INDEX = tuple(JOINTS.index(_mirrored(j)) for j in JOINTS)
+def _mirror_name(name:str) -> str: return {'r':'l','l':'r'}[name[0]]+name[1:] if name[1]=='_' else name
+FLIP_INDEX = tuple(JOINTS.index(_mirror_name(j)) for j in JOINTS)
 
 # %% ../nbs/00_core.ipynb #cell-019
 def check_seed(
@@ -82,7 +83,7 @@ def seed_all(
 
 # %% ../nbs/00_core.ipynb #cell-020
 @contextmanager
-def seeded(
+def fixed_seed(
     seed:int, # Any integer
 ):
     "Run a block with fixed randomness, then restore the generators of Python, NumPy and PyTorch."
@@ -112,23 +113,23 @@ def atomic_path(
     finally: tmp.unlink(missing_ok=True)
 
 # %% ../nbs/00_core.ipynb #45402f57
-_LEFT = re.compile(r'\.[\w-]+\.\d+\.[0-9a-f]{8}\.\w+')
+_STALE_NAME = re.compile(r'\.[\w-]+\.\d+\.[0-9a-f]{8}\.\w+')
 
-def sweep(
+def remove_stale_temp_files(
     folder, # A folder that is about to be worked in; it need not be there
 ):
     "Remove the temporary files that a killed `atomic_path` left."
     for p in Path(folder).glob('.*'):
-        if _LEFT.fullmatch(p.name): p.unlink(missing_ok=True)
+        if _STALE_NAME.fullmatch(p.name): p.unlink(missing_ok=True)
 
 # %% ../nbs/00_core.ipynb #tables-code
 def write_csv(
     path,     # File to write
-    df,       # `DataFrame`
+    index,       # `DataFrame`
     **kwargs, # Of `to_csv`; without the index unless `index=True`
 ):
     "Write a table as CSV, atomically."
-    with atomic_path(path) as p: df.to_csv(p, **{'index':False, **kwargs})
+    with atomic_path(path) as p: index.to_csv(p, **{'index':False, **kwargs})
 
 def write_figure(
     path,     # File to write; its ending tells the format
@@ -221,7 +222,7 @@ def cache_dir(
     return path
 
 # %% ../nbs/00_core.ipynb #cell-042
-def file_sha256(
+def hash_file(
     path, # File to read
 ) -> str: # 64 hexadecimal digits
     "SHA-256 of a file's content."
@@ -231,26 +232,26 @@ def file_sha256(
     return h.hexdigest()
 
 # %% ../nbs/00_core.ipynb #cell-044
-def progress(
+def progress_bar(
     it,             # Iterable
     desc:str=None,  # Words in front of the bar
     total:int=None, # Number of items, where `len(it)` cannot tell
-    show:bool=True, # `False` hides the bar
+    progress:bool=True, # `False` hides the bar
 ):
     "Iterate with a progress bar and a time estimate (on stderr, or as a widget in a notebook)."
-    return tqdm(it, desc=desc, total=total, disable=not show, dynamic_ncols=True)
+    return tqdm(it, desc=desc, total=total, disable=not progress, dynamic_ncols=True)
 
 # %% ../nbs/00_core.ipynb #cell-046
-def _fetch(url:str, part:Path, size:int, show:bool) -> int:
+def _fetch(url:str, part:Path, size:int, progress:bool) -> int:
     "Append what is missing of `url` to `part`; return the whole size, as published or else as the server says, `None` where it does not."
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={'Range': f'bytes={have}-'} if have else {})
     with urllib.request.urlopen(request, timeout=30) as r:
         resumed = have and getattr(r, 'status', None)==206
-        told = r.headers.get('Content-Length')
-        size = size or (int(told)+(have if resumed else 0) if told else None)
+        content_length = r.headers.get('Content-Length')
+        size = size or (int(content_length)+(have if resumed else 0) if content_length else None)
         with open(part, 'ab' if resumed else 'wb') as f, tqdm(total=size, initial=have if resumed else 0, unit='B', unit_scale=True,
-                                                              desc=part.stem, disable=not show) as bar:
+                                                              desc=part.stem, disable=not progress) as bar:
             for block in iter(lambda: r.read(1<<16), b''):
                 f.write(block); bar.update(len(block))
                 if size and f.tell()>size: raise DownloadError(f"{url} sends more than the {size} bytes published. It is not the published file")
@@ -262,16 +263,16 @@ def download(
     dest,           # File to write
     size:int=None,  # Its published size in bytes
     sha256:str=None,# Its published SHA-256
-    show:bool=True, # Show a progress bar
+    progress:bool=True, # Show a progress bar
 ) -> Path:          # `dest`
     "Fetch a published file once, resuming a broken download; accept it only with the right size and hash."
     dest = Path(dest)
-    if dest.exists() and (sha256 is None or file_sha256(dest)==sha256): return dest
+    if dest.exists() and (sha256 is None or hash_file(dest)==sha256): return dest
     if urlsplit(url).scheme not in ('https','http','file'): raise ConfigError(f"cannot fetch {url}: expected an https address")
     dest.parent.mkdir(parents=True, exist_ok=True)
     part = dest.with_name(dest.name+'.part')
     try:
-        if not (size and part.exists() and part.stat().st_size==size): size = _fetch(url, part, size, show)
+        if not (size and part.exists() and part.stat().st_size==size): size = _fetch(url, part, size, progress)
     except urllib.error.HTTPError as e:
         if e.code!=416 or not part.exists(): raise DownloadError(f"cannot fetch {url} ({e}). Fetch it on another machine and put it at {dest}") from None  # 416: nothing is missing
     except (urllib.error.URLError,OSError,TimeoutError) as e:
@@ -279,7 +280,7 @@ def download(
                             (f" ({size} bytes, sha256 {sha256})" if sha256 else '')) from None
     found = part.stat().st_size
     if size and found<size: raise DownloadError(f"{url} broke off after {found} of {size} bytes. Call again: it goes on from there")
-    if sha256 and (got := file_sha256(part))!=sha256:
+    if sha256 and (got := hash_file(part))!=sha256:
         part.unlink()
         raise DownloadError(f"{url} is not the published file: sha256 is {got}, expected {sha256}. It was deleted")
     os.replace(part, dest)

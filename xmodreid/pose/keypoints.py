@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['default_sigma', 'keypoint_heatmaps', 'decode_argmax', 'soft_argmax', 'limb_masks', 'limb_pafs', 'flip_heatmaps',
-           'flip_pafs', 'save_heatmaps_npy', 'load_heatmaps_npy', 'joint_hits', 'pck', 'joint_errors', 'check_kpts',
-           'check_size', 'flip_kpts', 'resize_kpts', 'pad_kpts', 'crop_kpts', 'hide_outside']
+           'flip_pafs', 'save_heatmaps_npy', 'load_heatmaps_npy', 'joint_hits', 'pck', 'joint_errors',
+           'check_keypoints', 'check_size', 'flip_keypoints', 'resize_keypoints', 'pad_keypoints', 'crop_keypoints',
+           'hide_outside_joints']
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-002
 from pathlib import Path
@@ -13,21 +14,21 @@ import numpy as np, torch
 import torch.nn.functional as F
 from torch import Tensor
 from ..core import FLIP_INDEX, LIMBS, PAF_CHANNELS, ConfigError, PoseError, atomic_path
-from ..data.transforms import (check_kpts, check_size, crop_kpts, flip_kpts, hide_outside, pad_kpts, resize_kpts)
+from ..data.transforms import (check_keypoints, check_size, crop_keypoints, flip_keypoints, hide_outside_joints, pad_keypoints, resize_keypoints)
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-005
-_all_ = ['check_kpts', 'check_size', 'flip_kpts', 'resize_kpts', 'pad_kpts', 'crop_kpts', 'hide_outside']
+_all_ = ['check_keypoints', 'check_size', 'flip_keypoints', 'resize_keypoints', 'pad_keypoints', 'crop_keypoints', 'hide_outside_joints']
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-009
-def _centres(n, stride, like):
-    "Pixel coordinates of the centres of the cells of a map of `n` pixels."
+def _cell_centers(n, stride, like):
+    "Pixel coordinates of the centers of the cells of a map of `n` pixels."
     if stride < 1 or n % stride: raise ConfigError(f"`stride` must divide the image size; got stride {stride} and a side of {n} pixels")
     return (torch.arange(n//stride, device=like.device, dtype=like.dtype) + .5)*stride - .5
 
-def _tensor_kpts(kpts):
+def _split_keypoints(keypoints):
     "Check a `(B, 18, 3)` tensor and return x, y (zero where hidden) and the boolean visibility, each `(B, 18)`."
-    if not isinstance(kpts, Tensor) or kpts.ndim != 3: raise PoseError(f"`kpts` must be a (B, 18, 3) tensor; got {tuple(getattr(kpts,'shape',())) or type(kpts).__name__}")
-    k = check_kpts(kpts)
+    if not isinstance(keypoints, Tensor) or keypoints.ndim != 3: raise PoseError(f"`keypoints` must be a (B, 18, 3) tensor; got {tuple(getattr(keypoints,'shape',())) or type(keypoints).__name__}")
+    k = check_keypoints(keypoints)
     k = k if k.is_floating_point() else k.float()
     vis = k[...,2] > 0
     return k[...,0].masked_fill(~vis, 0), k[...,1].masked_fill(~vis, 0), vis
@@ -42,47 +43,47 @@ def default_sigma(
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-011
 def keypoint_heatmaps(
-    kpts:Tensor,      # `(B, 18, 3)` x, y in pixels and confidence; confidence 0 gives an all-zero map
+    keypoints:Tensor,      # `(B, 18, 3)` x, y in pixels and confidence; confidence 0 gives an all-zero map
     size,             # `(height, width)` of the image, pixels
     sigma:float=None, # Standard deviation of a blob in image pixels, at any stride; `None` asks `default_sigma`
     stride:int=1,     # Pixels a cell; must divide the size
-) -> Tensor:          # `(B, 18, height/stride, width/stride)` in [0, 1], on the device of `kpts`
+) -> Tensor:          # `(B, 18, height/stride, width/stride)` in [0, 1], on the device of `keypoints`
     "Draw one Gaussian blob per visible joint; differentiable in x and y. Raises `PoseError` on a wrong shape."
-    (h,w),(x,y,vis) = check_size(size), _tensor_kpts(kpts)
+    (h,w),(x,y,vis) = check_size(size), _split_keypoints(keypoints)
     sigma = default_sigma(size, stride) if sigma is None else sigma
     if not sigma > 0: raise ConfigError(f"`sigma` must be positive, in pixels; got {sigma}")
     def bell(n, at):
-        z = (_centres(n,stride,at) - at[...,None])**2 / (2*sigma**2)
+        z = (_cell_centers(n,stride,at) - at[...,None])**2 / (2*sigma**2)
         return torch.where(z < 18, torch.exp(-z), 0.)    # exact zero beyond 6 sigma: products of smaller tails are denormal and slow
     gx,gy = bell(w,x), bell(h,y)*vis[...,None]
     return gy[...,:,None] * gx[...,None,:]
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-016
-def _check_heat(heat):
+def _check_heatmaps(heatmaps):
     "Return the 18 joint maps of a `(B, 18 or 19, h, w)` tensor (a background channel is left out)."
-    if not isinstance(heat, Tensor) or heat.ndim != 4 or heat.shape[1] not in (18,19):
-        raise PoseError(f"`heat` must be a (B, 18, h, w) tensor, or 19 maps with the background last; got {tuple(getattr(heat,'shape',())) or type(heat).__name__}")
-    return heat[:,:18]
+    if not isinstance(heatmaps, Tensor) or heatmaps.ndim != 4 or heatmaps.shape[1] not in (18,19):
+        raise PoseError(f"`heatmaps` must be a (B, 18, h, w) tensor, or 19 maps with the background last; got {tuple(getattr(heatmaps,'shape',())) or type(heatmaps).__name__}")
+    return heatmaps[:,:18]
 
-def _parabola(flat, idx, step, ok):
-    "Offset in [-.5, .5] cells of the top of the parabola through the logs of the peak `idx` and its neighbours `step` away."
+def _subcell_offset(flat, idx, step, ok):
+    "Offset in [-.5, .5] cells of the top of the parabola through the logs of the peak `idx` and its neighbors `step` away."
     def at(o): return flat.gather(-1, (idx+o).clamp(0, flat.shape[-1]-1)[...,None])[...,0].clamp_min(1e-12).log()
     lo,mid,hi = at(-step),at(0),at(step)
     curve = 2*mid - lo - hi
     return torch.where(ok & (curve > 1e-9), (hi-lo)/(2*curve.clamp_min(1e-9)), 0.).clamp(-.5,.5)
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-017
-_SIDES = [(r,FLIP_INDEX[r]) for r in (2,3,4,8,9,10)] # right and left joint of arms and legs
+_LEFT_RIGHT_PAIRS = [(r,FLIP_INDEX[r]) for r in (2,3,4,8,9,10)] # right and left joint of arms and legs
 
-def _part_sides(heat:Tensor, idx:Tensor, share:float, near:float=2.) -> Tensor:
+def _separate_left_right(heatmaps:Tensor, idx:Tensor, share:float, near:float=2.) -> Tensor:
     "Highest cells `(B, 18)`; where right and left lie within `near` cells, the one with the better second peak moves there."
-    h,w = heat.shape[-2:]
-    ys,xs = torch.arange(h,device=heat.device)[:,None],torch.arange(w,device=heat.device)
+    h,w = heatmaps.shape[-2:]
+    ys,xs = torch.arange(h,device=heatmaps.device)[:,None],torch.arange(w,device=heatmaps.device)
     y,x = (idx//w)[...,None,None],(idx%w)[...,None,None]
-    peak = heat>=F.max_pool2d(heat, 3, 1, 1)
-    second,at = torch.where(peak & ((ys-y)**2+(xs-x)**2>near**2), heat, 0.).flatten(2).max(-1)
-    first = heat.flatten(2).gather(-1, idx[...,None])[...,0].clamp_min(1e-6)
-    r,l = torch.tensor(_SIDES,device=heat.device).T
+    peak = heatmaps>=F.max_pool2d(heatmaps, 3, 1, 1)
+    second,at = torch.where(peak & ((ys-y)**2+(xs-x)**2>near**2), heatmaps, 0.).flatten(2).max(-1)
+    first = heatmaps.flatten(2).gather(-1, idx[...,None])[...,0].clamp_min(1e-6)
+    r,l = torch.tensor(_LEFT_RIGHT_PAIRS,device=heatmaps.device).T
     same = (idx[:,r]//w-idx[:,l]//w)**2+(idx[:,r]%w-idx[:,l]%w)**2 <= near**2
     left = first[:,r]*second[:,l] >= second[:,r]*first[:,l]                  # which of the two moves
     out = idx.clone()
@@ -91,59 +92,59 @@ def _part_sides(heat:Tensor, idx:Tensor, share:float, near:float=2.) -> Tensor:
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-018
 def decode_argmax(
-    heat:Tensor,    # `(B, 18, h, w)`, or 19 maps with the background last
+    heatmaps:Tensor,    # `(B, 18, h, w)`, or 19 maps with the background last
     stride:int=1,   # Pixels a cell
     thr:float=0.,   # A peak not above this is a joint not found: confidence 0
     refine:bool=True, # Move by a fraction of a cell to the top of the peak?
-    apart:float=0., # Left and right on one spot part where a map has another peak at least this share as high; 0: never
+    left_right_ratio:float=0., # Left and right on one spot part where a map has another peak at least this share as high; 0: never
 ) -> Tensor:        # `(B, 18, 3)` x, y in pixels and the peak's height, clipped to [0, 1]
     "The highest cell of every map, refined below the cell. No gradient."
-    heat = _check_heat(heat).detach()
-    h,w = heat.shape[-2:]
-    flat = heat.flatten(2)
-    idx = _part_sides(heat, flat.argmax(-1), apart) if apart else flat.argmax(-1)
+    heatmaps = _check_heatmaps(heatmaps).detach()
+    h,w = heatmaps.shape[-2:]
+    flat = heatmaps.flatten(2)
+    idx = _separate_left_right(heatmaps, flat.argmax(-1), left_right_ratio) if left_right_ratio else flat.argmax(-1)
     top = flat.gather(-1, idx[...,None])[...,0]
     row,col = idx//w, idx%w
-    x,y = col.to(heat.dtype),row.to(heat.dtype)
+    x,y = col.to(heatmaps.dtype),row.to(heatmaps.dtype)
     if refine:
-        x = x + _parabola(flat, idx, 1, (col>0) & (col<w-1))
-        y = y + _parabola(flat, idx, w, (row>0) & (row<h-1))
+        x = x + _subcell_offset(flat, idx, 1, (col>0) & (col<w-1))
+        y = y + _subcell_offset(flat, idx, w, (row>0) & (row<h-1))
     conf = torch.where(top > thr, top.clamp(0,1), 0.)
     return torch.stack([(x+.5)*stride-.5, (y+.5)*stride-.5, conf], -1)
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-023
 def soft_argmax(
-    heat:Tensor,     # `(B, 18, h, w)`, or 19 maps with the background last; heights in [0, 1]
+    heatmaps:Tensor,     # `(B, 18, h, w)`, or 19 maps with the background last; heights in [0, 1]
     stride:int=1,    # Pixels a cell
     beta:float=10.,  # Inverse temperature
 ) -> Tensor:         # `(B, 18, 3)` x, y in pixels and the mean height under the weights
-    "Differentiable decoding: the mean position under weights `exp(beta*heat) - 1`; an all-zero map gives the centre of cell 0 and confidence 0."
-    heat = _check_heat(heat)
+    "Differentiable decoding: the mean position under weights `exp(beta*heatmaps) - 1`; an all-zero map gives the center of cell 0 and confidence 0."
+    heatmaps = _check_heatmaps(heatmaps)
     if not beta > 0: raise ConfigError(f"`beta` must be positive; got {beta}")
-    wgt = torch.expm1(beta*heat.clamp_min(0))
+    wgt = torch.expm1(beta*heatmaps.clamp_min(0))
     wgt = wgt / wgt.sum((-2,-1), keepdim=True).clamp_min(1e-9)
-    h,w = heat.shape[-2:]
-    x = (wgt.sum(-2) * torch.arange(w, device=heat.device, dtype=heat.dtype)).sum(-1)
-    y = (wgt.sum(-1) * torch.arange(h, device=heat.device, dtype=heat.dtype)).sum(-1)
-    return torch.stack([(x+.5)*stride-.5, (y+.5)*stride-.5, (wgt*heat).sum((-2,-1))], -1)
+    h,w = heatmaps.shape[-2:]
+    x = (wgt.sum(-2) * torch.arange(w, device=heatmaps.device, dtype=heatmaps.dtype)).sum(-1)
+    y = (wgt.sum(-1) * torch.arange(h, device=heatmaps.device, dtype=heatmaps.dtype)).sum(-1)
+    return torch.stack([(x+.5)*stride-.5, (y+.5)*stride-.5, (wgt*heatmaps).sum((-2,-1))], -1)
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-028
-def _limb_geometry(kpts, size, stride):
+def _limb_geometry(keypoints, size, stride):
     "Unit vectors `(B, 19, 2)`, visibility `(B, 19)`, and each cell's distance in pixels to each bone, `(B, 19, h, w)`."
-    (h,w),(x,y,vis) = check_size(size), _tensor_kpts(kpts)
+    (h,w),(x,y,vis) = check_size(size), _split_keypoints(keypoints)
     a,b = torch.as_tensor(LIMBS, device=x.device).T
     ax,ay,dx,dy = x[:,a],y[:,a],x[:,b]-x[:,a],y[:,b]-y[:,a]
     n = torch.sqrt(dx**2+dy**2).clamp_min(1e-6)
     ux,uy,ok = dx/n, dy/n, vis[:,a] & vis[:,b]
-    px = _centres(w,stride,x)[None,None,None,:] - ax[...,None,None]
-    py = _centres(h,stride,y)[None,None,:,None] - ay[...,None,None]
+    px = _cell_centers(w,stride,x)[None,None,None,:] - ax[...,None,None]
+    py = _cell_centers(h,stride,y)[None,None,:,None] - ay[...,None,None]
     e = lambda o: o[...,None,None]
     t = (px*e(ux) + py*e(uy)).clamp_min(0).minimum(e(n))
     return torch.stack([ux,uy],-1), ok, torch.sqrt((px-t*e(ux))**2 + (py-t*e(uy))**2)
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-029
 def limb_masks(
-    kpts:Tensor,      # `(B, 18, 3)` keypoints in pixels
+    keypoints:Tensor,      # `(B, 18, 3)` keypoints in pixels
     size,             # `(height, width)` of the image, pixels
     width:float=None, # Half width of a limb, pixels; `None` asks `default_sigma`
     stride:int=1,     # Pixels a cell
@@ -152,38 +153,38 @@ def limb_masks(
     "One capsule per limb of `LIMBS`; zero where an end is hidden."
     width = default_sigma(size, stride) if width is None else width
     if not width > 0: raise ConfigError(f"`width` must be positive, in pixels; got {width}")
-    _,ok,d = _limb_geometry(kpts, size, stride)
+    _,ok,d = _limb_geometry(keypoints, size, stride)
     m = torch.exp(-d**2/(2*width**2)) if soft else (d <= width).to(d.dtype)
     return m * ok[...,None,None]
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-030
 def limb_pafs(
-    kpts:Tensor,      # `(B, 18, 3)` keypoints in pixels
+    keypoints:Tensor,      # `(B, 18, 3)` keypoints in pixels
     size,             # `(height, width)` of the image, pixels
     stride:int=1,     # Pixels a cell
     width:float=None, # Half width of a limb, pixels; `None` asks `default_sigma`
 ) -> Tensor:          # `(B, 38, height/stride, width/stride)` in [-1, 1], x and y of limb i in channels `PAF_CHANNELS[i]`
     "Part affinity fields: inside each limb the unit vector from its first joint to its second (Cao et al. 2017)."
     width = default_sigma(size, stride) if width is None else width
-    unit,ok,d = _limb_geometry(kpts, size, stride)
+    unit,ok,d = _limb_geometry(keypoints, size, stride)
     m = (d <= width) & ok[...,None,None]
     field = unit[...,None,None] * m[:,:,None]        # (B, 19, 2, h, w)
     order = torch.as_tensor(PAF_CHANNELS, device=d.device).flatten().argsort()
     return field.flatten(1,2)[:,order]
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-034
-def _flip_limbs():
+def _flipped_limb_indices():
     "For each limb of the mirrored person, the limb it was and whether its direction turned round."
     pairs = [tuple(FLIP_INDEX[j] for j in l) for l in LIMBS]
     return [LIMBS.index(p) for p in pairs]
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-035
 def flip_heatmaps(
-    heat:Tensor, # `(B, 18, h, w)`, or 19 maps with the background last
+    heatmaps:Tensor, # `(B, 18, h, w)`, or 19 maps with the background last
 ) -> Tensor:     # Same shape
     "The heatmaps of the mirrored image."
-    _check_heat(heat)
-    return heat[:, list(FLIP_INDEX) + list(range(18, heat.shape[1]))].flip(-1)
+    _check_heatmaps(heatmaps)
+    return heatmaps[:, list(FLIP_INDEX) + list(range(18, heatmaps.shape[1]))].flip(-1)
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-036
 def flip_pafs(
@@ -192,18 +193,18 @@ def flip_pafs(
     "The part affinity fields of the mirrored image."
     if pafs.ndim != 4 or pafs.shape[1] != 38: raise PoseError(f"`pafs` must be (B, 38, h, w); got {tuple(pafs.shape)}")
     out = torch.empty_like(pafs)
-    for (cx,cy),j in zip(PAF_CHANNELS, _flip_limbs()):
+    for (cx,cy),j in zip(PAF_CHANNELS, _flipped_limb_indices()):
         out[:,cx],out[:,cy] = -pafs[:,PAF_CHANNELS[j][0]].flip(-1), pafs[:,PAF_CHANNELS[j][1]].flip(-1)
     return out
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-042
 def save_heatmaps_npy(
     path,  # File to write, by custom `.npy`
-    heat,  # `(18, H, W)` array or tensor
+    heatmaps,  # `(18, H, W)` array or tensor
 ):
     "Write the 18 maps of one image, atomically. Raises `PoseError` on another shape."
-    a = np.asarray(heat.detach().cpu() if isinstance(heat, Tensor) else heat, dtype=np.float32)
-    _check_maps(a, 'heat')
+    a = np.asarray(heatmaps.detach().cpu() if isinstance(heatmaps, Tensor) else heatmaps, dtype=np.float32)
+    _check_maps(a, 'heatmaps')
     with atomic_path(path) as tmp:
         with open(tmp, 'wb') as f: np.save(f, a, allow_pickle=False)
 
@@ -226,10 +227,10 @@ def load_heatmaps_npy(
     return torch.from_numpy(a.astype(np.float32))
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-047
-def _apart(pred, target, height):
+def _joint_distances(pred, target, height):
     "Distances `(B, 18)` and body heights `(B, 1)` in pixels; which joints were found; which the target sees."
     pred,target = torch.as_tensor(pred), torch.as_tensor(target)
-    _,y,vis = _tensor_kpts(target)
+    _,y,vis = _split_keypoints(target)
     if pred.shape[:2] != target.shape[:2] or pred.shape[-1] not in (2,3):
         raise PoseError(f"`pred` must be {tuple(target.shape[:2])} + (2 or 3,) like `target`; got {tuple(pred.shape)}")
     inf = torch.inf
@@ -244,7 +245,7 @@ def joint_hits(
     height:float=None,# Image height in pixels, a third of which bounds the body height from below; `None` sets no bound
 ) -> tuple[Tensor,Tensor]: # Two boolean `(B, 18)`: found within the tolerance; visible in the target
     "Which visible target joints were found."
-    d,body,found,vis = _apart(pred, target, height)
+    d,body,found,vis = _joint_distances(pred, target, height)
     return (d <= thr*body) & vis & found, vis
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-048
@@ -265,5 +266,5 @@ def joint_errors(
     height:float=None,# Image height in pixels, see `joint_hits`
 ) -> Tensor:          # `(B, 18)` in body heights; infinite where a joint was not found, NaN where the target does not see it
     "How far each joint is off: what PCK compares with its tolerance."
-    d,body,found,vis = _apart(pred, target, height)
+    d,body,found,vis = _joint_distances(pred, target, height)
     return torch.where(vis, torch.where(found, d/body, torch.inf), torch.nan)

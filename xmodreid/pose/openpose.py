@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['N_JOINTS', 'N_PAFS', 'POSE_NETS', 'POSE_WEIGHTS', 'PoseMaps', 'PoseNet', 'CompactPose', 'compact_pose',
            'OpenPoseBody', 'openpose_body', 'LightweightPose', 'lightweight_pose', 'ConvPoseMachine', 'cpm',
-           'caffe_prototxt', 'load_pose_weights', 'shipped_weights', 'write_compact', 'read_compact', 'pose_net']
+           'caffe_prototxt', 'load_pose_weights', 'packaged_weights', 'save_compact_pose', 'load_compact_pose',
+           'pose_net']
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-004
 import warnings
@@ -22,22 +23,22 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor,nn
 
-from ..core import JOINTS,LIMBS,ConfigError,ModelError,PoseError,cache_dir,check_in,download,load_state,save_state
+from ..core import JOINTS,LIMBS,ConfigError,ModelError,PoseError,cache_dir,check_choice,download,load_state,save_state
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-006
 N_JOINTS,N_PAFS = len(JOINTS),2*len(LIMBS)
 
 class PoseMaps(NamedTuple):
     "What a pose network says about a batch: maps at its stride, the last stage first in importance."
-    heat:Tensor         # `(B, 19, h, w)` 18 joints and the background
+    heatmaps:Tensor         # `(B, 19, h, w)` 18 joints and the background
     paf:Tensor|None=None    # `(B, 38, h, w)` x and y of 19 limbs, or None for a network without limbs
     logits:Tensor|None=None # `(B, 19, h, w)` heat before its sigmoid, where there is one
-    earlier:tuple=()        # `PoseMaps` of the earlier stages, first to last
+    earlier_stages:tuple=()        # `PoseMaps` of the earlier stages, first to last
 
     @property
-    def joints(self) -> Tensor:
+    def joint_heatmaps(self) -> Tensor:
         "`(B, 18, h, w)`, the background left out."
-        return self.heat[:,:N_JOINTS]
+        return self.heatmaps[:,:N_JOINTS]
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-008
 class PoseNet(nn.Module):
@@ -48,7 +49,7 @@ class PoseNet(nn.Module):
     mean,scale = 127.5,127.5   # It sees `(pixel - mean)/scale`, pixel in 0..255
     size = None                # (height, width) of the crops it was trained on; `PoseEstimator` stretches images to it. None: any size
 
-    def normalise(self,
+    def normalize(self,
         img:Tensor, # `(B, 3, H, W)` in [-1, 1]
     ) -> Tensor:    # In the network's own range and channel order
         "From the package's images to the network's."
@@ -62,17 +63,17 @@ class PoseNet(nn.Module):
         img:Tensor, # `(B, 3, H, W)` in [-1, 1], sides multiples of `stride`
     ) -> PoseMaps:
         "Joint maps and limb fields of a batch; raises `PoseError` for images that do not fit."
-        if img.ndim!=4 or img.shape[1]!=3: raise PoseError(f"`img` must be (B, 3, H, W); got {tuple(img.shape)}. Grey images: repeat the channel 3 times")
+        if img.ndim!=4 or img.shape[1]!=3: raise PoseError(f"`img` must be (B, 3, H, W); got {tuple(img.shape)}. Gray images: repeat the channel 3 times")
         if img.shape[2]%self.stride or img.shape[3]%self.stride:
             raise PoseError(f"image size {tuple(img.shape[2:])} is not a multiple of the network's stride {self.stride}. Pad it (PoseEstimator does)")
-        return self.maps(self.normalise(img))
+        return self.maps(self.normalize(img))
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-010
 def _conv(ni:int, no:int, ks:int=3, stride:int=1) -> nn.Sequential:
     "Convolution, batch norm, ReLU."
     return nn.Sequential(nn.Conv2d(ni, no, ks, stride, ks//2, bias=False), nn.BatchNorm2d(no), nn.ReLU(inplace=True))
 
-def _grow(x:Tensor, like:Tensor) -> Tensor: return F.interpolate(x, size=like.shape[2:], mode='nearest')
+def _upsample_like(x:Tensor, like:Tensor) -> Tensor: return F.interpolate(x, size=like.shape[2:], mode='nearest')
 
 class _Res(nn.Module):
     "Two 3x3 convolutions with a skip."
@@ -96,7 +97,7 @@ class _Hourglass(nn.Module):
         y = seen.pop()
         for up in reversed(self.up):
             skip = seen.pop()
-            y = skip + _grow(up(y), skip)
+            y = skip + _upsample_like(up(y), skip)
         return self.mend(y)
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-012
@@ -111,11 +112,11 @@ class CompactPose(PoseNet):
         paf:bool=True,   # Predict part affinity fields too?
     ):
         super().__init__()
-        check_in('stride', stride, (2,4))
+        check_choice('stride', stride, (2,4))
         if depth<2 or stages<1 or width<4: raise ConfigError(f"a compact network needs width >= 4, depth >= 2 and stages >= 1; got {width}, {depth}, {stages}")
-        self.stride,self.has_paf,self.n_heat = stride,paf,N_JOINTS+1
+        self.stride,self.has_paf,self.n_heatmaps = stride,paf,N_JOINTS+1
         self.config = dict(width=width,depth=depth,stages=stages,stride=stride,paf=paf)
-        n_out = self.n_heat + (N_PAFS if paf else 0)
+        n_out = self.n_heatmaps + (N_PAFS if paf else 0)
         ws = [max(8,int(width*m)//8*8) for m in (1.5,2,3,4,4,4)[:depth]]
         self.stem = _conv(3,width,5,2) if stride==2 else nn.Sequential(_conv(3,max(8,width//2),5,2),_conv(max(8,width//2),width,stride=2))
         self.coarse = _conv(width,ws[0],stride=2)
@@ -131,14 +132,14 @@ class CompactPose(PoseNet):
         fine = self.stem(x)
         feat,res = self.coarse(fine),()
         for t,(body,up,mend,head) in enumerate(zip(self.body,self.up,self.mend,self.head)):
-            if t: feat = self.fuse[t-1](torch.cat([feat, F.avg_pool2d(seen,2,ceil_mode=True)],1))
+            if t: feat = self.fuse[t-1](torch.cat([feat, F.avg_pool2d(previous,2,ceil_mode=True)],1))
             feat = body(feat)
-            out = head(mend(fine + _grow(up(feat), fine)))
-            logits,paf = out[:,:self.n_heat],out[:,self.n_heat:]
-            heat = logits.sigmoid()
-            seen = torch.cat([heat,paf],1)
-            res += (PoseMaps(heat, paf if self.has_paf else None, logits),)
-        return res[-1]._replace(earlier=res[:-1])
+            out = head(mend(fine + _upsample_like(up(feat), fine)))
+            logits,paf = out[:,:self.n_heatmaps],out[:,self.n_heatmaps:]
+            heatmaps = logits.sigmoid()
+            previous = torch.cat([heatmaps,paf],1)
+            res += (PoseMaps(heatmaps, paf if self.has_paf else None, logits),)
+        return res[-1]._replace(earlier_stages=res[:-1])
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-013
 def compact_pose(
@@ -149,7 +150,7 @@ def compact_pose(
     return CompactPose(width, **kwargs)
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-020
-def _named(spec:str, ni:int, width:float=1., last_relu:bool=True) -> nn.Sequential:
+def _named_layers(spec:str, ni:int, width:float=1., last_relu:bool=True) -> nn.Sequential:
     "Convolutions written as `name:channels:kernel`, and `pool`; the layer before a ReLU gives it its name. `width` scales channels above 38."
     names,layers = spec.split(),OrderedDict()
     for i,s in enumerate(names):
@@ -164,7 +165,7 @@ def _named(spec:str, ni:int, width:float=1., last_relu:bool=True) -> nn.Sequenti
 _VGG = ('conv1_1:64:3 conv1_2:64:3 pool conv2_1:128:3 conv2_2:128:3 pool conv3_1:256:3 conv3_2:256:3 conv3_3:256:3 conv3_4:256:3 pool '
         'conv4_1:512:3 conv4_2:512:3 conv4_3_CPM:256:3 conv4_4_CPM:128:3')
 
-def _branch(t:int, b:int) -> str:
+def _branch_spec(t:int, b:int) -> str:
     "Layers of branch `b` (1 fields, 2 joints) of stage `t`."
     no = N_PAFS if b==1 else N_JOINTS+1
     if t==1: return ' '.join(f'conv5_{i}_CPM_L{b}:{c}:{k}' for i,c,k in ((1,128,3),(2,128,3),(3,128,3),(4,512,1),(5,no,1)))
@@ -180,19 +181,19 @@ class OpenPoseBody(PoseNet):
     ):
         super().__init__()
         self.stages,self.config = stages,dict(stages=stages,width=width)
-        self.model0 = _named(_VGG, 3, width)
+        self.model0 = _named_layers(_VGG, 3, width)
         nf = self.model0.conv4_4_CPM.out_channels
         for b in (1,2):
-            for t in range(1,stages+1): self.add_module(f'model{t}_{b}', _named(_branch(t,b), nf if t==1 else nf+N_PAFS+N_JOINTS+1, width, last_relu=False))
+            for t in range(1,stages+1): self.add_module(f'model{t}_{b}', _named_layers(_branch_spec(t,b), nf if t==1 else nf+N_PAFS+N_JOINTS+1, width, last_relu=False))
 
     def maps(self, x:Tensor) -> PoseMaps:
         feat = self.model0(x)
         x,res = feat,()
         for t in range(1,self.stages+1):
-            paf,heat = getattr(self,f'model{t}_1')(x),getattr(self,f'model{t}_2')(x)
-            res += (PoseMaps(heat,paf),)
-            x = torch.cat([paf,heat,feat],1)
-        return res[-1]._replace(earlier=res[:-1])
+            paf,heatmaps = getattr(self,f'model{t}_1')(x),getattr(self,f'model{t}_2')(x)
+            res += (PoseMaps(heatmaps,paf),)
+            x = torch.cat([paf,heatmaps,feat],1)
+        return res[-1]._replace(earlier_stages=res[:-1])
 
 def openpose_body(
     stages:int=6,   # The published model has 6
@@ -202,16 +203,16 @@ def openpose_body(
     return OpenPoseBody(stages, width)
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-026
-def _cv(ni:int, no:int, ks:int=3, dil:int=1, bn:bool=False, relu:bool=True) -> nn.Sequential:
+def _conv_bias(ni:int, no:int, ks:int=3, dil:int=1, bn:bool=False, relu:bool=True) -> nn.Sequential:
     "Convolution with bias, then batch norm and ReLU if wanted."
     return nn.Sequential(nn.Conv2d(ni,no,ks,padding=dil*(ks//2),dilation=dil), *([nn.BatchNorm2d(no)] if bn else []), *([nn.ReLU(inplace=True)] if relu else []))
 
-def _mobile(ni:int, no:int, stride:int=1, dil:int=1) -> nn.Sequential:
+def _depthwise_separable(ni:int, no:int, stride:int=1, dil:int=1) -> nn.Sequential:
     "One filter per channel, then a 1x1 mix, each with batch norm and ReLU."
     part = lambda i,o,**kw: [nn.Conv2d(i,o,bias=False,**kw),nn.BatchNorm2d(o),nn.ReLU(inplace=True)]
     return nn.Sequential(*part(ni,ni,kernel_size=3,stride=stride,padding=dil,dilation=dil,groups=ni), *part(ni,no,kernel_size=1))
 
-def _mobile_elu(n:int) -> nn.Sequential:
+def _depthwise_elu(n:int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(n,n,3,padding=1,groups=n,bias=False),nn.ELU(inplace=True),nn.Conv2d(n,n,1,bias=False),nn.ELU(inplace=True))
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-027
@@ -219,7 +220,7 @@ class _Align(nn.Module):
     "From the trunk's channels to the stages'."
     def __init__(self, ni:int, n:int):
         super().__init__()
-        self.align,self.trunk,self.conv = _cv(ni,n,1),nn.Sequential(*[_mobile_elu(n) for _ in range(3)]),_cv(n,n)
+        self.align,self.trunk,self.conv = _conv_bias(ni,n,1),nn.Sequential(*[_depthwise_elu(n) for _ in range(3)]),_conv_bias(n,n)
     def forward(self, x):
         x = self.align(x)
         return self.conv(x+self.trunk(x))
@@ -228,7 +229,7 @@ class _Refine(nn.Module):
     "A 1x1 convolution and two more beside a skip."
     def __init__(self, ni:int, n:int):
         super().__init__()
-        self.initial,self.trunk = _cv(ni,n,1),nn.Sequential(_cv(n,n,bn=True),_cv(n,n,dil=2,bn=True))
+        self.initial,self.trunk = _conv_bias(ni,n,1),nn.Sequential(_conv_bias(n,n,bn=True),_conv_bias(n,n,dil=2,bn=True))
     def forward(self, x):
         x = self.initial(x)
         return x+self.trunk(x)
@@ -238,43 +239,43 @@ class _Heads(nn.Module):
     def __init__(self, trunk:nn.Sequential, n:int, mid:int):
         super().__init__()
         self.trunk = trunk
-        for name,no in (('heatmaps',N_JOINTS+1),('pafs',N_PAFS)): self.add_module(name, nn.Sequential(_cv(n,mid,1),_cv(mid,no,1,relu=False)))
+        for name,no in (('heatmaps',N_JOINTS+1),('pafs',N_PAFS)): self.add_module(name, nn.Sequential(_conv_bias(n,mid,1),_conv_bias(mid,no,1,relu=False)))
     def forward(self, x):
         x = self.trunk(x)
         return PoseMaps(self.heatmaps(x),self.pafs(x))
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-028
 class LightweightPose(PoseNet):
-    "Lightweight OpenPose (Osokin, 2018): a dilated MobileNet with an initial and `refine` refinement stages."
+    "Lightweight OpenPose (Osokin, 2018): a dilated MobileNet with an initial and `n_refinements` refinement stages."
     stride,bgr,mean,scale = 8,True,128.,256.
     def __init__(self,
-        refine:int=1,    # Refinement stages
+        n_refinements:int=1,    # Refinement stages
         width:float=1.,  # Share of the published channels
     ):
         super().__init__()
-        self.config = dict(refine=refine,width=width)
+        self.config = dict(n_refinements=n_refinements,width=width)
         c = lambda n: max(8,round(n*width))
         plan = ((32,64,1,1),(64,128,2,1),(128,128,1,1),(128,256,2,1),(256,256,1,1),(256,512,1,1),(512,512,1,2),*[(512,512,1,1)]*4)
         stem = nn.Sequential(nn.Conv2d(3,c(32),3,2,1,bias=False),nn.BatchNorm2d(c(32)),nn.ReLU(inplace=True))
-        self.model = nn.Sequential(stem, *[_mobile(c(i),c(o),s,d) for i,o,s,d in plan])
+        self.model = nn.Sequential(stem, *[_depthwise_separable(c(i),c(o),s,d) for i,o,s,d in plan])
         n = c(128)
         self.cpm = _Align(c(512),n)
-        self.initial_stage = _Heads(nn.Sequential(*[_cv(n,n) for _ in range(3)]), n, c(512))
+        self.initial_stage = _Heads(nn.Sequential(*[_conv_bias(n,n) for _ in range(3)]), n, c(512))
         seen = n+N_JOINTS+1+N_PAFS
-        self.refinement_stages = nn.ModuleList(_Heads(nn.Sequential(_Refine(seen,n),*[_Refine(n,n) for _ in range(4)]), n, n) for _ in range(refine))
+        self.refinement_stages = nn.ModuleList(_Heads(nn.Sequential(_Refine(seen,n),*[_Refine(n,n) for _ in range(4)]), n, n) for _ in range(n_refinements))
 
     def maps(self, x:Tensor) -> PoseMaps:
         feat = self.cpm(self.model(x))
         res = (self.initial_stage(feat),)
-        for st in self.refinement_stages: res += (st(torch.cat([feat,res[-1].heat,res[-1].paf],1)),)
-        return res[-1]._replace(earlier=res[:-1])
+        for st in self.refinement_stages: res += (st(torch.cat([feat,res[-1].heatmaps,res[-1].paf],1)),)
+        return res[-1]._replace(earlier_stages=res[:-1])
 
 def lightweight_pose(
-    refine:int=1,   # Refinement stages; the published model has 1
+    n_refinements:int=1,   # Refinement stages; the published model has 1
     width:float=1., # Share of the published channels
 ) -> LightweightPose:
     "Lightweight OpenPose. Code and weights are published under Apache-2.0."
-    return LightweightPose(refine, width)
+    return LightweightPose(n_refinements, width)
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-031
 class ConvPoseMachine(PoseNet):
@@ -288,14 +289,14 @@ class ConvPoseMachine(PoseNet):
         self.config,n = dict(stages=stages,width=width),N_JOINTS+1
         trunk = lambda p: f'{p}1:128:9 pool {p}2:128:9 pool {p}3:128:9 pool {p}4:32:5'
         nf = 32
-        self.first = _named(trunk('conv')+f' conv5:512:9 conv6:512:1 conv7:{n}:1', 3, width, last_relu=False)
-        self.features = _named(trunk('feat'), 3, width)
-        self.stage = nn.ModuleList(_named(f'a:128:11 b:128:11 c:128:11 d:128:1 e:{n}:1', n+nf, width, last_relu=False) for _ in range(stages-1))
+        self.first = _named_layers(trunk('conv')+f' conv5:512:9 conv6:512:1 conv7:{n}:1', 3, width, last_relu=False)
+        self.features = _named_layers(trunk('feat'), 3, width)
+        self.stage = nn.ModuleList(_named_layers(f'a:128:11 b:128:11 c:128:11 d:128:1 e:{n}:1', n+nf, width, last_relu=False) for _ in range(stages-1))
 
     def maps(self, x:Tensor) -> PoseMaps:
         feat,res = self.features(x),(PoseMaps(self.first(x)),)
-        for st in self.stage: res += (PoseMaps(st(torch.cat([res[-1].heat,feat],1))),)
-        return res[-1]._replace(earlier=res[:-1])
+        for st in self.stage: res += (PoseMaps(st(torch.cat([res[-1].heatmaps,feat],1))),)
+        return res[-1]._replace(earlier_stages=res[:-1])
 
 def cpm(
     stages:int=3,   # Guesses; the paper uses 3 to 6
@@ -305,21 +306,21 @@ def cpm(
     return ConvPoseMachine(stages, width)
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-036
-def _fit(net:PoseNet, found:dict, what:str):
-    "Load `found` into `net` if names and shapes fit entirely; names may lack the block in front."
-    found = {k.removeprefix('module.'): v for k,v in found.items()}
+def _load_matching_state(net:PoseNet, state:dict, what:str):
+    "Load `state` into `net` if names and shapes fit entirely; names may lack the block in front."
+    state = {k.removeprefix('module.'): v for k,v in state.items()}
     own = net.state_dict()
     bare = {k.split('.',1)[1]: k for k in own}
-    if isinstance(net,OpenPoseBody): found = {bare.get(k,k): v for k,v in found.items()}
+    if isinstance(net,OpenPoseBody): state = {bare.get(k,k): v for k,v in state.items()}
     optional = {k for k in own if k.endswith('num_batches_tracked')}
-    odd = [f'lacks {k}' for k in own if k not in found and k not in optional] + [f'has {k} too many' for k in found if k not in own]
-    odd += [f'{k} is {tuple(v.shape)}, expected {tuple(own[k].shape)}' for k,v in found.items() if k in own and v.shape!=own[k].shape]
+    odd = [f'lacks {k}' for k in own if k not in state and k not in optional] + [f'has {k} too many' for k in state if k not in own]
+    odd += [f'{k} is {tuple(v.shape)}, expected {tuple(own[k].shape)}' for k,v in state.items() if k in own and v.shape!=own[k].shape]
     if odd: raise ModelError(f"{what} does not hold the weights of {type(net).__name__}: {'; '.join(odd[:3])}" + (f' and {len(odd)-3} more' if len(odd)>3 else ''))
-    net.load_state_dict(found, strict=False)
+    net.load_state_dict(state, strict=False)
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-037
 def caffe_prototxt(
-    net:OpenPoseBody, # A network whose layers are named as in the published model
+    model:OpenPoseBody, # A network whose layers are named as in the published model
 ) -> str:
     "The text description Caffe's importer wants beside the weights, written from the network itself."
     out = ['name: "openpose"','input: "image"','input_dim: 1','input_dim: 3','input_dim: 64','input_dim: 64']
@@ -330,9 +331,9 @@ def caffe_prototxt(
             elif isinstance(m,nn.ReLU): layer(name,'ReLU',[top],top)
             else: layer(name,'Pooling',[top],name,'pooling_param { pool: MAX kernel_size: 2 stride: 2 }'); top = name
         return top
-    feat = top = chain(net.model0,'image')
-    for t in range(1,net.stages+1):
-        ends = [chain(getattr(net,f'model{t}_{b}'),top) for b in (1,2)]
+    feat = top = chain(model.model0,'image')
+    for t in range(1,model.stages+1):
+        ends = [chain(getattr(model,f'model{t}_{b}'),top) for b in (1,2)]
         top = f'concat_stage{t+1}'
         layer(top,'Concat',[*ends,feat],top)
     return '\n'.join(out)
@@ -342,58 +343,58 @@ def _read_caffe(net:PoseNet, path:Path) -> dict:
     if not isinstance(net,OpenPoseBody): raise ModelError(f"{path}: a Caffe model can only be read into openpose_body, not {type(net).__name__}")
     try: dnn = cv2.dnn.readNetFromCaffe(np.frombuffer(caffe_prototxt(net).encode(),np.uint8), np.fromfile(path,np.uint8))
     except cv2.error as e: raise ModelError(f"{path}: OpenCV cannot read it as a Caffe model of {net.stages} stages ({str(e).strip()[:160]}). Fetch it again") from None
-    found = {}
+    state = {}
     for name,m in net.named_modules():
         if not isinstance(m,nn.Conv2d): continue
         for i,part in enumerate(('weight','bias')):
             blob = torch.from_numpy(np.array(dnn.getParam(name.split('.')[-1],i)))
-            found[f'{name}.{part}'] = blob.flatten() if part=='bias' else blob
-    return found
+            state[f'{name}.{part}'] = blob.flatten() if part=='bias' else blob
+    return state
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-038
 def load_pose_weights(
-    net:PoseNet, # Network to fill, in place
+    model:PoseNet, # Network to fill, in place
     path,        # `.pth`/`.pt` state dict or checkpoint, `.safetensors`, or `.caffemodel`
-) -> PoseNet:    # `net`
+) -> PoseNet:    # `model`
     "Read weights in a published layout. Raises `ModelError` for a file that is missing, unreadable or of another network."
     path = Path(path)
     if not path.is_file(): raise ModelError(f"{path}: no such weights file. Give the path of a .pth, .safetensors or .caffemodel")
     kind = path.suffix.lower()
-    if kind=='.caffemodel': found = _read_caffe(net,path)
-    elif kind=='.safetensors': found = load_file(path)
+    if kind=='.caffemodel': state = _read_caffe(model,path)
+    elif kind=='.safetensors': state = load_file(path)
     elif kind in ('.pth','.pt'):
-        try: found = torch.load(path, map_location='cpu', weights_only=True)
+        try: state = torch.load(path, map_location='cpu', weights_only=True)
         except Exception as e: raise ModelError(f"{path}: not a PyTorch weights file ({type(e).__name__}). Fetch it again") from None
-        found = found.get('state_dict',found)
+        state = state.get('state_dict',state)
     else: raise ModelError(f"{path}: unknown ending {kind!r}; expected .pth, .pt, .safetensors or .caffemodel")
-    _fit(net, found, path.name)
-    return net
+    _load_matching_state(model, state, path.name)
+    return model
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-042
-def shipped_weights(
+def packaged_weights(
     name:str='synth', # Which ones
 ) -> Path:            # Where they lie inside the installed package
     "The file of weights that come with the package."
     return Path(str(files('xmodreid')))/'weights'/f'pose_{name}.safetensors'
 
-def write_compact(
-    net:CompactPose, # The network
+def save_compact_pose(
+    model:CompactPose, # The network
     path,            # File to write
     size,            # `(height, width)` of the crops it was trained on, pixels
     half:bool=True,  # In half precision?
 ):
     "Write a compact network with what it takes to build it again."
-    weights = {k: v.half() if half and v.is_floating_point() else v for k,v in net.state_dict().items()}
-    save_state(path, dict(config=dict(net.config), size=list(size), weights=weights))
+    weights = {k: v.half() if half and v.is_floating_point() else v for k,v in model.state_dict().items()}
+    save_state(path, dict(config=dict(model.config), size=list(size), weights=weights))
 
-def read_compact(
-    path, # From `write_compact`
+def load_compact_pose(
+    path, # From `save_compact_pose`
 ) -> CompactPose: # In evaluation mode, float32, its `size` set
     "Build a compact network from its file. Raises `ModelError` for a file that is missing, broken or of something else."
     tree = load_state(path)
-    if not isinstance(tree,dict) or {'config','size','weights'}-tree.keys(): raise ModelError(f"{path} is not a compact pose network; expected config, size and weights. Give a file of `write_compact`")
+    if not isinstance(tree,dict) or {'config','size','weights'}-tree.keys(): raise ModelError(f"{path} is not a compact pose network; expected config, size and weights. Give a file of `save_compact_pose`")
     net = CompactPose(**tree['config'])
-    _fit(net, {k: v.to(net.state_dict()[k].dtype) if k in net.state_dict() else v for k,v in tree['weights'].items()}, Path(path).name)
+    _load_matching_state(net, {k: v.to(net.state_dict()[k].dtype) if k in net.state_dict() else v for k,v in tree['weights'].items()}, Path(path).name)
     net.size = tuple(tree['size'])
     return net.eval()
 
@@ -401,26 +402,26 @@ def read_compact(
 POSE_NETS = dict(compact=compact_pose, openpose=openpose_body, lightweight=lightweight_pose, cpm=cpm)
 _CMU = 'academic, non-commercial use only (CMU OpenPose)'
 POSE_WEIGHTS = dict(
-    synth=dict(net='compact', licence='Apache-2.0'),
+    synth=dict(net='compact', license='Apache-2.0'),
     openpose=dict(net='openpose', file='body_pose_model.pth', size=209267595, sha256='25a948c16078b0f08e236bda51a385d855ef4c153598947c28c0d47ed94bb746',
-                  url='https://huggingface.co/lllyasviel/Annotators/resolve/main/body_pose_model.pth', licence=_CMU),
+                  url='https://huggingface.co/lllyasviel/Annotators/resolve/main/body_pose_model.pth', license=_CMU),
     openpose_caffe=dict(net='openpose', file='pose_iter_440000.caffemodel', size=209274056, sha256='b4cf475576abd7b15d5316f1ee65eb492b5c9f5865e70a2e7882ed31fb682549',
-                        url='https://huggingface.co/camenduru/openpose/resolve/main/models/pose/coco/pose_iter_440000.caffemodel', licence=_CMU),
+                        url='https://huggingface.co/camenduru/openpose/resolve/main/models/pose/coco/pose_iter_440000.caffemodel', license=_CMU),
     lightweight=dict(net='lightweight', file='checkpoint_iter_370000.pth', size=None, sha256='517c86f769c6636583083f1467e3d212a0006c27109edb3aeffc19a79622d411',
-                     url='https://download.01.org/opencv/openvino_training_extensions/models/human_pose_estimation/checkpoint_iter_370000.pth', licence='Apache-2.0'))
+                     url='https://download.01.org/opencv/openvino_training_extensions/models/human_pose_estimation/checkpoint_iter_370000.pth', license='Apache-2.0'))
 
 # %% ../../nbs/21_pose.openpose.ipynb #cell-046
 @cache
-def _tell_terms(name:str):
+def _warn_license(name:str):
     "Warn, once, of weights that may not be used for everything."
-    terms = POSE_WEIGHTS[name]['licence']
+    terms = POSE_WEIGHTS[name]['license']
     if 'only' in terms: warnings.warn(f"the weights {name!r} are licensed for {terms}. 'synth' and 'lightweight' are Apache-2.0", stacklevel=3)
 
-def _weights_file(name:str) -> Path:
+def _weights_path(name:str) -> Path:
     "Where the weights `name` are on this machine; downloads them if they are not."
     w = POSE_WEIGHTS[name]
     if 'url' in w: return download(w['url'], cache_dir('pose')/w['file'], w['size'], w['sha256'])
-    path = shipped_weights(name)
+    path = packaged_weights(name)
     if not path.is_file(): raise ModelError(f"{path} is missing: this copy of the package came without its weights. Install it again, or train a network (`pose.train`) and pass its file as `pretrained`")
     return path
 
@@ -433,13 +434,13 @@ def pose_net(
     "Build a pose network by name, with published weights if asked for; raises `ConfigError`, `ModelError` or `DownloadError`."
     named = isinstance(pretrained,str) and pretrained in POSE_WEIGHTS
     home = POSE_WEIGHTS[pretrained]['net'] if named else 'compact'
-    arch = check_in('arch', home if arch is None else arch, POSE_NETS)
+    arch = check_choice('arch', home if arch is None else arch, POSE_NETS)
     if named and arch!=home: raise ConfigError(f"the weights {pretrained!r} belong to arch={home!r}, not {arch!r}")
     if pretrained=='synth':
         if kwargs: raise ConfigError(f"the weights 'synth' bring their own architecture; leave out {', '.join(kwargs)}")
-        return read_compact(_weights_file(pretrained))
-    if isinstance(pretrained,str) and not named and not Path(pretrained).suffix: check_in('pretrained', pretrained, POSE_WEIGHTS)
+        return load_compact_pose(_weights_path(pretrained))
+    if isinstance(pretrained,str) and not named and not Path(pretrained).suffix: check_choice('pretrained', pretrained, POSE_WEIGHTS)
     net = POSE_NETS[arch](**kwargs)
     if pretrained is None: return net
-    if named: _tell_terms(pretrained)
-    return load_pose_weights(net, _weights_file(pretrained) if named else pretrained).eval()
+    if named: _warn_license(pretrained)
+    return load_pose_weights(net, _weights_path(pretrained) if named else pretrained).eval()

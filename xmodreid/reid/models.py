@@ -10,7 +10,7 @@ from functools import partial
 
 from torch import nn
 
-from ..core import ModelError, check_in, load_state, save_state
+from ..core import ModelError, check_choice, load_state, save_state
 from .osnet import OSNet
 from .pcb import PCB
 from .resnet import ResNetReID
@@ -21,10 +21,10 @@ REID_MODELS = { # name: builder called with `n_classes`
     'osnet_x0_75': partial(OSNet, width=.75), 'osnet_x1_0': OSNet,
     'osnet_x0_25_small': partial(OSNet, width=.25, stem_stride=2),                # for 64x32 images
     'resnet50': partial(ResNetReID, layers=50), 'resnet50_gem': partial(ResNetReID, layers=50, pool='gem'),
-    'resnet50_two_stems': partial(ResNetReID, layers=50, pool='gem', two_stems=True),
-    'resnet50_agw': partial(ResNetReID, layers=50, pool='gem', two_stems=True, non_local=(0, 2, 3, 0)), # AGW (Ye et al. 2021)
+    'resnet50_modality_stems': partial(ResNetReID, layers=50, pool='gem', modality_stems=True),
+    'resnet50_agw': partial(ResNetReID, layers=50, pool='gem', modality_stems=True, non_local=(0, 2, 3, 0)), # AGW (Ye et al. 2021)
     'pcb': PCB,                                                                   # six stripes, for 384x128 images
-    'pcb_small': partial(PCB, parts=4, reduced=64, layers=10, width=.75, depth=3), # four stripes, for 64x32 images
+    'pcb_small': partial(PCB, parts=4, reduced_dim=64, layers=10, width=.75, depth=3), # four stripes, for 64x32 images
     'resnet18': partial(ResNetReID, layers=18),
     'resnet10_small': partial(ResNetReID, layers=10, width=.75, depth=3),         # for 64x32 images on a CPU: many cheap steps
 }
@@ -37,7 +37,7 @@ def reid_model(
 ) -> nn.Module:      # A module that returns a `ReIDOutput`
     "Build a network by name."
     if n_classes < 0: raise ModelError(f"`n_classes` must be 0 or more; got {n_classes}")
-    model = REID_MODELS[check_in('model', name, REID_MODELS)](n_classes, **kwargs)
+    model = REID_MODELS[check_choice('model', name, REID_MODELS)](n_classes, **kwargs)
     model.config = dict(name=name, n_classes=n_classes, **{k: v for k, v in kwargs.items() if k != 'pretrained'})
     return model
 

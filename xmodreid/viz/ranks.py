@@ -14,81 +14,81 @@ from matplotlib.figure import Figure
 
 from ..core import DataError,ProtocolError
 from ..data.images import read_image
-from ..draw import frame,with_picture
-from ..reid.distance import pair_dist,prepare
-from ..reid.metrics import cmc_map,removed
+from ..draw import draw_frame,attach_static_image
+from ..reid.distance import distance_matrix,normalize_embeddings
+from ..reid.metrics import cmc_map,filtered
 
 # %% ../../nbs/61_viz.ranks.ipynb #cell-009
 def ranked_list(
-    df,              # Table of images
-    emb,             # `(len(df), D)` embeddings, row for row
+    index,              # Table of images
+    emb,             # `(len(index), D)` embeddings, row for row
     protocol,        # A `Protocol`; its rule decides what is left out
-    queries,         # Rows of `df` to search for, each a query of the protocol
+    queries,         # Rows of `index` to search for, each a query of the protocol
     k:int=10,        # Length of each list
     trial:int=0,     # Which of the protocol's galleries, counted from 0
     metric='cosine', # `'cosine'` or `'euclidean'`
-) -> pd.DataFrame:   # Columns `query` and `row` (positions in `df`), `rank`, `distance`, `correct`, and path, pid, camid, modality of the row
+) -> pd.DataFrame:   # Columns `query` and `row` (positions in `index`), `rank`, `distance`, `correct`, and path, pid, camid, modality of the row
     "The first `k` of the gallery for each query, as the protocol ranks them. Raises `ProtocolError` for a row that is no query."
-    if len(emb)!=len(df): raise ProtocolError(f"{len(emb)} embeddings for a table of {len(df)} images: pass one row an image, in the order of the table")
-    galleries = protocol.trials(df)
+    if len(emb)!=len(index): raise ProtocolError(f"{len(emb)} embeddings for a table of {len(index)} images: pass one row an image, in the order of the table")
+    galleries = protocol.trials(index)
     if not 0<=trial<len(galleries): raise ProtocolError(f"trial={trial}: {protocol.name} has galleries 0..{len(galleries)-1}")
     _,q,g = galleries[trial]
     known = set(q.tolist())
-    odd = [r for r in queries if r not in known]
-    if odd: raise ProtocolError(f"row {odd[0]} is no query of {protocol.name}; its queries are rows such as {', '.join(map(str, q[:3]))}")
-    x,queries = prepare(emb, metric),np.asarray(list(queries), dtype=int)
-    dist = pair_dist(x[queries], x[g], metric).cpu().numpy()
-    pids,cams = df.pid.to_numpy(),df.camid.to_numpy()
-    gone = removed(pids[queries], pids[g], cams[queries], cams[g], protocol.rule)
+    invalid = [r for r in queries if r not in known]
+    if invalid: raise ProtocolError(f"row {invalid[0]} is no query of {protocol.name}; its queries are rows such as {', '.join(map(str, q[:3]))}")
+    x,queries = normalize_embeddings(emb, metric),np.asarray(list(queries), dtype=int)
+    dist = distance_matrix(x[queries], x[g], metric).cpu().numpy()
+    pids,cams = index.pid.to_numpy(),index.camid.to_numpy()
+    excluded = filtered(pids[queries], pids[g], cams[queries], cams[g], protocol.rule)
     out = []
     for i,query in enumerate(queries):
-        order = [j for j in np.argsort(dist[i], kind='stable') if not gone[i,j]][:k]
-        t = df.iloc[g[order]][['path','pid','camid','modality']].assign(query=query, row=g[order], rank=range(1, len(order)+1), distance=dist[i,order])
+        order = [j for j in np.argsort(dist[i], kind='stable') if not excluded[i,j]][:k]
+        t = index.iloc[g[order]][['path','pid','camid','modality']].assign(query=query, row=g[order], rank=range(1, len(order)+1), distance=dist[i,order])
         out.append(t.assign(correct=t.pid==pids[query]))
     return pd.concat(out, ignore_index=True)[['query','rank','row','distance','correct','path','pid','camid','modality']]
 
 # %% ../../nbs/61_viz.ranks.ipynb #cell-014
-def _picture(df, row, images):
+def _row_image(index, row, images):
     "Picture of one row: from `images` (a list, or a function of the row number), or from its file."
     if callable(images): return images(row)
     if images is not None: return images[row]
-    try: return read_image(df.path.iloc[row])
+    try: return read_image(index.path.iloc[row])
     except DataError as e: raise DataError(f"cannot show row {row}: {e}. Paths must be valid from the current folder; or pass the pictures as `images`") from None
 
 # %% ../../nbs/61_viz.ranks.ipynb #cell-015
-def _tile(ax, im, kind, title, scale):
-    "One picture in a coloured frame."
+def _draw_tile(ax, im, kind, title, scale):
+    "One picture in a colored frame."
     ax.imshow(im)
     ax.set(xticks=[], yticks=[])
-    frame(ax, kind, title, min(8*scale, 10))
+    draw_frame(ax, kind, title, min(8*scale, 10))
 
 # %% ../../nbs/61_viz.ranks.ipynb #cell-016
 def plot_ranks(
-    df,              # Table of images
+    index,              # Table of images
     ranks,           # What `ranked_list` gives
-    images=None,     # Pictures by row of `df`, `(H, W, 3)` uint8: a list, or a function of the row number; read from `path` when `None`
+    images=None,     # Pictures by row of `index`, `(H, W, 3)` uint8: a list, or a function of the row number; read from `path` when `None`
     scale:float=.85, # Width of one picture in inches
     title=None,      # Words above
 ) -> Figure:         # The figure, closed: show it by naming it, or `savefig` it
     "Queries on the left, each with its ranked gallery: green frame for the same person, red for another."
     if not len(ranks): raise ProtocolError("no ranked list to show: `ranks` is empty")
     lists,k = list(ranks.groupby('query', sort=False)),int(ranks['rank'].max())
-    first = _picture(df, lists[0][0], images)
+    first = _row_image(index, lists[0][0], images)
     fig,axs = plt.subplots(len(lists), k+2, squeeze=False, gridspec_kw=dict(width_ratios=[1,.15]+[1]*k, wspace=.12, hspace=.3),
                            figsize=(scale*(k+1.2),len(lists)*(scale*first.shape[0]/first.shape[1]+.3)))
     for ax in axs.flat: ax.set_axis_off()
     for (query,t),line in zip(lists,axs):
-        q = df.iloc[query]
+        q = index.iloc[query]
         for ax in (line[0],*line[2:2+len(t)]): ax.set_axis_on()
-        _tile(line[0], _picture(df, query, images), 'query', f'query\n{q.modality} · cam {q.camid}', scale)
-        for ax,r in zip(line[2:],t.itertuples()): _tile(ax, _picture(df, r.row, images), r.correct, f'{r.modality} · cam {r.camid}\n{r.distance:.2f}', scale)
+        _draw_tile(line[0], _row_image(index, query, images), 'query', f'query\n{q.modality} · cam {q.camid}', scale)
+        for ax,r in zip(line[2:],t.itertuples()): _draw_tile(ax, _row_image(index, r.row, images), r.correct, f'{r.modality} · cam {r.camid}\n{r.distance:.2f}', scale)
     if title: fig.suptitle(title, y=1.02, fontsize=10)
     plt.close(fig)
     return fig
 
 # %% ../../nbs/61_viz.ranks.ipynb #cell-024
 def plot_cmc(
-    results,     # Name -> what `evaluate` gives; or one such table
+    results,     # Name -> what `evaluate_reid` gives; or one such table
     max_rank=20, # Last rank shown
     ax=None,     # Axes to draw on; new ones when `None`
 ) -> Figure:     # The figure, closed
@@ -96,7 +96,7 @@ def plot_cmc(
     results = results if isinstance(results, dict) else {results.attrs.get('protocol',''): results}
     if ax is None: fig,ax = plt.subplots(figsize=(4.5,3)); plt.close(fig)
     for name,res in results.items():
-        if 'cmc' not in res.attrs: raise ProtocolError(f"the results of {name!r} hold no CMC curve: pass the table `evaluate` returned")
+        if 'cmc' not in res.attrs: raise ProtocolError(f"the results of {name!r} hold no CMC curve: pass the table `evaluate_reid` returned")
         curves = 100*np.array([c[:max_rank] for c in res.attrs['cmc'].values()])
         x = np.arange(1, curves.shape[1]+1)
         line, = ax.plot(x, curves.mean(0), label=f"{name}: rank-1 {curves[:,0].mean():.1f}, mAP {100*res.mAP.mean():.1f}")
@@ -109,80 +109,80 @@ def plot_cmc(
 class RankExplorer:
     "Walk through the ranked lists of a protocol; `wrong_only` leaves the queries whose first answer is another person, `pid` those of one person."
     def __init__(self,
-        df,           # Table of images
-        emb,          # `(len(df), D)` embeddings, row for row
+        index,           # Table of images
+        emb,          # `(len(index), D)` embeddings, row for row
         protocol,     # A `Protocol`
         images=None,  # Pictures by row, as in `plot_ranks`
         k:int=10,     # Length of the list
         metric='cosine', # `'cosine'` or `'euclidean'`
     ):
-        self.df,self.emb,self.protocol,self.images,self.k,self.metric = df,emb,protocol,images,k,metric
-        self.n_trials,self._wrong_only,self._pid,self.position = len(protocol.trials(df)),False,None,0
+        self.index,self.emb,self.protocol,self.images,self.k,self.metric = index,emb,protocol,images,k,metric
+        self.n_trials,self._wrong_only,self._pid,self.position = len(protocol.trials(index)),False,None,0
         self.trial = 0
     @property
     def trial(self): return self._trial
     @trial.setter
     def trial(self, trial):
         if not 0<=trial<self.n_trials: raise ProtocolError(f"trial={trial}: {self.protocol.name} has galleries 0..{self.n_trials-1}")
-        x,(_,q,g) = prepare(self.emb, self.metric),self.protocol.trials(self.df)[trial]
-        pids,cams = (self.df[c].to_numpy() for c in ('pid','camid'))
-        s = cmc_map(lambda r: pair_dist(x[q[r]], x[g], self.metric), pids[q], pids[g], cams[q], cams[g], self.protocol.rule)
-        self._trial,self.all,self.wrong = trial,q[s.valid],q[s.valid][s.first>1]
-        self.go(0)
+        x,(_,q,g) = normalize_embeddings(self.emb, self.metric),self.protocol.trials(self.index)[trial]
+        pids,cams = (self.index[c].to_numpy() for c in ('pid','camid'))
+        s = cmc_map(lambda r: distance_matrix(x[q[r]], x[g], self.metric), pids[q], pids[g], cams[q], cams[g], self.protocol.rule)
+        self._trial,self.all_queries,self.wrong_queries = trial,q[s.valid],q[s.valid][s.first>1]
+        self.go_to(0)
     @property
     def wrong_only(self): return self._wrong_only
     @wrong_only.setter
-    def wrong_only(self, only): self._wrong_only = bool(only); self.go(0)
+    def wrong_only(self, only): self._wrong_only = bool(only); self.go_to(0)
     @property
     def pid(self): return self._pid
     @pid.setter
     def pid(self, pid):
-        if pid is not None and pid not in self.people: raise ProtocolError(f"person {pid} is no query of {self.protocol.name}; there are {', '.join(map(str, self.people[:5]))}, ...")
-        self._pid = pid; self.go(0)
+        if pid is not None and pid not in self.pids: raise ProtocolError(f"person {pid} is no query of {self.protocol.name}; there are {', '.join(map(str, self.pids[:5]))}, ...")
+        self._pid = pid; self.go_to(0)
     @property
-    def people(self): return np.unique(self.df.pid.to_numpy()[self.all]).tolist()
+    def pids(self): return np.unique(self.index.pid.to_numpy()[self.all_queries]).tolist()
     @property
     def queries(self):
-        rows = self.wrong if self.wrong_only else self.all
-        return rows if self.pid is None else rows[self.df.pid.to_numpy()[rows]==self.pid]
-    def go(self, position): self.position = int(position)%max(len(self.queries), 1)
-    def pick(self, row):
+        rows = self.wrong_queries if self.wrong_only else self.all_queries
+        return rows if self.pid is None else rows[self.index.pid.to_numpy()[rows]==self.pid]
+    def go_to(self, position): self.position = int(position)%max(len(self.queries), 1)
+    def go_to_row(self, row):
         "Go to the query in a row of the table, leaving the filters if they hide it."
-        if row not in self.all: raise ProtocolError(f"row {row} is no query of {self.protocol.name} with a match in the gallery; its queries are rows such as {', '.join(map(str, self.all[:3]))}")
+        if row not in self.all_queries: raise ProtocolError(f"row {row} is no query of {self.protocol.name} with a match in the gallery; its queries are rows such as {', '.join(map(str, self.all_queries[:3]))}")
         if row not in self.queries: self._wrong_only,self._pid = False,None
-        self.go(np.flatnonzero(self.queries==row)[0])
+        self.go_to(np.flatnonzero(self.queries==row)[0])
     @property
     def query(self): return int(self.queries[self.position]) if len(self.queries) else None
-    def ranks(self): return ranked_list(self.df, self.emb, self.protocol, [self.query], self.k, self.trial, self.metric)
+    def ranks(self): return ranked_list(self.index, self.emb, self.protocol, [self.query], self.k, self.trial, self.metric)
     def figure(self):
         if self.query is None: return None
-        return plot_ranks(self.df, self.ranks(), self.images, title=f"query {self.position+1} of {len(self.queries)}: row {self.query}, person {self.df.pid.iloc[self.query]}")
+        return plot_ranks(self.index, self.ranks(), self.images, title=f"query {self.position+1} of {len(self.queries)}: row {self.query}, person {self.index.pid.iloc[self.query]}")
 
 # %% ../../nbs/61_viz.ranks.ipynb #cell-030
 def explore_ranks(
-    df,       # Table of images
-    emb,      # `(len(df), D)` embeddings, row for row
+    index,       # Table of images
+    emb,      # `(len(index), D)` embeddings, row for row
     protocol, # A `Protocol`
     **kwargs, # `images`, `k`, `metric` of `RankExplorer`
 ):            # An ipywidgets box, its `.state` the `RankExplorer`; the first list as a figure where ipywidgets is not installed
     "Explore ranked lists in a notebook: step through the queries or pick a person, change the gallery and the length, see only the mistakes."
-    state = RankExplorer(df, emb, protocol, **kwargs)
+    state = RankExplorer(index, emb, protocol, **kwargs)
     try: import ipywidgets as w
     except ImportError: return state.figure()
     from IPython.display import display
     out,narrow = w.Output(),w.Layout(width='170px')
     at = w.IntSlider(0, 0, max(len(state.queries)-1, 0), description='query', continuous_update=False)
-    pid = w.Dropdown(options=[('all','all'),*((str(p),p) for p in state.people)], description='person', layout=narrow)
+    pid = w.Dropdown(options=[('all','all'),*((str(p),p) for p in state.pids)], description='person', layout=narrow)
     trial = w.Dropdown(options=range(state.n_trials), description='gallery', layout=narrow)
     k = w.BoundedIntText(state.k, 1, 50, description='length', layout=narrow)
     wrong = w.Checkbox(False, description='mistakes only', indent=False)
     def show():
         out.clear_output(wait=True)
         with out: display(state.figure() or 'Every query of these finds its person first.')
-    def moved(_): state.go(at.value); show()
+    def moved(_): state.go_to(at.value); show()
     def changed(_):
         if trial.value!=state.trial: state.trial = trial.value
-        state.wrong_only,state.pid,state.k = wrong.value,pid.value if pid.value in state.people else None,k.value
+        state.wrong_only,state.pid,state.k = wrong.value,pid.value if pid.value in state.pids else None,k.value
         at.unobserve(moved, 'value')
         at.value,at.max = 0,max(len(state.queries)-1, 0)
         at.observe(moved, 'value'); show()
@@ -191,4 +191,4 @@ def explore_ranks(
     box = w.VBox([w.HBox([at,pid,trial,k,wrong], layout=w.Layout(flex_flow='row wrap')),out])
     box.state,box.controls = state,dict(query=at, pid=pid, trial=trial, k=k, wrong=wrong)
     show()
-    return with_picture(box, state.figure)
+    return attach_static_image(box, state.figure)

@@ -32,7 +32,7 @@ def people(folder):
 
 def rows(folder):
     "What is on disk: name -> (kpts, flags, done)."
-    with np.load(folder/"annotations.npz") as f: return {n: (k, g, d) for n, k, g, d in zip(f["path"], f["kpts"], f["flags"], f["done"])}
+    with np.load(folder/"annotations.npz") as f: return {n: (k, g, d) for n, k, g, d in zip(f["path"], f["keypoints"], f["flags"], f["done"])}
 
 
 class Mouse:
@@ -127,7 +127,7 @@ def check_exports(page, folder):
     for j in range(18):
         y, x = np.unravel_index(heat[j].argmax(), heat[j].shape)
         assert np.abs([x-keypoints[j, 0], y-keypoints[j, 1]]).max() <= .51, (j, x, y, keypoints[j])
-    with np.load(folder/"export/keypoints.npz") as f: assert np.array_equal(f["kpts"][0], keypoints) and len(f["path"]) == 2
+    with np.load(folder/"export/keypoints.npz") as f: assert np.array_equal(f["keypoints"][0], keypoints) and len(f["path"]) == 2
     assert len(json.loads((folder/"export/coco.json").read_text())["annotations"][0]["keypoints"]) == 51
 
 

@@ -125,11 +125,11 @@ def remove_stale_temp_files(
 # %% ../nbs/00_core.ipynb #tables-code
 def write_csv(
     path,     # File to write
-    index,       # `DataFrame`
+    table,    # `DataFrame`
     **kwargs, # Of `to_csv`; without the index unless `index=True`
 ):
     "Write a table as CSV, atomically."
-    with atomic_path(path) as p: index.to_csv(p, **{'index':False, **kwargs})
+    with atomic_path(path) as p: table.to_csv(p, **{'index':False, **kwargs})
 
 def write_figure(
     path,     # File to write; its ending tells the format

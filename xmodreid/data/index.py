@@ -286,7 +286,7 @@ def read_keypoints(
     npz,    # A file written by `save_keypoints` or `write_synth`
 ) -> dict:  # Relative path -> `(18, 3)` float32
     "Read keypoints by image path."
-    return {k: v.astype(np.float32) for k,v in _read_keypoint_array(npz, 'kpts').items()}
+    return {k: v.astype(np.float32) for k,v in _read_keypoint_array(npz, 'keypoints').items()}
 
 def lookup_keypoints(
     index:pd.DataFrame,  # The table of images
@@ -294,7 +294,7 @@ def lookup_keypoints(
     root=None,        # Folder its paths are relative to; by default the folder of the file
 ) -> np.ndarray:      # `(len(index), 18, 3)` float32, row i belongs to row i of `index`
     "Keypoints in the order of the table; an image without a row raises a `DataError`."
-    return _align_rows(index, npz, root, 'kpts')
+    return _align_rows(index, npz, root, 'keypoints')
 
 def lookup_poses(
     index:pd.DataFrame,  # The table of images

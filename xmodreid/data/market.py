@@ -42,7 +42,7 @@ def read_market1501(
     return index
 
 # %% ../../nbs/15_data.market.ipynb #cell-015
-READERS = dict(read_sysu=read_sysu, read_regdb=read_regdb, read_llcm=read_llcm, read_market1501=read_market1501, pairs=read_pairs, index=read_index)
+READERS = dict(sysu=read_sysu, regdb=read_regdb, llcm=read_llcm, market=read_market1501, pairs=read_pairs, index=read_index)
 
 def read_dataset(
     name:str,      # One of `READERS`

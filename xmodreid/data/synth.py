@@ -270,7 +270,7 @@ def _write_all(root:Path, world:SynthWorld, progress:bool):
     for s,ids in world.splits.items():
         if len(ids): (root/'exp'/f'{s}_id.txt').write_text(','.join(map(str,ids))+'\n')   # a split without people has no list
     poses = np.stack(poses) if poses else np.zeros((0,18,4),np.float32)
-    np.savez_compressed(root/'keypoints.npz', path=np.array(paths, dtype=np.str_), pose=poses, kpts=poses[:,:,[0,1,3]], size=np.array(config.size))
+    np.savez_compressed(root/'keypoints.npz', path=np.array(paths, dtype=np.str_), pose=poses, keypoints=poses[:,:,[0,1,3]], size=np.array(config.size))
     write_json(root/'synth.json', dict(version=SYNTH_VERSION, images=len(paths), config=asdict(config)))
 
 # %% ../../nbs/10_data.synth.ipynb #cell-035

@@ -213,7 +213,7 @@ def run_demo(
     use = synth.index.split.isin(['train','val']).to_numpy()
     train_estimator = lambda name,run: steps(name, lambda f: train_pose(f/'run', synth.index[use], synth.keypoints[use], run, progress), lambda f: load_trained_pose(f/'run'))
     est,evaluator = load_trained_pose('synth') if config.data!='synth' else train_estimator('pose', pose_config(config)),train_estimator('evaluator', evaluator_config(config))
-    if data.keypoints is None: data.keypoints = steps('keypoints', lambda f: _estimate_keypoints(data, est, f, config, progress), lambda f: np.load(f/'keypoints.npz')['kpts'])
+    if data.keypoints is None: data.keypoints = steps('keypoints', lambda f: _estimate_keypoints(data, est, f, config, progress), lambda f: np.load(f/'keypoints.npz')['keypoints'])
     train = (data.index.split=='train').to_numpy()
     index,keypoints = data.index[train].reset_index(drop=True),data.keypoints[train]
     generators = steps('gan', lambda f: train_gan(f/'run', index, keypoints, est, gan_config(config), progress), lambda f: load_trained_gan(f/'run'))

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TONE_PARTS', 'DIRECTIONS', 'ssim', 'psnr', 'unchanged_generator', 'grayscale_generator', 'kid', 'fid',
-           'RandomFeatures', 'identity_rank', 'estimate_keypoints', 'target_pck', 'shuffle_across_identities',
+           'RandomFeatures', 'identity_rank', 'estimate_batch_keypoints', 'target_pck', 'shuffle_across_identities',
            'generate', 'cycle_errors', 'cycle_robustness', 'tone_correlation', 'diversity', 'resolve_generators',
-           'load_images', 'sample_other_identities']
+           'load_images', 'sample_distractors']
 
 # %% ../../nbs/35_gan.measures.ipynb #cell-003
 import copy,math
@@ -168,7 +168,7 @@ def identity_rank(
     return tuple((place<=k).float().mean().item() for k in ks)
 
 # %% ../../nbs/35_gan.measures.ipynb #cell-030
-def estimate_keypoints(
+def estimate_batch_keypoints(
     estimator,  # A `PoseEstimator`, or any callable from `(B, 3, H, W)` in [-1, 1] to `(B, 18, 3)`
     images:Tensor, # `(N, 3, H, W)` in [-1, 1]
     batch_size:int=64,  # Images at a time
@@ -329,7 +329,7 @@ def load_images(
     return (grayscale(out).clone() if gray else out),np.array(own).reshape(-1,2)
 
 # %% ../../nbs/35_gan.measures.ipynb #other-0
-def sample_other_identities(
+def sample_distractors(
     rows,    # `(N,)` rows that borrow a pose
     candidates, # `(M,)` rows that may lend theirs
     pids,    # Person of every row of the table

@@ -21,8 +21,8 @@ from ..core import DataError,IR,ModelError,PoseError,RGB,check_choice
 from ..data.synth import oracle_render,true_mask,true_render
 from ..data.transforms import to_grayscale as grayscale,resize_keypoints
 from ..pose.parts import warp_to_pose
-from .measures import (DIRECTIONS,RandomFeatures,cycle_errors,cycle_robustness,diversity,estimate_keypoints,generate,resolve_generators,identity_rank,kid,fid,
-                                  load_images,sample_other_identities,target_pck,psnr,shuffle_across_identities,ssim,tone_correlation)
+from .measures import (DIRECTIONS,RandomFeatures,cycle_errors,cycle_robustness,diversity,estimate_batch_keypoints,generate,resolve_generators,identity_rank,kid,fid,
+                                  load_images,sample_distractors,target_pck,psnr,shuffle_across_identities,ssim,tone_correlation)
 
 # %% ../../nbs/37_gan.metrics.ipynb #cell-007
 ORACLES = ('oracle_luminance_visible','oracle_material_visible','oracle_luminance','oracle_material') # References that know the truth in part
@@ -67,7 +67,7 @@ def _sample_rows(index, keypoints, direction, n, seed, min_joints):
         raise DataError(f"{direction} needs {a} and {b} images with at least {min_joints} visible joints; found {len(src)} and {len(tgt)}. Pass both modalities in `index`")
     rng = np.random.default_rng([seed,DIRECTIONS.index(direction)])
     src = rng.permutation(src)[:n]
-    return src,sample_other_identities(src, tgt, index.pid.to_numpy(), rng)
+    return src,sample_distractors(src, tgt, index.pid.to_numpy(), rng)
 
 # %% ../../nbs/37_gan.metrics.ipynb #cell-009
 def _to_size(x:Tensor, size) -> Tensor:
@@ -143,7 +143,7 @@ def _distribution_scores(cloud:Tensor, reference:Tensor) -> dict:
 
 def _image_scores(images:Tensor, s:TranslationSamples, estimator, batch_size) -> dict:
     "What can be said of any set of images meant to show the sources in the target poses."
-    h,found = images.shape[-2],estimate_keypoints(estimator, images, batch_size)
+    h,found = images.shape[-2],estimate_batch_keypoints(estimator, images, batch_size)
     out = target_pck(found, s.tgt_kpts, h)
     out['source_pck10'] = target_pck(found, s.src_kpts, h, (.1,))['pck10']
     if s.truth is not None:
@@ -160,7 +160,7 @@ def _cycle_scores(s:TranslationSamples, pair:dict, estimator, seed, batch_size, 
     args = (back, s.fake, s.src, s.src_kpts, s.tgt_kpts)
     other_pose = generate(back, s.fake, s.tgt_kpts, s.src_kpts[other], batch_size, device)
     out.update(cycle_errors(*args, s.pids, seed, batch_size, device), **cycle_robustness(*args, seed=seed, batch_size=batch_size, device=device))
-    out['other_pose_pck10'] = target_pck(estimate_keypoints(estimator, other_pose, batch_size), s.src_kpts[other], other_pose.shape[-2], (.1,))['pck10']
+    out['other_pose_pck10'] = target_pck(estimate_batch_keypoints(estimator, other_pose, batch_size), s.src_kpts[other], other_pose.shape[-2], (.1,))['pck10']
     if s.other_pose is not None: out['other_pose_ssim'] = ssim(other_pose, s.other_pose).mean().item()
     return out
 

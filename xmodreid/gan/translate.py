@@ -24,7 +24,7 @@ from ..core import progress_bar
 from ..data.images import read_image
 from ..data.index import check_index,concat_index,file_signature,read_index,make_index,save_index,save_keypoints,percent_noisy_labels,resolve_path
 from ..data.transforms import check_size,resize_keypoints
-from .measures import DIRECTIONS,generate,resolve_generators,load_images,sample_other_identities
+from .measures import DIRECTIONS,generate,resolve_generators,load_images,sample_distractors
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-009
 POSE_SOURCES = ('own','random','target','interpolated')
@@ -55,7 +55,7 @@ def _sample_pose_sources(index, keypoints, rows, poses, seed, min_joints):
             raise DataError(f"no {key[0] or 'image'} of split '{split[r]}' with at least {min_joints} visible joints can lend its pose. "
                             "Pass both modalities in `index` (and `direction` to translate only one), or poses='own'")
         rng = np.random.default_rng([seed,r])
-        source_rows.append(sample_other_identities([r], groups[key], pids, rng)[0]); part.append(rng.uniform(.25,.75) if poses=='interpolated' else 1.)
+        source_rows.append(sample_distractors([r], groups[key], pids, rng)[0]); part.append(rng.uniform(.25,.75) if poses=='interpolated' else 1.)
     return np.array(source_rows),np.array(part, dtype=np.float32)
 
 # %% ../../nbs/36_gan.translate.ipynb #cell-012
@@ -72,7 +72,7 @@ def plan_translation(
     "Decide which image becomes what, before anything is computed. `DataError`, `PoseError`, `ConfigError` on bad input."
     check_index(index); check_seed(seed)
     keypoints,given,size = np.asarray(keypoints, np.float32),not isinstance(poses, str),check_size(size)
-    for name,k in (('kpts',keypoints),*((('poses',np.asarray(poses)),) if given else ())):
+    for name,k in (('keypoints',keypoints),*((('poses',np.asarray(poses)),) if given else ())):
         if k.shape!=(len(index),18,3): raise PoseError(f"`{name}` must be ({len(index)}, 18, 3), one row of joints for each image of the index; got {k.shape}")
         if not np.isfinite(k).all(): raise PoseError(f"`{name}` holds values that are not finite, first in row {np.flatnonzero(~np.isfinite(k).all((1,2)))[0]}. An unseen joint is 0, 0, 0")
     if not given: check_choice('poses', poses, POSE_SOURCES)

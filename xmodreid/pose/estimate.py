@@ -258,7 +258,7 @@ class _KeypointCache:
         if len(shards)>64: self.pending = dict(self.keypoints_by_hash); self.flush(); [f.unlink(missing_ok=True) for f in shards]    # many small ones become one
     def _read(self, f:Path) -> dict:
         try:
-            with np.load(f, allow_pickle=False) as z: return dict(zip(z['sha256'].tolist(),z['kpts']))
+            with np.load(f, allow_pickle=False) as z: return dict(zip(z['sha256'].tolist(),z['keypoints']))
         except FileNotFoundError: return {}                                      # joined with others by another process
         except Exception as e: raise DataError(f"{f}: not a file of stored keypoints ({type(e).__name__}). Delete it; its images are then looked at again") from None
     def add(self, shas, keypoints):
@@ -266,7 +266,7 @@ class _KeypointCache:
         if len(self.pending)>=self.flush_every: self.flush()
     def flush(self):
         if not self.pending: return
-        with atomic_path(self.folder/f'{secrets.token_hex(8)}.npz') as p: np.savez(p, sha256=np.array(list(self.pending)), kpts=np.stack(list(self.pending.values())))
+        with atomic_path(self.folder/f'{secrets.token_hex(8)}.npz') as p: np.savez(p, sha256=np.array(list(self.pending)), keypoints=np.stack(list(self.pending.values())))
         self.pending = {}
 
 # %% ../../nbs/23_pose.estimate.ipynb #cell-047

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['joint_targets', 'weighted_bce_loss', 'coordinate_loss', 'HeatmapLoss', 'CoordinateLoss', 'HeatmapMSELoss', 'PAFLoss',
-           'randomize_appearance', 'corrupt_images', 'RandomizeAppearance', 'PCKMetric', 'pose_learner', 'train_pose',
+           'randomize_appearance', 'corrupt_images', 'RandomizeAppearance', 'PCKMetric', 'pose_learner', 'fit_pose_net',
            'evaluate_pck']
 
 # %% ../../nbs/24_pose.train.ipynb #cell-004
@@ -204,7 +204,7 @@ def pose_learner(
     return InterruptibleLearner(dls, model, loss_func=zero_loss, cbs=[*losses,LossRecorder(warn_weak=False),*([] if any(isinstance(c,SetEpoch) for c in cbs) else [SetEpoch()]),*([RandomizeAppearance(seed,prob,ramp)] if robust else []),*cbs], **kwargs)
 
 # %% ../../nbs/24_pose.train.ipynb #cell-024
-def train_pose(
+def fit_pose_net(
     dls,                # `pose_dls`; batches of 16 learn faster than larger ones
     model:PoseNet=None,   # The network; `None`: `compact_pose(width)` with weights of `seed`
     steps:int=960,      # Batches to train on, rounded to whole epochs

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from ..core import ConfigError,DataError,ModelError,ProtocolError,check_choice
 from ..draw import draw_frame,image_grid
-from .search import DUPLICATE_POLICIES,Embedder,GalleryIndex,INDEX_KINDS,BaseGallery,GALLERY_COLUMNS,as_embedder,as_list,check_rows,check_filters,read_image_table,load_gallery,resolve_duplicates
+from .search import DUPLICATE_POLICIES,Embedder,GalleryIndex,INDEX_KINDS,BaseGallery,GALLERY_COLUMNS,load_embedder,as_list,check_rows,check_filters,read_image_table,load_gallery,resolve_duplicates
 
 # %% ../../nbs/55_reid.gallery.ipynb #cell-009
 def ranked_figure(
@@ -85,7 +85,7 @@ def search_gallery(
     model = model or gallery.model_path
     if not model: raise ConfigError("the gallery does not know its model: pass the file as `model`")
     if not isinstance(model, Embedder) and not Path(model).is_file(): raise ModelError(f"there is no model at {model}, with which the gallery was built. Pass the file where it is now as `model`")
-    return gallery.search_images(images, as_embedder(model, device), k, query_modality, camid=camid, modality=modality)
+    return gallery.search_images(images, load_embedder(model, device), k, query_modality, camid=camid, modality=modality)
 
 # %% ../../nbs/55_reid.gallery.ipynb #cell-018
 _MILVUS_KINDS = dict(exact=('FLAT',{}), hnsw=('HNSW',dict(M=32, efConstruction=80)), ivf=('IVF_FLAT',dict(nlist=1024)), ivfpq=('IVF_PQ',dict(nlist=1024, m=64, nbits=8)))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['IMAGE_EXTS', 'COLUMN_TYPES', 'GALLERY_COLUMNS', 'INDEX_KINDS', 'DUPLICATE_POLICIES', 'complete_table',
-           'read_image_table', 'hash_module', 'Embedder', 'as_embedder', 'exact_search', 'import_faiss', 'FaissIndex',
+           'read_image_table', 'hash_module', 'Embedder', 'load_embedder', 'exact_search', 'import_faiss', 'FaissIndex',
            'BaseGallery', 'hits_table', 'as_list', 'check_filters', 'GalleryIndex', 'resolve_duplicates', 'check_rows',
            'load_gallery']
 
@@ -90,7 +90,7 @@ class Embedder:
         from xmodreid.reid.learner import embed_images
         return embed_images(self.model, embed_dl(index, self.size, self.batch_size, device=next(self.model.parameters()).device)).numpy()
 
-def as_embedder(
+def load_embedder(
     model,       # An `Embedder`, or a file from `save_reid`
     device=None, # Where to compute, for a file
 ) -> Embedder:
@@ -176,7 +176,7 @@ class BaseGallery:
                    save=None,       # Called after each part, e.g. `gallery.save`
                   ) -> int:         # How many were added
         "Embed images and add them; those that would be skipped as duplicates are not embedded at all."
-        index,embed,n = read_image_table(source, modality),as_embedder(model),0
+        index,embed,n = read_image_table(source, modality),load_embedder(model),0
         self.check_model(embed.hash)
         if self.duplicates=='skip': index = index[~index.path.isin(self.ids_by_path(index.path))].drop_duplicates('path').reset_index(drop=True)
         for i in range(0, len(index), part):
@@ -191,7 +191,7 @@ class BaseGallery:
                       **where,        # `camid`, `modality`: filters of `search`
                      ) -> pd.DataFrame: # As `search` gives it, with a column `image`: the query's path
         "The nearest gallery images of each query image."
-        index,embed = read_image_table(images, query_modality),as_embedder(model)
+        index,embed = read_image_table(images, query_modality),load_embedder(model)
         self.check_model(embed.hash)
         hits = self.search(embed(index), k, **where)
         hits.insert(1, 'image', index.path.to_numpy()[hits['query']])

@@ -4,9 +4,7 @@
 
 # %% auto #0
 __all__ = ['default_sigma', 'keypoint_heatmaps', 'decode_argmax', 'soft_argmax', 'limb_masks', 'limb_pafs', 'flip_heatmaps',
-           'flip_pafs', 'save_heatmaps_npy', 'load_heatmaps_npy', 'joint_hits', 'pck', 'joint_errors',
-           'check_keypoints', 'check_size', 'flip_keypoints', 'resize_keypoints', 'pad_keypoints', 'crop_keypoints',
-           'hide_outside_joints']
+           'flip_pafs', 'save_heatmaps_npy', 'load_heatmaps_npy', 'joint_hits', 'pck', 'joint_errors']
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-002
 from pathlib import Path
@@ -15,9 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from ..core import FLIP_INDEX, LIMBS, PAF_CHANNELS, ConfigError, PoseError, atomic_path
 from ..data.transforms import (check_keypoints, check_size, crop_keypoints, flip_keypoints, hide_outside_joints, pad_keypoints, resize_keypoints)
-
-# %% ../../nbs/20_pose.keypoints.ipynb #cell-005
-_all_ = ['check_keypoints', 'check_size', 'flip_keypoints', 'resize_keypoints', 'pad_keypoints', 'crop_keypoints', 'hide_outside_joints']
 
 # %% ../../nbs/20_pose.keypoints.ipynb #cell-009
 def _cell_centers(n, stride, like):

@@ -11,8 +11,9 @@ import numpy as np
 import psutil
 import torch
 
-from xmodreid.exp.usl import MemoryMeter,simulate_sysu_features
-from xmodreid.reid.distance import bidirectional_knn,dense_jaccard,jaccard_from_neighbors,normalize_embeddings
+from xmodreid.experiments.usl_cost import MemoryMeter, simulate_sysu_features
+from xmodreid.reid.distance import bidirectional_knn, normalize_embeddings
+from xmodreid.reid.jaccard import dense_jaccard, jaccard_from_neighbors
 
 K1,K2,EPS = 30,6,.6*(1+1e-6)
 

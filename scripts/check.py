@@ -55,6 +55,13 @@ def output_faults(cell, where):
         if re.search(r'/(home|root|Users|tmp|work)/|site-packages/', text): yield f"{where}: a path of somebody's machine in the output"
 
 
+def notebook_number(p):
+    "Place in the order of imports; experiments come after the library, pages without a number last."
+    digits = re.match(r"\d+", p.name)
+    if not digits or p.parent.name == "tutorials": return 9999
+    return int(digits[0]) + (1000 if p.parent.name == "experiments" else 0)
+
+
 def module_numbers(books):
     "Module name -> number of the notebook that exports it."
     numbers = {}
@@ -62,13 +69,13 @@ def module_numbers(books):
         name = next((m[1] for c in json.loads(p.read_text())["cells"] if (m := re.match(r"#\|\s*default_exp\s+(\S+)", "".join(c["source"])))), None)
         if name is None: continue
         if name in numbers: yield f"{p.name}: exports xmodreid.{name}, as another notebook does; the last would win"
-        numbers[name] = int(p.name[:2])
+        numbers[name] = notebook_number(p)
     module_numbers.found = numbers
 
 
 def import_faults(p, cells, numbers):
     "A notebook imports only modules of lower numbers, so no cycle can arise."
-    mine = int(p.name[:2]) if p.name[:2].isdigit() else 100
+    mine = 9999 if p.name.endswith("_cli.ipynb") else notebook_number(p)  # the command line may import everything
     code = "\n".join(c["source"] for c in cells if c["cell_type"] == "code" and re.match(r"#\|\s*export", c["source"]))
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.ImportFrom) and node.level: yield f"{p.name}: relative import; write it from `xmodreid`"

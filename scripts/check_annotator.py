@@ -20,7 +20,7 @@ from in_browser import FRONTS, MIN, http_request, chromium, free_port, jupyter, 
 
 def people(folder):
     "Three synthetic people and their true joints."
-    from xmodreid.data.synth import SynthConfig, SynthWorld
+    from xmodreid.synth.world import SynthConfig, SynthWorld
     world, truth = SynthWorld(SynthConfig(n_train=4, n_val=0, n_test=2, size=(128, 64))), []
     folder.mkdir(parents=True)
     for k, (pid, camid) in enumerate([(1, 1), (2, 3), (3, 2)]):

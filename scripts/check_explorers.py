@@ -15,18 +15,19 @@ from in_browser import FRONTS, MIN, chromium, jupyter, temporary_folder, parser,
 
 PREPARE = """
 from pathlib import Path
-from xmodreid.data.synth import SynthConfig,write_synth
+from xmodreid.synth.dataset import write_synth
+from xmodreid.synth.world import SynthConfig
 write_synth(Path('people'), SynthConfig(n_train=6, n_val=2, n_test=8, per_cam=1), progress=False)
 write_synth(Path('large'), SynthConfig(n_train=2, n_val=0, n_test=4, per_cam=1, size=(128,64)), progress=False)
 """
 TRANSLATION = """
 from pathlib import Path
-from xmodreid.data.index import lookup_poses
-from xmodreid.data.synth import load_synth
+from xmodreid.data.keypoints import lookup_poses
+from xmodreid.synth.dataset import load_synth
 from xmodreid.data.sysu import sysu
 from xmodreid.gan.learner import load_generators
-from xmodreid.gan.metrics import sample_translation
-from xmodreid.viz.explore import explore_translation,synth_truth
+from xmodreid.gan.evaluate import sample_translation
+from xmodreid.viz.translation_explorer import explore_translation, synth_truth
 root = Path('people')
 index,world = sysu(root),load_synth(root)
 poses = lookup_poses(index, root/'keypoints.npz')
@@ -46,10 +47,10 @@ emb = rng.normal(size=(index.pid.max()+1,16))[index.pid]+rng.normal(size=(len(in
 explore_ranks(index, emb.astype('float32'), sysu_protocol(trials=2), k=5)
 """
 POSES = """
-from xmodreid.data.index import lookup_keypoints
+from xmodreid.data.keypoints import lookup_keypoints
 from xmodreid.data.sysu import sysu
 from xmodreid.pose.estimate import PoseEstimator
-from xmodreid.pose.openpose import pose_net
+from xmodreid.pose.weights import pose_net
 from xmodreid.viz.poses import explore_poses
 index = sysu('large')
 explore_poses(index, lookup_keypoints(index, 'large/keypoints.npz'), PoseEstimator(pose_net(pretrained='synth')))
@@ -57,12 +58,12 @@ explore_poses(index, lookup_keypoints(index, 'large/keypoints.npz'), PoseEstimat
 LOSSES = """
 import warnings; warnings.simplefilter('ignore')
 from pathlib import Path
-from xmodreid.data.index import lookup_keypoints
+from xmodreid.data.keypoints import lookup_keypoints
 from xmodreid.data.sysu import sysu
-from xmodreid.data.loaders import translation_dls
-from xmodreid.gan.callbacks import SaveSamples
+from xmodreid.data.translation_loaders import translation_dls
+from xmodreid.gan.training import SaveSamples
 from xmodreid.gan.learner import pose_cyclegan_learner
-from xmodreid.viz.live import LossDashboard
+from xmodreid.viz.training import LossDashboard
 root = Path('people')
 index = sysu(root); train = (index.split=='train').to_numpy()
 dls = translation_dls(index[train].reset_index(drop=True), lookup_keypoints(index, root/'keypoints.npz')[train], size=(64,32), batch_size=2, gray=True, val_pct=0, n_iters=6, min_joints=6)
@@ -73,10 +74,10 @@ with learn.no_bar(), learn.no_logging(): learn.fit(EPOCHS)
 """
 STYLE = """
 import numpy as np,torch
-from xmodreid.data.synth import SynthConfig,SynthWorld,true_render
+from xmodreid.synth.world import SynthConfig, SynthWorld, true_render
 from xmodreid.draw import to_uint8
 from xmodreid.gan.losses import VGGFeatures
-from xmodreid.viz.style import plot_style_loss,style_loss_by_joint
+from xmodreid.viz.translation import plot_style_loss, style_loss_by_joint
 world = SynthWorld(SynthConfig(n_train=4, n_val=0, n_test=2, size=(128,64)))
 img,pose = world.sample_image(1, 1, np.random.default_rng(3))
 as_tensor = lambda a: (torch.as_tensor(np.ascontiguousarray(a)).permute(2,0,1)/127.5-1)[None]

@@ -17,12 +17,14 @@ from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 
-from xmodreid.checkpoint import fit_resumable
-from xmodreid.core import load_state, seed_all
-from xmodreid.data.index import lookup_keypoints
-from xmodreid.data.synth import SynthConfig, write_synth
+from xmodreid.training.checkpoint import fit_resumable
+from xmodreid.files import load_state
+from xmodreid.random import seed_all
+from xmodreid.data.keypoints import lookup_keypoints
+from xmodreid.synth.dataset import write_synth
+from xmodreid.synth.world import SynthConfig
 from xmodreid.data.sysu import read_sysu
-from xmodreid.gan.callbacks import ClipGradients
+from xmodreid.gan.training import ClipGradients
 from xmodreid.gan.learner import pose_cyclegan, pose_cyclegan_learner
 from xmodreid.gan.translate import translate
 

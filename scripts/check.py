@@ -125,9 +125,23 @@ def export_faults():
 
 
 def readme_faults():
-    sys.path.insert(0, str(ROOT/"scripts"))
     from readme import render
     if not (ROOT/"README.md").exists() or render() != (ROOT/"README.md").read_text(): yield "README.md is stale; run `python scripts/readme.py`"
+
+
+def sidebar_faults():
+    "The navigation of the published site must list every notebook."
+    from docs import sidebar
+    path = ROOT/"nbs"/"sidebar.yml"
+    if not path.exists() or path.read_text() != sidebar(): yield "nbs/sidebar.yml is stale; run `python scripts/docs.py --sidebar`"
+
+
+def style_faults():
+    "What ruff finds in notebooks and scripts, by the rules of ruff.toml."
+    command = [sys.executable, "-m", "ruff", "check", "--quiet", "--output-format", "concise", "nbs", "scripts", "setup.py"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if found.returncode not in (0, 1): yield f"ruff failed: {found.stderr.strip()[-300:]}"
+    yield from found.stdout.strip().splitlines()
 
 
 def run_one(p, force, seed):
@@ -164,7 +178,11 @@ def main():
     args = ap.parse_args()
     books = notebooks(args.prefixes)
     if not books: sys.exit(f"no notebook begins with {' or '.join(args.prefixes)}")
-    faults = [] if args.prefixes else [*notebook_faults(books), *export_faults(), *readme_faults()]
+    sys.path.insert(0, str(ROOT/"scripts"))
+    faults = []
+    if not args.prefixes:
+        import surface
+        faults = [*notebook_faults(books), *export_faults(), *readme_faults(), *sidebar_faults(), *style_faults(), *surface.faults()]
     for f in faults: print("FAULT ", f)
     passed, failed = ([], []) if args.tidy else run_all(books, args.flags.split(), args.workers, args.seed)
     if failed: print("failed:", ", ".join(p.name for p in failed))

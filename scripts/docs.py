@@ -2,6 +2,7 @@
 
     python scripts/docs.py             all of it
     python scripts/docs.py --render    only the pages, from what was processed last (after a change of this script or of scripts/site/)
+    python scripts/docs.py --sidebar   only nbs/sidebar.yml, the navigation of the published site
 
 The site needs no server and no network: open _docs/index.html. `python scripts/check_site.py` looks at every page in a browser.
 """
@@ -17,28 +18,65 @@ ROOT = Path(__file__).resolve().parent.parent
 OUT, SITE = ROOT/"_docs", ROOT/"scripts"/"site"
 HOST = "https://xmodreid.github.io/xmodreid/"  # nbdev writes names as links into the published site
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"  # the site needs no network, so it has a badge of its own
-GUIDE = "Guide"
-CHAPTERS = {"0": "Shared", "1": "Data", "2": "Pose", "3": "Translation", "4": "Re-ID", "5": "Without labels", "6": "Pictures and explorers", "7": "Experiments", "8": "Commands"}
+GUIDE, LESSONS, BASICS, COMMANDS = "Guide", "Lessons", "Basics", "Command line and public names"
+CHAPTERS = {  # package -> chapter of the navigation, in this order
+    "": BASICS,
+    "training": "Training",
+    "synth": "Synthetic people",
+    "data": "Data",
+    "pose": "Pose",
+    "annotate": "Annotation",
+    "gan": "Translation",
+    "reid": "Re-ID",
+    "search": "Search",
+    "viz": "Figures and explorers",
+    "run": "Runs and the demo",
+    "cli": COMMANDS,
+    "experiments": "Experiments",
+}
+ORDER = [GUIDE, LESSONS, *CHAPTERS.values()]
 
 
 class Page:
     "A notebook as processed: where it goes, what it is called, and what it promises."
     def __init__(self, path):
         self.path, self.nb = path, clean_notebook(nbformat.read(path, 4), first_cell(path))
-        self.file = re.sub(r"^\d+_", "", path.stem)+".html"
-        self.name = self.file[:-5]
+        self.name = page_name(path)
+        self.file = self.name+".html"
         text = next((c.source for c in self.nb.cells if c.cell_type == "markdown" and re.search(r"^# ", c.source, re.M)), f"# {self.name}")
         self.title = re.search(r"^# (.+)$", text, re.M)[1].strip()
         promise = re.search(r"^> (.+)$", text, re.M)
         self.promise = promise[1].strip() if promise else ""
-        self.chapter = self._chapter()
+        self.chapter = chapter_of(path)
         self.needs, self.users, self.entries = [], [], []
 
-    def _chapter(self):
-        if self.name == "index": return GUIDE
-        if self.path.parent.name == "tutorials": return "Lessons"
-        number = self.path.name[:2]
-        return GUIDE if number > "90" else "Commands" if number == "90" else CHAPTERS.get(number[0], GUIDE)
+
+def page_name(path):
+    "Name of a notebook's page: `gan.losses`, `experiments.usl`, `glossary`, `modality_gap`."
+    stem = re.sub(r"^\d+_", "", Path(path).stem)
+    return f"experiments.{stem}" if Path(path).parent.name == "experiments" else stem
+
+
+def chapter_of(path):
+    "Chapter of a notebook: its package, `Lessons`, or `Guide` for pages that export nothing."
+    name = page_name(path)
+    if Path(path).parent.name == "tutorials": return LESSONS
+    if name in ("cli", "all"): return COMMANDS
+    if (ROOT/"xmodreid"/f"{name}.py").exists(): return BASICS
+    return CHAPTERS.get(name.split(".")[0], GUIDE)
+
+
+def sidebar():
+    "The navigation as Quarto reads it; `nbs/sidebar.yml` must be this text."
+    chapters = {name: [] for name in ORDER}
+    for path in sorted((ROOT/"nbs").rglob("*.ipynb")):
+        parts = path.relative_to(ROOT/"nbs").parts
+        if any(part.startswith((".", "_")) for part in parts) or path.stem == "index": continue
+        chapters[chapter_of(path)].append("/".join(parts))
+    lines = ["website:", "  sidebar:", "    contents:", "      - index.ipynb"]
+    for name, files in chapters.items():
+        if files: lines += [f"      - section: {name}", "        contents:", *(f"          - {f}" for f in files)]
+    return "\n".join(lines)+"\n"
 
 
 def first_cell(path):
@@ -158,7 +196,7 @@ def neighbors_svg(p):
 def lead_figure(p):
     "The first picture of the page, as a file, above everything; or the module among its neighbors."
     early = any(re.search(r"!\[|<img|<svg", c.source) for c in p.nb.cells[:3] if c.cell_type == "markdown")
-    if early or p.chapter in (GUIDE, "Lessons"): return ""
+    if early or p.chapter in (GUIDE, LESSONS): return ""
     heading = ""
     for c in p.nb.cells:
         if c.cell_type == "markdown" and (m := re.findall(r"^##+ (.+)$", c.source, re.M)): heading = m[-1]
@@ -200,7 +238,7 @@ def navigation(pages, here):
     out = []
     for chapter in dict.fromkeys(p.chapter for p in pages):
         mine = [p for p in pages if p.chapter == chapter]
-        is_open = here in mine or chapter in (GUIDE, "Lessons")
+        is_open = here in mine or chapter in (GUIDE, LESSONS)
         links = "".join(f'<a {"class=here " if p is here else ""}href="{p.file}">{html.escape(p.title if p.name != "index" else "Front page")}</a>' for p in mine)
         if chapter == GUIDE: links += f'<a {"class=here " if here == "map" else ""}href="map.html">Map of the package</a>'
         out.append(f'<details{" open" if is_open or here == "map" else ""}><summary>{chapter}</summary>{links}</details>')
@@ -223,7 +261,12 @@ def render(p, exporter):
     "The text of a page; fills `p.entries` for the search."
     body, _ = exporter.from_notebook_node(p.nb)
     body = body.replace(BADGE, "colab.svg")
-    body = re.sub(r'href="([^":/#]+/)*(\d+_)?([\w.]+)\.(ipynb|html)(#[^"]*)?"', r'href="\3.html\5"', body.replace(HOST, ""))
+    def page_link(m):
+        folder = (m[1] or "").rstrip("/").split("/")[-1]
+        if p.path.parent.name == "experiments" and not folder: folder = "experiments"
+        name = f"experiments.{m[3]}" if folder == "experiments" and not m[3].startswith("experiments.") else m[3]
+        return f'href="{name}.html{m[5] or ""}"'
+    body = re.sub(r'href="((?:[^":/#]+/)*)(\d+_)?([\w.]+)\.(ipynb|html)(#[^"]*)?"', page_link, body.replace(HOST, ""))
     body = with_math(extract_images(body, p.name))
     count = iter(range(1, 999))
     body = re.sub(r"<img(?![^>]*\balt=\"[^\"]+\")", lambda m: f'<img alt="{html.escape(p.title)}, picture {next(count)}"', re.sub(r'<img([^>]*?)\salt="(No description has been provided for this image)?"', r"<img\1", body))
@@ -282,9 +325,13 @@ def broken_links():
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--render", action="store_true", help="only render what was processed last")
+    ap.add_argument("--sidebar", action="store_true", help="only write nbs/sidebar.yml, the navigation of the published site")
     args = ap.parse_args()
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
+    if args.sidebar:
+        (ROOT/"nbs"/"sidebar.yml").write_text(sidebar())
+        return
     if args.render: source = ROOT/"_proc"
     else:
         from nbdev.serve import proc_nbs
@@ -296,8 +343,7 @@ def main():
     exporter = HTMLExporter(template_name="basic")
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     pages = [Page(p) for p in source.rglob("*.ipynb") if not any(part.startswith((".", "_")) for part in p.relative_to(source).parts)]
-    chapters = [GUIDE, "Lessons", *CHAPTERS.values()]
-    pages.sort(key=lambda p: (chapters.index(p.chapter), p.name != "index", p.path.name))
+    pages.sort(key=lambda p: (ORDER.index(p.chapter), p.name != "index", p.path.name))
     link_dependencies(pages)
     for i, p in enumerate(pages):
         body = render(p, exporter)

@@ -21,14 +21,13 @@ import torch
 from PIL import Image
 
 from ..data.images import read_image
-from xmodreid.data.index import (
-    check_index, concat_index, file_signature, percent_noisy_labels, read_index, resolve_path, save_index,
-)
+from ..data.index import check_index, concat_index, percent_noisy_labels, read_index, resolve_path, save_index
 from ..data.keypoints import save_keypoints
 from ..data.transforms import check_size, resize_keypoints
 from ..errors import ConfigError, DataError, PoseError, check_choice
 from ..files import atomic_path, read_json, remove_stale_temp_files, write_json
 from .inference import DIRECTIONS, generate, load_images, resolve_generators, sample_distractors
+from ..hashing import file_signature
 from ..progress import progress_bar
 from ..random import check_seed
 from ..skeleton import IR, MODALITIES, RGB, other_modality

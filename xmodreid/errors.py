@@ -6,9 +6,8 @@
 __all__ = ['XModError', 'DataError', 'PoseError', 'ModelError', 'ProtocolError', 'ConfigError', 'DownloadError', 'check_choice']
 
 # %% ../nbs/000_errors.ipynb #errors-h4
-import urllib.error
-
-import numpy as np
+from collections.abc import Iterable
+from typing import Any
 
 # %% ../nbs/000_errors.ipynb #cell-007
 class XModError(Exception):
@@ -28,10 +27,10 @@ class DownloadError(XModError):
 
 # %% ../nbs/000_errors.ipynb #cell-009
 def check_choice(
-    name:str,     # What the value is called in the caller's words
-    value,        # The value that was passed
-    choices,      # Iterable of the values allowed
-):
+    name: str,              # Name of the option, for the message
+    value: Any,             # Value that was passed
+    choices: Iterable,      # Values that are allowed
+) -> Any:                   # `value`
     "Return `value` if it is one of `choices`; otherwise raise a `ConfigError` that lists them."
     choices = list(choices)
     if value in choices: return value

@@ -6,17 +6,18 @@
 __all__ = ['progress_bar']
 
 # %% ../nbs/004_progress.ipynb #progress-h4
-import urllib.error
+from collections.abc import Iterable
+from typing import Any
 
-import numpy as np
 from tqdm.auto import tqdm
 
 # %% ../nbs/004_progress.ipynb #cell-044
 def progress_bar(
-    it,             # Iterable
-    desc:str=None,  # Words in front of the bar
-    total:int=None, # Number of items, where `len(it)` cannot tell
-    progress:bool=True, # `False` hides the bar
-):
+    it: Iterable|None,       # What to iterate over; `None` for a bar that is moved by hand with `update`
+    desc: str|None = None,   # Text in front of the bar
+    total: int|None = None,  # Number of items, if `len(it)` does not give it
+    progress: bool = True,   # Show the bar?
+    **kwargs: Any,           # Further options of `tqdm`, e.g. `unit='B'`
+) -> tqdm:                   # The items of `it`
     "Iterate with a progress bar and a time estimate (on stderr, or as a widget in a notebook)."
-    return tqdm(it, desc=desc, total=total, disable=not progress, dynamic_ncols=True)
+    return tqdm(it, desc=desc, total=total, disable=not progress, **{'dynamic_ncols': True, **kwargs})

@@ -7,7 +7,7 @@ __all__ = ['check_seed', 'seed_all', 'fixed_seed']
 
 # %% ../nbs/002_random.ipynb #random-h4
 import random
-import urllib.error
+from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral
 
@@ -17,31 +17,40 @@ from .errors import ConfigError
 
 # %% ../nbs/002_random.ipynb #cell-019
 def check_seed(
-    seed:int,
-) -> int: # The seed
-    "`ConfigError` for a seed that NumPy's generators do not take: negative, or a fraction."
-    if not isinstance(seed, Integral) or seed<0: raise ConfigError(f"the seed must be a whole number, 0 or more; got {seed!r}")
+    seed: int, # 0 or more
+) -> int:      # The seed
+    "Return `seed`; raise a `ConfigError` if NumPy's generators do not accept it (negative, or not a whole number)."
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ConfigError(f"the seed must be a whole number, 0 or more; got {seed!r}")
     return seed
 
+# %% ../nbs/002_random.ipynb #034e818c
 def seed_all(
-    seed:int, # 0 or more; only its last 32 bits count
-):
-    "Seed Python, NumPy and PyTorch; `ConfigError` for a negative seed."
+    seed: int, # 0 or more; NumPy's generator takes its last 32 bits
+) -> None:
+    "Seed Python, NumPy and PyTorch; raises a `ConfigError` for a negative seed."
     import torch
     check_seed(seed)
-    random.seed(seed); np.random.seed(seed % 2**32); torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
 
 # %% ../nbs/002_random.ipynb #cell-020
 @contextmanager
 def fixed_seed(
-    seed:int, # Any integer
-):
+    seed: int, # 0 or more
+) -> Iterator[None]:
     "Run a block with fixed randomness, then restore the generators of Python, NumPy and PyTorch."
     import torch
-    py,np_,th = random.getstate(),np.random.get_state(),torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    python_state = random.getstate()
+    numpy_state = np.random.get_state()
+    torch_state = torch.get_rng_state()
+    cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
     seed_all(seed)
-    try: yield
+    try:
+        yield
     finally:
-        random.setstate(py); np.random.set_state(np_); torch.set_rng_state(th)
-        if cuda is not None: torch.cuda.set_rng_state_all(cuda)
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        torch.set_rng_state(torch_state)
+        if cuda_states is not None: torch.cuda.set_rng_state_all(cuda_states)

@@ -6,27 +6,38 @@
 __all__ = ['RGB', 'IR', 'MODALITIES', 'JOINTS', 'LIMBS', 'PAF_CHANNELS', 'FLIP_INDEX', 'other_modality']
 
 # %% ../nbs/001_skeleton.ipynb #skeleton-h4
-import urllib.error
-
-import numpy as np
-
 from .errors import check_choice
 
 # %% ../nbs/001_skeleton.ipynb #cell-012
-RGB,IR = 'rgb','ir'
-MODALITIES = (RGB,IR)
+RGB = 'rgb'
+IR = 'ir'
+MODALITIES = (RGB, IR)
 
 def other_modality(
-    modality:str, # `'rgb'` or `'ir'`
-) -> str:         # The one that was not passed
-    "The modality on the other side of the gap."
-    return IR if check_choice('modality', modality, MODALITIES)==RGB else RGB
+    modality: str, # `'rgb'` or `'ir'`
+) -> str:          # The other one
+    "The other modality; raises a `ConfigError` for an unknown one."
+    return IR if check_choice('modality', modality, MODALITIES) == RGB else RGB
 
 # %% ../nbs/001_skeleton.ipynb #cell-015
-JOINTS = ('nose','neck','r_shoulder','r_elbow','r_wrist','l_shoulder','l_elbow','l_wrist','r_hip','r_knee','r_ankle',
-          'l_hip','l_knee','l_ankle','r_eye','l_eye','r_ear','l_ear')
-LIMBS = ((1,2),(1,5),(2,3),(3,4),(5,6),(6,7),(1,8),(8,9),(9,10),(1,11),(11,12),(12,13),(1,0),(0,14),(14,16),(0,15),(15,17),(2,16),(5,17))
-PAF_CHANNELS = ((12,13),(20,21),(14,15),(16,17),(22,23),(24,25),(0,1),(2,3),(4,5),(6,7),(8,9),(10,11),(28,29),(30,31),(34,35),(32,33),
-                (36,37),(18,19),(26,27))
-def _mirror_name(name:str) -> str: return {'r':'l','l':'r'}[name[0]]+name[1:] if name[1]=='_' else name
-FLIP_INDEX = tuple(JOINTS.index(_mirror_name(j)) for j in JOINTS)
+JOINTS = (
+    'nose', 'neck', 'r_shoulder', 'r_elbow', 'r_wrist', 'l_shoulder', 'l_elbow', 'l_wrist', 'r_hip', 'r_knee',
+    'r_ankle', 'l_hip', 'l_knee', 'l_ankle', 'r_eye', 'l_eye', 'r_ear', 'l_ear',
+)
+LIMBS = (
+    (1,2), (1,5), (2,3), (3,4), (5,6), (6,7), (1,8), (8,9), (9,10), (1,11), (11,12), (12,13), (1,0), (0,14), (14,16),
+    (0,15), (15,17), (2,16), (5,17),
+)
+PAF_CHANNELS = (
+    (12,13), (20,21), (14,15), (16,17), (22,23), (24,25), (0,1), (2,3), (4,5), (6,7), (8,9), (10,11), (28,29), (30,31),
+    (34,35), (32,33), (36,37), (18,19), (26,27),
+)
+
+# %% ../nbs/001_skeleton.ipynb #696ad00e
+def _mirror_name(name: str) -> str:
+    "Name of the same joint on the other side of the body."
+    if name.startswith('r_'): return 'l_' + name[2:]
+    if name.startswith('l_'): return 'r_' + name[2:]
+    return name
+
+FLIP_INDEX = tuple(JOINTS.index(_mirror_name(joint)) for joint in JOINTS)

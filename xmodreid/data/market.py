@@ -6,6 +6,8 @@
 __all__ = ['MARKET_COUNTS', 'read_market1501']
 
 # %% ../../nbs/040_data.market.ipynb #data-market-h4
+import os
+
 import pandas as pd
 
 from .files import DataProblems, check_layout, list_images
@@ -13,24 +15,28 @@ from .validation import check_counts, resolve_index
 from ..skeleton import RGB
 
 # %% ../../nbs/040_data.market.ipynb #cell-006
-MARKET_COUNTS = {'train ids':751, 'train images':12936, 'query ids':750, 'query images':3368, 'gallery ids':751, 'gallery images':15913}
+MARKET_COUNTS = {
+    'train ids': 751, 'train images': 12936, 'query ids': 750, 'query images': 3368, 'gallery ids': 751,
+    'gallery images': 15913,
+}
 _LAYOUT = "bounding_box_train, query and bounding_box_test, with images such as 0002_c1s1_000451_03.jpg"
 _PARTS = dict(train='bounding_box_train', query='query', gallery='bounding_box_test')
 _NAME = r'(-1|\d{4})_c(\d)s\d_\d{6}_\d\d'
 
 # %% ../../nbs/040_data.market.ipynb #cell-008
 def read_market1501(
-    root,               # Folder with `bounding_box_train`, `query` and `bounding_box_test`
-    on_bad:str='raise', # `'raise'`, or `'skip'`: leave bad files out, warn, and list them in `index.attrs['skipped']`
-    verify=True,        # `True`: first and last bytes of every image; `'full'`: decode every image; `False`: trust them
-) -> pd.DataFrame:      # Splits `train`, `query`, `gallery`; all of them `rgb`
-    "Read Market-1501 into the one table of images; raises a `DataError` that names what is wrong."
+    root: str|os.PathLike,   # Folder with `bounding_box_train`, `query` and `bounding_box_test`
+    on_bad: str = 'raise',   # `'raise'`, or `'skip'`: leave bad files out, warn, list them in `index.attrs['skipped']`
+    verify: bool|str = True, # `True`: first and last bytes of every image; `'full'`: decode; `False`: trust them
+) -> pd.DataFrame:           # Splits `train`, `query`, `gallery`; all of them `rgb`
+    "Read Market-1501 into the table of images; raises a `DataError` that names what is wrong."
     root = check_layout(root, _PARTS.values(), 'Market-1501', _LAYOUT)
-    problems,rows,junk = DataProblems('Market-1501', on_bad),[],0
+    problems = DataProblems('Market-1501', on_bad)
+    rows, junk = [], 0
     for split,folder in _PARTS.items():
-        found = [(p, int(m[1]), int(m[2])) for p,m in list_images(root/folder, problems, _NAME, '0002_c1s1_000451_03.jpg')]
-        junk += sum(pid==-1 for _,pid,_ in found)
-        rows += [(p,pid,cam,RGB,split) for p,pid,cam in found if pid!=-1]
+        for path,m in list_images(root/folder, problems, _NAME, '0002_c1s1_000451_03.jpg'):
+            if m[1] == '-1': junk += 1
+            else: rows.append((path, int(m[1]), int(m[2]), RGB, split))
     index = resolve_index(rows, problems, verify, dataset='market', junk=junk)
     check_counts(index, MARKET_COUNTS, 'Market-1501', on_bad)
     return index

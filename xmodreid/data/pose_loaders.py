@@ -6,16 +6,18 @@
 __all__ = ['augment_pose', 'PoseLoader', 'pose_dls']
 
 # %% ../../nbs/046_data.pose_loaders.ipynb #data-pose-loaders-h4
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import torch
 from fastai.data.core import DataLoaders
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from xmodreid.data.augmentation import (
-    augment as apply_augment, channel_mix, color_jitter, random_affine, random_erasing, random_flip,
-)
+from .augmentation import channel_mix, color_jitter, random_affine, random_erasing, random_flip
 from .images import ImageStore, rescale_keypoints
-from .loaders import EpochLoader, rows_with_joints, train_val_rows
+from .loaders import EpochLoader, LoaderOptions, rows_with_joints, train_val_rows
 from .samplers import SequentialBatchSampler, ShuffledBatchSampler
 from .transforms import normalize_images
 from ..draw import draw_skeleton, plot_images, to_uint8
@@ -23,53 +25,81 @@ from ..errors import DataError
 
 # %% ../../nbs/046_data.pose_loaders.ipynb #cell-035
 def augment_pose(
-    img:Tensor,    # `(B, 3, H, W)` in [0, 1]
-    keypoints:Tensor,   # `(B, 18, 3)` in pixels
-    generator,     # CPU generator
-):                 # Images and keypoints
+    img: Tensor,                 # `(B, 3, H, W)` in [0, 1]
+    keypoints: Tensor,           # `(B, 18, 3)` in pixels
+    generator: torch.Generator,  # CPU generator
+) -> tuple[Tensor, Tensor]:      # Images and keypoints
     "The augmentation of the pose estimator."
-    img,keypoints = random_affine(*random_flip(img, keypoints, generator=generator), generator=generator)
-    img = channel_mix(color_jitter(img, .3, .1, .8, generator), .3, generator)
-    return random_erasing(img, .25, (.01,.06), fill=(.5,.5,.5), generator=generator),keypoints
+    img, keypoints = random_flip(img, keypoints, generator=generator)
+    img, keypoints = random_affine(img, keypoints, generator=generator)
+    img = color_jitter(img, .3, .1, .8, generator)
+    img = channel_mix(img, .3, generator)
+    img = random_erasing(img, .25, (.01,.06), fill=(.5,.5,.5), generator=generator)
+    return img, keypoints
 
 # %% ../../nbs/046_data.pose_loaders.ipynb #cell-036
 class PoseLoader(EpochLoader):
     "Yields `(img, keypoints)`: images `(B, 3, H, W)` in [-1, 1], keypoints `(B, 18, 3)` in pixels."
     n_inp = 1
-    def __init__(self, store, keypoints, rows, sampler, augment=True, **kwargs):
+
+    def __init__(self,
+        store: ImageStore,        # Decoded images
+        keypoints: Tensor,        # `(N, 18, 3)` in pixels of the decoded images
+        rows: np.ndarray,         # Rows to use
+        sampler: Any,             # Yields positions in `rows`
+        augment: bool = True,     # Use `augment_pose`?
+        **kwargs: Any,            # Of `EpochLoader`: `seed`, `train`, `device`
+    ):
         super().__init__(len(rows), sampler, **kwargs)
-        self.store,self.keypoints,self.rows,self.augment = store,keypoints,rows,augment
-    def make_batch(self, rows, gen):
-        r = self.rows[rows]
-        img,k = normalize_images(self.store[r].to(self.device),'unit'), self.keypoints[torch.from_numpy(r)].to(self.device)
-        if gen is not None and self.augment: img,k = augment_pose(img, k, gen)
-        return normalize_images(img),k
-    def show_batch(self, b=None, max_n:int=8):
+        self.store = store
+        self.keypoints = keypoints
+        self.rows = rows
+        self.augment = augment
+
+    def make_batch(self,
+        rows: np.ndarray,           # Positions in `self.rows`
+        gen: torch.Generator|None,  # Generator of the augmentation; `None`: do not augment
+    ) -> tuple[Tensor, Tensor]:     # Images and keypoints
+        "Load and augment the images of a batch."
+        rows = self.rows[rows]
+        img = normalize_images(self.store[rows].to(self.device), 'unit')
+        kpts = self.keypoints[torch.from_numpy(rows)].to(self.device)
+        if gen is not None and self.augment: img, kpts = augment_pose(img, kpts, gen)
+        return normalize_images(img), kpts
+
+    def show_batch(self,
+        b: tuple|None = None, # A batch; the first one when `None`
+        max_n: int = 8,       # Images
+    ) -> Figure:              # A closed figure
         "Images with their skeletons."
-        img,k = [o[:max_n].cpu() for o in (self.one_batch() if b is None else b)]
-        return plot_images([draw_skeleton(to_uint8(i), o) for i,o in zip(img,k)], scale=.8)
+        img, kpts = [t[:max_n].cpu() for t in (self.one_batch() if b is None else b)]
+        return plot_images([draw_skeleton(to_uint8(i), k) for i,k in zip(img, kpts)], scale=.8)
 
 # %% ../../nbs/046_data.pose_loaders.ipynb #cell-037
 def pose_dls(
-    index,                   # Index of images
-    keypoints,                 # `(len(index), 18, 3)` keypoints in pixels of the images on disk
-    size=(64,32),         # `(height, width)` of training
-    batch_size:int=32,            # Images a batch
-    seed:int=0,           # Order, augmentation and held-out identities
-    val_pct:float=.1,     # Share of the identities held out, where `index` has no `val` rows; 0: hold out nobody
-    augment:bool=True,    # Use `augment_pose`?
-    min_joints:int=1,     # Images with fewer visible joints are left out
-    cache:str='memory',   # `'memory'`, or `'none'`: decode at each use
-    threads:int=0,        # Threads that decode; 0: one a core
-    device='cpu',         # Where the batches go
-    progress:bool=False,      # Show a progress bar while decoding?
-) -> DataLoaders:         # `train` and `valid`, batches `(img, keypoints)`
-    "Loaders for the pose estimator, both modalities mixed."
-    train,val = train_val_rows(index, val_pct, seed)
-    store = ImageStore(index.path, size, cache, threads=threads, progress=progress)
-    k = rescale_keypoints(keypoints, store.sizes, size)
-    train,val = (rows_with_joints(k, r, min_joints) for r in (train,val))
+    index: pd.DataFrame,      # Index of images
+    keypoints: np.ndarray,    # `(len(index), 18, 3)` keypoints in pixels of the images on disk
+    size: tuple = (64, 32),   # `(height, width)` of training
+    batch_size: int = 32,     # Images per batch
+    seed: int = 0,            # Seed of order, augmentation and held-out identities
+    val_pct: float = .1,      # Share of the identities held out, if `index` has no `val` rows; 0: none
+    augment: bool = True,     # Use `augment_pose`?
+    min_joints: int = 1,      # Images with fewer visible joints are left out
+    cache: str = 'memory',    # `'memory'`, or `'none'`: decode at each use
+    threads: int = 0,         # Threads that decode; 0: one per core
+    device: str|torch.device = 'cpu', # Device of the batches
+    progress: bool = False,   # Show a progress bar while decoding?
+) -> DataLoaders:             # `train` and `valid`, batches `(img, keypoints)`
+    "Loaders for the pose estimator, both modalities mixed; raises `DataError`, `PoseError`."
+    options = LoaderOptions(cache=cache, threads=threads, device=device, progress=progress, seed=seed)
+    train, val = train_val_rows(index, val_pct, seed)
+    store = options.store(index, size)
+    kpts = rescale_keypoints(keypoints, store.sizes, size)
+    train = rows_with_joints(kpts, train, min_joints)
+    val = rows_with_joints(kpts, val, min_joints)
     if not len(train): raise DataError('no image to train on: no row has enough visible joints. Check `keypoints`')
-    common = dict(store=store, keypoints=k, augment=augment, seed=seed, device=device)
-    return DataLoaders(PoseLoader(rows=train, sampler=ShuffledBatchSampler(len(train),batch_size,seed), train=True, **common),
-                       PoseLoader(rows=val, sampler=SequentialBatchSampler(len(val),batch_size), **common), device=torch.device(device))
+    shared = dict(store=store, keypoints=kpts, augment=augment, **options.loader_args())
+    train_sampler = ShuffledBatchSampler(len(train), batch_size, seed)
+    train_dl = PoseLoader(rows=train, sampler=train_sampler, train=True, **shared)
+    val_dl = PoseLoader(rows=val, sampler=SequentialBatchSampler(len(val), batch_size), **shared)
+    return DataLoaders(train_dl, val_dl, device=torch.device(device))

@@ -6,7 +6,10 @@
 __all__ = ['READERS', 'read_pairs', 'read_dataset']
 
 # %% ../../nbs/041_data.readers.ipynb #data-readers-h4
-import numpy as np
+import os
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
 from .files import DataProblems, check_layout, image_problems, list_images
@@ -20,33 +23,48 @@ from ..errors import check_choice
 from ..skeleton import IR, RGB
 
 # %% ../../nbs/041_data.readers.ipynb #11-cell-043
+_PAIR_CAMS = {RGB: 1, IR: 3}
+_PAIR_FOLDERS = {RGB: 'visible', IR: 'infrared'}
+
+def _check_pairs(paths: dict[str, dict[str, Path]], decode: bool, verify: bool, problems: DataProblems) -> list[str]:
+    "Names of the pairs of which both images are good; the others become problems."
+    files = [*paths[RGB].values(), *paths[IR].values()]
+    bad = image_problems(files, decode=decode) if verify else {}
+    for path,problem in bad.items(): problems.add(path, problem, 'copy it anew, or delete both images of the pair')
+    for stem in sorted(paths[RGB].keys() ^ paths[IR].keys()):
+        here, there = (RGB, IR) if stem in paths[RGB] else (IR, RGB)
+        problems.add(paths[here][stem], f'has no partner in {_PAIR_FOLDERS[there]}/', 'add the partner or delete it')
+    both = sorted(paths[RGB].keys() & paths[IR].keys())
+    return [stem for stem in both if paths[RGB][stem] not in bad and paths[IR][stem] not in bad]
+
 def read_pairs(
-    root,                # Folder with `visible/NNNN.jpg` and `infrared/NNNN.jpg`
-    split:str='train',   # Split every image gets
-    on_bad:str='raise',  # `'raise'`, or `'skip'`: leave bad files out, warn, and list them in `index.attrs['skipped']`
-    verify=True,         # `True`: first and last bytes of every image; `'full'`: decode every image; `False`: trust them
-) -> pd.DataFrame:       # Visible and infrared row of pair 1, then of pair 2, ...
-    "Read a folder of aligned visible and infrared images; raises a `DataError` where an image has no partner."
+    root: str|os.PathLike,   # Folder with `visible/NNNN.jpg` and `infrared/NNNN.jpg`
+    split: str = 'train',    # Split of every image
+    on_bad: str = 'raise',   # `'raise'`, or `'skip'`: leave bad pairs out, warn, list them in `index.attrs['skipped']`
+    verify: bool|str = True, # `True`: first and last bytes of every image; `'full'`: decode; `False`: trust them
+) -> pd.DataFrame:           # Visible and infrared row of pair 1, then of pair 2, ...
+    "Read a folder of aligned visible and infrared images; raises a `DataError` if an image has no partner."
     check_choice('split', split, SPLITS)
-    root = check_layout(root, ('visible','infrared'), 'pairs', "visible/NNNN.jpg and infrared/NNNN.jpg")
+    check_choice('verify', verify, (True,False,'full'))
+    root = check_layout(root, _PAIR_FOLDERS.values(), 'pairs', "visible/NNNN.jpg and infrared/NNNN.jpg")
     problems = DataProblems('pairs', on_bad)
-    vis,ir = ({p.stem: p for p,_ in list_images(root/d, problems, pattern='.+')} for d in ('visible','infrared'))
-    bad = image_problems([*vis.values(), *ir.values()], decode=verify=='full') if check_choice('verify', verify, (True,False,'full')) else {}
-    for path,found in bad.items(): problems.add(path, found, 'copy it anew, or delete both images of the pair')
-    for stem in sorted(vis.keys()^ir.keys()):
-        here,there = (vis,'infrared') if stem in vis else (ir,'visible')
-        problems.add(here[stem], f'has no partner in {there}/', 'add the partner or delete it')
-    whole = [s for s in sorted(vis.keys()&ir.keys()) if vis[s] not in bad and ir[s] not in bad]
-    rows = [r for i,s in enumerate(whole, 1) for r in ((vis[s],i,1,RGB,split), (ir[s],i,3,IR,split))]
+    paths = {}
+    for modality,folder in _PAIR_FOLDERS.items():
+        paths[modality] = {p.stem: p for p,_ in list_images(root/folder, problems, pattern='.+')}
+    rows = []
+    for pid,stem in enumerate(_check_pairs(paths, verify == 'full', bool(verify), problems), 1):
+        for modality,camid in _PAIR_CAMS.items(): rows.append((paths[modality][stem], pid, camid, modality, split))
     return resolve_index(rows, problems, verify=False, dataset='pairs')
 
 # %% ../../nbs/041_data.readers.ipynb #15-cell-015
-READERS = dict(sysu=read_sysu, regdb=read_regdb, llcm=read_llcm, market=read_market1501, pairs=read_pairs, index=read_index)
+READERS = dict(
+    sysu=read_sysu, regdb=read_regdb, llcm=read_llcm, market=read_market1501, pairs=read_pairs, index=read_index,
+)
 
 def read_dataset(
-    name:str,      # One of `READERS`
-    root,          # The data set's folder
-    **kwargs,      # Passed to the reader, e.g. `on_bad='skip'` or RegDB's `trial=3`
-) -> pd.DataFrame: # The checked table of images
-    "Read a data set by name."
+    name: str,              # One of `READERS`
+    root: str|os.PathLike,  # Folder of the data set
+    **kwargs: Any,          # Options of the reader, e.g. `on_bad='skip'` or RegDB's `trial=3`
+) -> pd.DataFrame:          # The checked table of images
+    "Read a data set by name; raises a `ConfigError` for an unknown name."
     return READERS[check_choice('dataset', name, READERS)](root, **kwargs)

@@ -6,13 +6,19 @@
 __all__ = ['ReidLoader', 'to_train_index', 'grayscale_rows', 'train_dls', 'reid_dls', 'embed_dl']
 
 # %% ../../nbs/045_data.reid_loaders.ipynb #data-reid-loaders-h4
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import torch
 from fastai.data.core import DataLoaders
+from matplotlib.figure import Figure
+from torch import Tensor
 
 from .augmentation import AUGMENTATIONS, augment as apply_augment
-from .images import ImageStore
-from .loaders import EpochLoader
+from .loaders import EpochLoader, LoaderOptions
 from .samplers import PKSampler, SequentialBatchSampler
 from .transforms import normalize_images
 from ..draw import plot_images
@@ -20,123 +26,159 @@ from ..errors import DataError, check_choice
 from ..skeleton import IR, MODALITIES, RGB
 
 # %% ../../nbs/045_data.reid_loaders.ipynb #cell-026
-def _augment_by_modality(augment):
-    "The augmentation of each modality: a name of `AUGMENTATIONS` for RGB (infrared then gets `'ir'`), or a dict by modality."
-    if isinstance(augment, str): augment = {RGB:augment, IR:'none' if augment=='none' else 'ir'}
-    for m,name in augment.items(): check_choice('modality', m, MODALITIES); check_choice('augment', name, AUGMENTATIONS)
-    return [augment.get(m,'none') for m in MODALITIES]
+def _augment_by_modality(augment: str|dict) -> list[str]:
+    "The augmentation of each modality, from a name for RGB (infrared then gets `'ir'`) or a dict by modality."
+    if isinstance(augment, str): augment = {RGB: augment, IR: 'none' if augment == 'none' else 'ir'}
+    for m,name in augment.items():
+        check_choice('modality', m, MODALITIES)
+        check_choice('augment', name, AUGMENTATIONS)
+    return [augment.get(m, 'none') for m in MODALITIES]
 
 # %% ../../nbs/045_data.reid_loaders.ipynb #cell-027
 class ReidLoader(EpochLoader):
     "Yields `(img, modality, label, camid, noisy, row)`, images `(B, 3, H, W)` ImageNet-normalized."
     n_inp = 2
-    def __init__(self, store, index, labels, sampler, augment='none', **kwargs):
+
+    def __init__(self,
+        store: Any,                  # Images by row number, `(B, 3, H, W)` uint8: an `ImageStore`
+        index: pd.DataFrame,         # Index of the images
+        labels: Any,                 # `(len(index),)` label of each row
+        sampler: Any,                # Yields the rows of each batch
+        augment: str|dict = 'none',  # Name for RGB (infrared then gets `'ir'`), or a dict modality -> name
+        **kwargs: Any,               # Of `EpochLoader`: `seed`, `train`, `device`
+    ):
         super().__init__(len(index), sampler, **kwargs)
-        self.store,self.index,self.augments = store,index,_augment_by_modality(augment)
+        self.store = store
+        self.index = index
+        self.augments = _augment_by_modality(augment)
         noisy = index.noisy.astype(bool) if 'noisy' in index else np.zeros(len(index), bool)
-        cols = [(index.modality==IR), labels, index.camid, noisy]
-        self.columns = torch.from_numpy(np.stack([np.asarray(c).astype(np.int64) for c in cols] + [np.arange(len(index))]))
-    def make_batch(self, rows, gen):
-        img,cols = normalize_images(self.store[rows].to(self.device),'unit'), self.columns[:,torch.from_numpy(rows)].to(self.device)
+        columns = [index.modality == IR, labels, index.camid, noisy, np.arange(len(index))]
+        self.columns = torch.from_numpy(np.stack([np.asarray(c).astype(np.int64) for c in columns]))
+
+    def make_batch(self,
+        rows: np.ndarray,           # Row numbers
+        gen: torch.Generator|None,  # Generator of the augmentation; `None`: do not augment
+    ) -> tuple[Tensor, ...]:        # `(img, modality, label, camid, noisy, row)`
+        "Load and augment the images of a batch."
+        img = normalize_images(self.store[rows].to(self.device), 'unit')
+        columns = self.columns[:,torch.from_numpy(rows)].to(self.device)
         if gen is not None:
             for m,name in enumerate(self.augments):
-                at = (cols[0]==m).nonzero()[:,0]
+                at = (columns[0] == m).nonzero()[:,0]
                 if len(at): img[at] = apply_augment(img[at], name, gen)
-        return normalize_images(img,'imagenet'), *cols
-    def show_batch(self, b=None, max_n:int=16):
+        return normalize_images(img, 'imagenet'), *columns
+
+    def show_batch(self,
+        b: tuple|None = None, # A batch; the first one when `None`
+        max_n: int = 16,      # Images
+    ) -> Figure:              # A closed figure
         "Images with identity, camera and modality."
-        img,*cols = [o[:max_n].cpu() for o in (self.one_batch() if b is None else b)]
-        rows = self.index.iloc[cols[-1].numpy()]
+        img, *columns = [t[:max_n].cpu() for t in (self.one_batch() if b is None else b)]
+        rows = self.index.iloc[columns[-1].numpy()]
         titles = [f'{r.pid} c{r.camid} {r.modality}' for r in rows.itertuples()]
         return plot_images(list(img), titles, norm='imagenet', scale=.8)
 
 # %% ../../nbs/045_data.reid_loaders.ipynb #cell-028
-def _check_columns(index):
-    "Raise `DataError` unless the columns of a Re-ID table are there and no modality is unknown."
+def _check_columns(index: pd.DataFrame) -> None:
+    "Raise `DataError` unless the columns of a Re-ID table are there and every modality is known."
     for c in ('path','pid','camid','modality'):
         if c not in index: raise DataError(f"the index has no column `{c}`; found {list(index.columns)}")
+    if not len(index): raise DataError("the index has no rows")
     odd = set(index.modality)-set(MODALITIES)
-    if odd or not len(index): raise DataError(f"`modality` must be rgb or ir; found {odd}" if odd else 'the index has no rows')
+    if odd: raise DataError(f"`modality` must be rgb or ir; found {odd}")
 
 # %% ../../nbs/045_data.reid_loaders.ipynb #adcd4a92
 def to_train_index(
-    index, # Index of images
-):      # A copy
-    "A table to train on, numbered anew; `DataError` for missing columns or test rows."
+    index: pd.DataFrame, # Index of images
+) -> pd.DataFrame:       # A copy, numbered from 0
+    "A table to train on; raises a `DataError` for missing columns or test rows."
     _check_columns(index)
-    if test := sorted(set(index.get('split', [])) & {'query','gallery','test'}): raise DataError(f"the table to train on holds rows of split {', '.join(test)}. Leave them out: df[df.split=='train']")
+    test = sorted(set(index.get('split', [])) & {'query','gallery','test'})
+    if test:
+        raise DataError(f"the table to train on holds rows of split {', '.join(test)}. "
+                        "Leave them out: df[df.split=='train']")
     return index.reset_index(drop=True)
 
-def _labels(index, classes, what):
+def _labels(index: pd.DataFrame, classes: list, name: str) -> np.ndarray:
     "Position of each pid in `classes`."
     new = sorted(set(index.pid)-set(classes))
-    if new: raise DataError(f"{what} has {len(new)} identities that are not trained on: {new[:5]}. A classifier can be judged on trained identities only; judge others by ranking")
+    if new:
+        raise DataError(f"{name} has {len(new)} identities that are not trained on: {new[:5]}. "
+                        "A classifier can only classify trained identities; evaluate others by ranking")
     return np.searchsorted(classes, index.pid)
 
 # %% ../../nbs/045_data.reid_loaders.ipynb #74d180c4
 def grayscale_rows(
-    index, # Index; `make_training_sets` marks RGB images that stand for their luminance in a column `gray`
-):      # `(len(index),)` bool; `None` without the column
-    "Which images are to be decoded as their luminance."
+    index: pd.DataFrame,  # Index; `make_training_sets` marks RGB images to be read as luminance in a column `gray`
+) -> np.ndarray|None:     # `(len(index),)` bool; `None` without the column
+    "The images to decode as luminance."
     return index.gray.fillna(False).astype(bool).to_numpy() if 'gray' in index else None
 
 # %% ../../nbs/045_data.reid_loaders.ipynb #cell-029
 def train_dls(
-    make,                 # `make(store, index, seed=, augment=, train=, device=)` gives the training loader
-    index,                   # Index of the images, see `to_train_index`
-    batch_size:int,               # Images a batch
-    size=(256,128),       # `(height, width)` of training
-    seed:int=0,           # Order and augmentation
-    augment='rgb1',       # A name of `AUGMENTATIONS` for RGB (infrared then gets `'ir'`), a dict modality -> name, or `'none'`
-    cache:str='memory',   # `'memory'`, or `'none'`: decode at each use
-    threads:int=0,        # Threads that decode; 0: one a core
-    device='cpu',         # Where the batches go
-    progress:bool=False,      # Show a progress bar while decoding?
-) -> DataLoaders:         # `classes` lists the people of the table, who must not be tested on
+    make: Callable,               # `make(store, index, seed=, augment=, train=, device=)` makes the training loader
+    index: pd.DataFrame,          # Index of the images, see `to_train_index`
+    batch_size: int,              # Images per batch
+    size: tuple = (256, 128),     # `(height, width)` of training
+    seed: int = 0,                # Seed of order and augmentation
+    augment: str|dict = 'rgb1',   # One of `AUGMENTATIONS` for RGB (infrared then gets `'ir'`), or a dict by modality
+    cache: str = 'memory',        # `'memory'`, or `'none'`: decode at each use
+    threads: int = 0,             # Threads that decode; 0: one per core
+    device: str|torch.device = 'cpu', # Device of the batches
+    progress: bool = False,       # Show a progress bar while decoding?
+) -> DataLoaders:                 # `classes` lists the people of the table, who must not be tested on
     "A training loader over decoded images, beside a validation loader without batches."
-    store = ImageStore(index.path, size, cache, threads=threads, progress=progress, gray=grayscale_rows(index))
-    tdl = make(store, index, seed=seed, augment=augment, train=True, device=device)
-    dls = DataLoaders(tdl, ReidLoader(store, index, np.zeros(len(index), int), SequentialBatchSampler(0,batch_size), device=device), device=torch.device(device))
+    options = LoaderOptions(cache=cache, threads=threads, device=device, progress=progress, seed=seed)
+    store = options.store(index, size, grayscale_rows(index))
+    train_dl = make(store, index, augment=augment, train=True, **options.loader_args())
+    no_batches = SequentialBatchSampler(0, batch_size)
+    val_dl = ReidLoader(store, index, np.zeros(len(index), int), no_batches, device=device)
+    dls = DataLoaders(train_dl, val_dl, device=torch.device(device))
     dls.classes = np.unique(index.pid).tolist()
     return dls
 
 # %% ../../nbs/045_data.reid_loaders.ipynb #37027e10
 def reid_dls(
-    index,                   # Index of the images to train on; all rows are used
-    size=(256,128),       # `(height, width)` of training
-    p:int=8,              # Identities a batch
-    k:int=4,              # Images of each identity, and of each modality where there are both
-    seed:int=0,           # Order and augmentation
-    augment='rgb1',       # A name of `AUGMENTATIONS` for RGB (infrared then gets `'ir'`), a dict modality -> name, or `'none'`
-    df_valid=None,        # Images of the same identities to validate on
-    n_iters:int=None,     # Batches an epoch; `None`: as many as the images fill
-    singletons:str='keep',    # Identities with one modality: `'keep'` or `'skip'`, see `PKSampler`
-    cache:str='memory',   # `'memory'`, or `'none'`: decode at each use
-    threads:int=0,        # Threads that decode; 0: one a core
-    device='cpu',         # Where the batches go
-    progress:bool=False,      # Show a progress bar while decoding?
-) -> DataLoaders:         # `train` and `valid`, batches `(img, modality, label, camid, noisy, row)`; `classes` lists the pids
-    "PK loaders for Re-ID, across modalities where both are present. Without `df_valid` the validation loader is empty."
+    index: pd.DataFrame,          # Index of the images to train on; all rows are used
+    size: tuple = (256, 128),     # `(height, width)` of training
+    p: int = 8,                   # Identities per batch
+    k: int = 4,                   # Images of each identity, and of each modality if there are both
+    seed: int = 0,                # Seed of order and augmentation
+    augment: str|dict = 'rgb1',   # One of `AUGMENTATIONS` for RGB (infrared then gets `'ir'`), or a dict by modality
+    df_valid: pd.DataFrame|None = None, # Images of the same identities to validate on
+    n_iters: int|None = None,     # Batches per epoch; `None`: as many as the images fill
+    singletons: str = 'keep',     # Identities with one modality: `'keep'` or `'skip'`, see `PKSampler`
+    cache: str = 'memory',        # `'memory'`, or `'none'`: decode at each use
+    threads: int = 0,             # Threads that decode; 0: one per core
+    device: str|torch.device = 'cpu', # Device of the batches
+    progress: bool = False,       # Show a progress bar while decoding?
+) -> DataLoaders:                 # Batches `(img, modality, label, camid, noisy, row)`; `classes` lists the pids
+    "PK loaders for Re-ID, across modalities if both are present. Without `df_valid` the validation loader is empty."
+    options = LoaderOptions(cache=cache, threads=threads, device=device, progress=progress, seed=seed)
     index = to_train_index(index)
     labels = np.unique(index.pid, return_inverse=True)[1]
-    mods = index.modality.to_numpy() if index.modality.nunique()==2 else None
-    pk = PKSampler(labels, p, k, index.camid.to_numpy(), mods, seed, n_iters, singletons)
-    dls = train_dls(lambda store,index,**kw: ReidLoader(store, index, labels, pk, **kw), index, pk.batch_size, size, seed, augment, cache, threads, device, progress)
+    modalities = index.modality.to_numpy() if index.modality.nunique() == 2 else None
+    sampler = PKSampler(labels, p, k, index.camid.to_numpy(), modalities, seed, n_iters, singletons)
+    def make(store, index, **kwargs): return ReidLoader(store, index, labels, sampler, **kwargs)
+    dls = train_dls(make, index, sampler.batch_size, size, augment=augment, **asdict(options))
     if df_valid is None: return dls
     _check_columns(df_valid)
-    own = _labels(df_valid, dls.classes, '`df_valid`')
-    dls.loaders[1] = ReidLoader(ImageStore(df_valid.path, size, cache, threads=threads, progress=progress, gray=grayscale_rows(df_valid)), df_valid, own, SequentialBatchSampler(len(df_valid),pk.batch_size), device=device)
+    val_labels = _labels(df_valid, dls.classes, '`df_valid`')
+    store = options.store(df_valid, size, grayscale_rows(df_valid))
+    in_order = SequentialBatchSampler(len(df_valid), sampler.batch_size)
+    dls.loaders[1] = ReidLoader(store, df_valid, val_labels, in_order, device=device)
     return dls
 
 # %% ../../nbs/045_data.reid_loaders.ipynb #cell-030
 def embed_dl(
-    index,                  # Index of images
-    size=(256,128),      # `(height, width)`
-    batch_size:int=64,           # Images a batch
-    cache:str='none',    # `'none'`: decode as they come; `'memory'` when they are embedded again and again
-    threads:int=0,       # Threads that decode; 0: one a core
-    device='cpu',        # Where the batches go
-) -> ReidLoader:         # Batches `(img, modality, pid, camid, noisy, row)`
+    index: pd.DataFrame,       # Index of images
+    size: tuple = (256, 128),  # `(height, width)`
+    batch_size: int = 64,      # Images per batch
+    cache: str = 'none',       # `'none'`: decode at each use; `'memory'` if they are embedded again and again
+    threads: int = 0,          # Threads that decode; 0: one per core
+    device: str|torch.device = 'cpu', # Device of the batches
+) -> ReidLoader:               # Batches `(img, modality, pid, camid, noisy, row)`
     "All images in the order of the table, not augmented, for embedding."
     _check_columns(index)
-    return ReidLoader(ImageStore(index.path, size, cache, threads=threads, gray=grayscale_rows(index)), index, index.pid, SequentialBatchSampler(len(index),batch_size), device=device)
+    store = LoaderOptions(cache=cache, threads=threads).store(index, size, grayscale_rows(index))
+    return ReidLoader(store, index, index.pid, SequentialBatchSampler(len(index), batch_size), device=device)

@@ -6,13 +6,18 @@
 __all__ = ['TranslationLoader', 'translation_dls']
 
 # %% ../../nbs/044_data.translation_loaders.ipynb #data-translation-loaders-h4
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import torch
 from fastai.data.core import DataLoaders
+from matplotlib.figure import Figure
+from torch import Tensor
 
-from .augmentation import augment as apply_augment, random_flip, random_pad_crop
+from .augmentation import random_flip, random_pad_crop
 from .images import ImageStore, rescale_keypoints
-from .loaders import EpochLoader, rows_by_modality, rows_with_joints, train_val_rows
+from .loaders import EpochLoader, LoaderOptions, rows_by_modality, rows_with_joints, train_val_rows
 from .samplers import SequentialBatchSampler, UnpairedSampler
 from .transforms import normalize_images, to_grayscale
 from ..draw import draw_skeleton, image_grid, to_uint8
@@ -21,54 +26,92 @@ from ..draw import draw_skeleton, image_grid, to_uint8
 class TranslationLoader(EpochLoader):
     "Yields `(rgb, rgb_kpts, ir, ir_kpts)`: images `(B, 3, H, W)` in [-1, 1], keypoints `(B, 18, 3)` in pixels."
     n_inp = 4
-    def __init__(self, store, keypoints, rows, sampler, gray=True, flip=.5, pad=0, **kwargs):
-        super().__init__(max(map(len,rows)), sampler, **kwargs)
-        self.store,self.keypoints,self.rows,self.gray,self.flip,self.pad = store,keypoints,rows,gray,flip,pad
-    def _domain(self, rows, gen, gray):
-        img,k = normalize_images(self.store[rows].to(self.device)), self.keypoints[torch.from_numpy(rows)].to(self.device)
+
+    def __init__(self,
+        store: ImageStore,           # Decoded images
+        keypoints: Tensor,           # `(N, 18, 3)` in pixels of the decoded images
+        rows: Any,                   # Rows of RGB images, rows of infrared images
+        sampler: Any,                # Yields a pair of positions in `rows` per batch
+        gray: bool = True,           # RGB as luminance?
+        flip: float = .5,            # Probability of a mirror image
+        pad: int = 0,                # Random shift, pixels
+        **kwargs: Any,               # Of `EpochLoader`: `seed`, `train`, `device`
+    ):
+        super().__init__(max(map(len, rows)), sampler, **kwargs)
+        self.store = store
+        self.keypoints = keypoints
+        self.rows = rows
+        self.gray = gray
+        self.flip = flip
+        self.pad = pad
+
+    def _load(self, rows: np.ndarray, gen: torch.Generator|None, gray: bool) -> tuple[Tensor, Tensor]:
+        "Images and keypoints of one modality, augmented if there is a generator."
+        img = normalize_images(self.store[rows].to(self.device))
+        kpts = self.keypoints[torch.from_numpy(rows)].to(self.device)
         if gray: img = to_grayscale(img)
-        if gen is None: return img,k
-        if self.flip: img,k = random_flip(img, k, self.flip, gen)
-        if self.pad: img,k = random_pad_crop(img, k, self.pad, -1., gen)
-        return img,k
-    def make_batch(self, rows, gen):
-        (a,b),(rgb,ir) = rows,self.rows
-        return *self._domain(rgb[a], gen, self.gray), *self._domain(ir[b], gen, False)
-    def show_batch(self, b=None, max_n:int=6):
-        "Images with their skeletons, and the pose each is to take."
-        rgb,rk,ir,ik = [o[:max_n].cpu() for o in (self.one_batch() if b is None else b)]
+        if gen is None: return img, kpts
+        if self.flip: img, kpts = random_flip(img, kpts, self.flip, gen)
+        if self.pad: img, kpts = random_pad_crop(img, kpts, self.pad, -1., gen)
+        return img, kpts
+
+    def make_batch(self,
+        rows: tuple,                # Positions of RGB and of infrared images
+        gen: torch.Generator|None,  # Generator of the augmentation; `None`: do not augment
+    ) -> tuple[Tensor, ...]:        # `(rgb, rgb_kpts, ir, ir_kpts)`
+        "Load and augment the images of a batch."
+        rgb_rows, ir_rows = self.rows[0][rows[0]], self.rows[1][rows[1]]
+        rgb = self._load(rgb_rows, gen, self.gray)
+        ir = self._load(ir_rows, gen, False)
+        return *rgb, *ir
+
+    def show_batch(self,
+        b: tuple|None = None, # A batch; the first one when `None`
+        max_n: int = 6,       # Images of each modality
+    ) -> Figure:              # Rows: rgb, target pose, ir, target pose
+        "Images with their skeletons, and the target pose of each."
+        rgb, rgb_kpts, ir, ir_kpts = [t[:max_n].cpu() for t in (self.one_batch() if b is None else b)]
         blank = np.full((*rgb.shape[2:],3), 30, np.uint8)
-        def drawn(ims, ks): return [draw_skeleton(to_uint8(i), k) for i,k in zip(ims,ks)]
-        return image_grid([drawn(rgb,rk), drawn([blank]*len(ik),ik), drawn(ir,ik), drawn([blank]*len(rk),rk)], row_titles=['rgb','target pose','ir','target pose'], scale=.7)
+        def draw(images, keypoints): return [draw_skeleton(to_uint8(i), k) for i,k in zip(images, keypoints)]
+        rows = [
+            draw(rgb, rgb_kpts), draw([blank]*len(ir), ir_kpts),
+            draw(ir, ir_kpts), draw([blank]*len(rgb), rgb_kpts),
+        ]
+        return image_grid(rows, row_titles=['rgb','target pose','ir','target pose'], scale=.7)
 
 # %% ../../nbs/044_data.translation_loaders.ipynb #cell-018
 def translation_dls(
-    index,                   # Index of images, both modalities
-    keypoints,                 # `(len(index), 18, 3)` keypoints in pixels of the images on disk
-    size=(64,32),         # `(height, width)` of training
-    batch_size:int=4,             # Images of each modality in a batch
-    gray:bool=True,       # RGB as luminance?
-    seed:int=0,           # Order, augmentation and held-out identities
-    val_pct:float=.1,     # Share of the identities held out, where `index` has no `val` rows; 0: hold out nobody
-    n_iters:int=None,     # Batches an epoch; `None`: once through the larger modality
-    flip:float=.5,        # Probability of a mirror image
-    pad:int=0,            # Random shift, pixels
-    min_joints:int=1,     # Images with fewer visible joints are left out
-    cache:str='memory',   # `'memory'`, or `'none'`: decode at each use
-    threads:int=0,        # Threads that decode; 0: one a core
-    device='cpu',         # Where the batches go
-    progress:bool=False,      # Show a progress bar while decoding?
-) -> DataLoaders:         # `train` and `valid`, batches `(rgb, rgb_kpts, ir, ir_kpts)`
-    "Unpaired loaders for the pose CycleGAN; an epoch goes once through the larger modality."
-    train,val = train_val_rows(index, val_pct, seed)
-    store = ImageStore(index.path, size, cache, threads=threads, progress=progress)
-    k = rescale_keypoints(keypoints, store.sizes, size)
-    train,val = (rows_with_joints(k, r, min_joints) for r in (train,val))
-    common = dict(store=store, keypoints=k, gray=gray, seed=seed, device=device)
-    a,b = rows_by_modality(index, train, 'train on')
-    tdl = TranslationLoader(rows=(a,b), sampler=UnpairedSampler(len(a),len(b),batch_size,seed,n_iters), flip=flip, pad=pad, train=True, **common)
+    index: pd.DataFrame,      # Index of images, both modalities
+    keypoints: np.ndarray,    # `(len(index), 18, 3)` keypoints in pixels of the images on disk
+    size: tuple = (64, 32),   # `(height, width)` of training
+    batch_size: int = 4,      # Images of each modality in a batch
+    gray: bool = True,        # RGB as luminance?
+    seed: int = 0,            # Seed of order, augmentation and held-out identities
+    val_pct: float = .1,      # Share of the identities held out, if `index` has no `val` rows; 0: none
+    n_iters: int|None = None, # Batches per epoch; `None`: once through the larger modality
+    flip: float = .5,         # Probability of a mirror image
+    pad: int = 0,             # Random shift, pixels
+    min_joints: int = 1,      # Images with fewer visible joints are left out
+    cache: str = 'memory',    # `'memory'`, or `'none'`: decode at each use
+    threads: int = 0,         # Threads that decode; 0: one per core
+    device: str|torch.device = 'cpu', # Device of the batches
+    progress: bool = False,   # Show a progress bar while decoding?
+) -> DataLoaders:             # `train` and `valid`, batches `(rgb, rgb_kpts, ir, ir_kpts)`
+    "Unpaired loaders for the pose CycleGAN; raises a `DataError` or a `PoseError`."
+    options = LoaderOptions(cache=cache, threads=threads, device=device, progress=progress, seed=seed)
+    train, val = train_val_rows(index, val_pct, seed)
+    store = options.store(index, size)
+    kpts = rescale_keypoints(keypoints, store.sizes, size)
+    train = rows_with_joints(kpts, train, min_joints)
+    val = rows_with_joints(kpts, val, min_joints)
+    shared = dict(store=store, keypoints=kpts, gray=gray, **options.loader_args())
+    rows = rows_by_modality(index, train, 'train on')
+    sampler = UnpairedSampler(len(rows[0]), len(rows[1]), batch_size, seed, n_iters)
+    train_dl = TranslationLoader(rows=rows, sampler=sampler, flip=flip, pad=pad, train=True, **shared)
     if len(val):
-        a,b = rows_by_modality(index, val, 'validate')
-        vdl = TranslationLoader(rows=(a,b), sampler=UnpairedSampler(len(a),len(b),batch_size,seed), **common)
-    else: vdl = TranslationLoader(rows=(a,b), sampler=SequentialBatchSampler(0,batch_size), **common)
-    return DataLoaders(tdl, vdl, device=torch.device(device))
+        rows = rows_by_modality(index, val, 'validate')
+        val_sampler = UnpairedSampler(len(rows[0]), len(rows[1]), batch_size, seed)
+    else:
+        val_sampler = SequentialBatchSampler(0, batch_size)
+    val_dl = TranslationLoader(rows=rows, sampler=val_sampler, **shared)
+    return DataLoaders(train_dl, val_dl, device=torch.device(device))

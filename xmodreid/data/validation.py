@@ -8,8 +8,8 @@ __all__ = ['resolve_index', 'count_table', 'check_counts']
 # %% ../../nbs/035_data.validation.ipynb #data-validation-h4
 import re
 import warnings
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from .files import DataProblems, image_problems
@@ -18,61 +18,82 @@ from ..errors import ConfigError, DataError, check_choice
 from ..skeleton import MODALITIES
 
 # %% ../../nbs/035_data.validation.ipynb #cell-034
+def _first_rows(rows: list[tuple], bad: dict, problems: DataProblems) -> list[tuple]:
+    "Rows of good images, each path once; repeated paths become problems."
+    kept: dict = {}
+    for row in rows:
+        path, split = row[0], row[4]
+        if path in kept:
+            first = kept[path][4]
+            both = f', for {first} and for {split}' if split != first else ''
+            problems.add(path, f'is listed twice{both}', 'keep one mention')
+        elif path not in bad:
+            kept[path] = row
+    return list(kept.values())
+
 def resolve_index(
-    rows,            # `(path, pid, camid, modality, split)` tuples
-    problems:DataProblems,   # Faults met so far
-    verify=True,     # `True`: first and last bytes of every image; `'full'`: decode every image; `False`: trust them
-    ids:dict=None,   # Split -> identities that must have images
-    **attrs,         # Facts about the table, kept in `index.attrs` beside `skipped`
-) -> pd.DataFrame:   # The checked table
-    "Turn what a reader found into a checked table; bad images, repeated paths and identities without images become faults."
+    rows: list[tuple],       # `(path, pid, camid, modality, split)` of each image
+    problems: DataProblems,  # Problems found so far
+    verify: bool|str = True, # `True`: first and last bytes of every image; `'full'`: decode; `False`: trust them
+    ids: dict|None = None,   # Split -> identities that must have images
+    **attrs: Any,            # Facts about the table, kept in `index.attrs` beside `skipped`
+) -> pd.DataFrame:           # The checked table
+    "Make a checked table; bad images, repeated paths and identities without images become problems, raised or skipped."
     check_choice('verify', verify, (True,False,'full'))
-    bad = image_problems((r[0] for r in rows), decode=verify=='full') if verify else {}
-    for path,found in bad.items(): problems.add(path, found, 'copy it anew from the data set, or delete it')
-    kept = {}
-    for r in rows:
-        if r[0] in kept: problems.add(r[0], 'is listed twice' + (f', for {kept[r[0]][4]} and for {r[4]}' if r[4]!=kept[r[0]][4] else ''), 'keep one mention')
-        elif r[0] not in bad: kept[r[0]] = r
+    bad = image_problems((r[0] for r in rows), decode=verify == 'full') if verify else {}
+    for path,problem in bad.items(): problems.add(path, problem, 'copy it anew from the data set, or delete it')
+    kept = _first_rows(rows, bad, problems)
     for split,wanted in (ids or {}).items():
-        have = {r[1] for r in kept.values() if r[4]==split}
-        for pid in sorted(set(wanted)-have): problems.add(f"identity {pid} of '{split}'", 'has no image', f'complete the images, or take {pid} off the list')
-    return check_index(make_index(kept.values(), **attrs, skipped=problems.raise_or_warn()))
+        have = {pid for _,pid,_,_,row_split in kept if row_split == split}
+        for pid in sorted(set(wanted)-have):
+            fix = f'complete the images, or take {pid} off the list'
+            problems.add(f"identity {pid} of '{split}'", 'has no image', fix)
+    return check_index(make_index(kept, **attrs, skipped=problems.raise_or_warn()))
 
 # %% ../../nbs/035_data.validation.ipynb #cell-038
-def _count(index:pd.DataFrame, what:str) -> int:
+def _count(index: pd.DataFrame, what: str) -> int:
     "Count what a key such as `'train+val rgb images'` or `'test cam3 ids'` asks for."
     if not re.fullmatch(r'[a-z+]+( (rgb|ir|cam\d+))* (ids|images)', what):
-        raise ConfigError(f"{what!r} is not a count. Write splits, then rgb, ir or camN, then ids or images: 'train+val rgb images', 'test cam3 ids'")
-    splits,*more,kind = what.split()
-    d = index[index.split.isin(splits.split('+'))]
-    for m in more: d = d[d.modality==m] if m in MODALITIES else d[d.camid==int(m.removeprefix('cam'))]
-    return {'ids':d.pid.nunique, 'images':d.path.nunique}[kind]()
+        raise ConfigError(f"{what!r} is not a count. Write splits, then rgb, ir or camN, then ids or images: "
+                          "'train+val rgb images', 'test cam3 ids'")
+    splits, *filters, kind = what.split()
+    rows = index[index.split.isin(splits.split('+'))]
+    for f in filters:
+        rows = rows[rows.modality == f] if f in MODALITIES else rows[rows.camid == int(f.removeprefix('cam'))]
+    return rows.pid.nunique() if kind == 'ids' else rows.path.nunique()
 
 def count_table(
-    index:pd.DataFrame, # The table of images
-    expected:dict,   # What is counted -> published count
-) -> pd.DataFrame:   # Columns `quantity, expected, actual, match`
-    "Put published counts beside those found."
-    t = pd.DataFrame([(k, v, _count(index, k)) for k,v in expected.items()], columns=['quantity','expected','actual'])
-    return t.assign(match=t.expected==t.actual)
+    index: pd.DataFrame, # The table of images
+    expected: dict,      # What is counted -> published count
+) -> pd.DataFrame:       # Columns `quantity, expected, actual, match`
+    "Put published counts beside the actual ones; raises a `ConfigError` for a key that is not a count."
+    rows = [(what, n, _count(index, what)) for what,n in expected.items()]
+    table = pd.DataFrame(rows, columns=['quantity','expected','actual'])
+    return table.assign(match=table.expected == table.actual)
 
 # %% ../../nbs/035_data.validation.ipynb #cell-039
+def _looks_complete(table: pd.DataFrame) -> bool:
+    "Whether all identities are there, or nine tenths of the images."
+    ids = table[table.quantity.str.endswith('ids')]
+    images = table[table.quantity.str.endswith('images')]
+    if len(ids) and ids.match.all(): return True
+    return len(images) > 0 and images.actual.sum() >= .9*images.expected.sum()
+
 def check_counts(
-    index:pd.DataFrame,     # The table of images
-    expected:dict,       # What is counted -> published count
-    name:str,            # Name of the data set
-    on_bad:str='raise',  # `'raise'`, or `'skip'`: only warn
-    complete:bool=None,     # Whether this should be the whole set; by default judged by the data
-) -> pd.DataFrame:       # The table of `count_table`
-    "Compare a whole data set with its published counts; a difference raises a `DataError` or warns, with the table."
+    index: pd.DataFrame,         # The table of images
+    expected: dict,              # What is counted -> published count
+    name: str,                   # Name of the data set
+    on_bad: str = 'raise',       # `'raise'`, or `'skip'`: only warn
+    complete: bool|None = None,  # Whether this should be the whole set; `None`: decided by the data
+) -> pd.DataFrame:               # The table of `count_table`
+    "Compare a whole data set with its published counts; a difference raises a `DataError` or warns."
     check_choice('on_bad', on_bad, ('raise','skip'))
-    t = count_table(index, expected)
-    if complete is None:
-        ids,images = t[t.quantity.str.endswith('ids')],t[t.quantity.str.endswith('images')]
-        complete = (len(ids)>0 and ids.match.all()) or (len(images)>0 and images.actual.sum()>=.9*images.expected.sum())
-    if not complete or t.match.all(): return t
-    words = (f"{name}: the counts differ from the published ones:\n{t[~t.match].drop(columns='match').to_string(index=False)}\n"
+    table = count_table(index, expected)
+    if complete is None: complete = _looks_complete(table)
+    if not complete or table.match.all(): return table
+    different = table[~table.match].drop(columns='match').to_string(index=False)
+    words = (f"{name}: the counts differ from the published ones:\n{different}\n"
              "Results would not be comparable. Copy the missing part anew")
-    if on_bad=='raise': raise DataError(words + "; or pass on_bad='skip' to go on with a warning")
+    if on_bad == 'raise': raise DataError(words + "; or pass on_bad='skip' to go on with a warning")
     warnings.warn(words, stacklevel=3)
-    return t
+    return table

@@ -18,6 +18,7 @@ import fastai.callback.progress
 import torch
 from fastai.callback.core import Callback
 from fastai.learner import Learner
+from fastai.optimizer import OptimWrapper
 from fastcore.foundation import L
 from torch import nn
 
@@ -30,7 +31,7 @@ from xmodreid.gan.loss_callbacks import (
     AdversarialLoss, CycleLoss, PartToneLoss, PersonIdentityLoss, PoseBCELoss, PoseMSELoss, PoseTransferLoss,
 )
 from .losses import VGGFeatures
-from .training import DiscriminatorStep, FusedAdam, TerminateOnNaN
+from .training import DiscriminatorStep, TerminateOnNaN
 from ..random import fixed_seed
 from ..training.checkpoint import RestoreAfterLRFind
 from ..training.ema import GeneratorEMA
@@ -103,7 +104,7 @@ def pose_cyclegan_learner(
     losses:list=None,        # Loss terms; `warp_losses(estimator)` when `None`
     lr:float=1e-3,          # Learning rate of the generators
     d_lr:float=4e-4,        # Learning rate of the discriminators
-    schedule=warmup_cosine,   # `f(step, total, epoch) -> factor` of both rates
+    schedule=warmup_cosine,   # `f(pct) -> factor`, see `training.schedules`, of both rates
     ema:float=.995,         # Share of the averaged generators kept at each step; 0 for none
     d_step:dict=None,       # Settings of `DiscriminatorStep`: `real_label`, `swap`, `pool`, `wrong_pose`, `mode`, `every`, `steps`, `r1`, `r1_every`, `clip`
     model:PoseCycleGAN=None,# Networks; made by `pose_cyclegan` from the remaining arguments when `None`
@@ -119,7 +120,7 @@ def pose_cyclegan_learner(
     d = DiscriminatorStep(**{**dict(lr=d_lr, seed=seed, mode=min(modes, default='lsgan')), **(d_step or {})})
     if modes-{d.mode}: raise ConfigError(f"generators and discriminators play different games: AdversarialLoss has mode {', '.join(sorted(modes))}, the discriminators have {d.mode}. Give both the same `mode`")
     cbs = [*losses, d, SetEpoch(), LRScheduler(schedule), TerminateOnNaN(), LossRecorder(), RestoreAfterLRFind(), *([GeneratorEMA(ema)] if ema else []), *L(cbs)]
-    return InterruptibleLearner(dls, model, zero_loss, opt_func=partial(FusedAdam, mom=.5, sqr_mom=.99, eps=1e-8), lr=lr, wd=0., cbs=cbs,
+    return InterruptibleLearner(dls, model, zero_loss, opt_func=partial(OptimWrapper, opt=torch.optim.Adam, fused=True, betas=(.5,.99), eps=1e-8), lr=lr, wd=0., cbs=cbs,
                        splitter=lambda m: [p for g in (m.to_ir,m.to_rgb) for p in g.parameters()])
 
 # %% ../../nbs/086_gan.learner.ipynb #cell-020

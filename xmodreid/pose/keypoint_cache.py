@@ -6,8 +6,6 @@
 __all__ = ['images_to_tensor', 'estimate_resized_keypoints', 'hash_estimator', 'estimate_keypoints']
 
 # %% ../../nbs/057_pose.keypoint_cache.ipynb #pose-keypoint-cache-h4
-import hashlib
-import json
 import secrets
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from ..data.images import read_image
 from ..data.transforms import check_size, resize_keypoints
 from ..errors import DataError
 from ..files import atomic_path
-from ..hashing import hash_file
+from ..hashing import hash_config, hash_file, hash_module
 from .estimate import PoseEstimator
 from ..progress import progress_bar
 
@@ -55,12 +53,12 @@ def hash_estimator(
     **more,                  # Whatever else the answer depends on
 ) -> str:                    # 16 hexadecimal digits
     "A name for an estimator that changes with its weights and settings."
-    h = hashlib.sha256()
     e = estimator
-    plain = lambda o: o.tolist() if isinstance(o,(Tensor,np.ndarray)) else str(o)
-    h.update(json.dumps([1, type(e.net).__name__, getattr(e.net,'config',None), e.pad, e.mode, e.color, e.mirror, e.scales, e.thr, e.amp, e.size, e.stride, more], default=plain, sort_keys=True).encode())
-    for name,t in e.net.state_dict().items(): h.update(f'{name} {t.dtype} {tuple(t.shape)}'.encode()); h.update(t.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return h.hexdigest()[:16]
+    settings = dict(
+        version=1, kind=type(e.net).__name__, config=getattr(e.net, 'config', None), pad=e.pad, mode=e.mode, color=e.color,
+        mirror=e.mirror, scales=e.scales, thr=e.thr, amp=e.amp, size=e.size, stride=e.stride, weights=hash_module(e.net), **more,
+    )
+    return hash_config(settings)
 
 # %% ../../nbs/057_pose.keypoint_cache.ipynb #cell-046
 class _KeypointCache:

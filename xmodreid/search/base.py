@@ -4,18 +4,17 @@
 
 # %% auto #0
 __all__ = ['IMAGE_EXTS', 'COLUMN_TYPES', 'GALLERY_COLUMNS', 'DUPLICATE_POLICIES', 'complete_table', 'read_image_table',
-           'hash_module', 'Embedder', 'load_embedder', 'BaseGallery', 'hits_table', 'as_list', 'check_filters']
+           'Embedder', 'load_embedder', 'BaseGallery', 'hits_table', 'as_list', 'check_filters']
 
 # %% ../../nbs/130_search.base.ipynb #search-base-h4
-import hashlib
 import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from ..errors import ConfigError, DataError, ModelError, ProtocolError, check_choice
+from ..hashing import hash_module
 from ..reid.distance import normalize_embeddings
 from ..skeleton import MODALITIES
 
@@ -57,16 +56,6 @@ def read_image_table(
     except (pd.errors.ParserError,pd.errors.EmptyDataError,UnicodeDecodeError) as e: raise DataError(f"{source} is not a table: {e}") from None
     if 'path' in index: index['path'] = [os.path.abspath(source.parent/p) for p in index.path.astype(str)]
     return complete_table(index, modality, str(source))
-
-# %% ../../nbs/130_search.base.ipynb #cell-011
-def hash_module(
-    model, # A network
-) -> str:  # 16 hexadecimal digits
-    "Hash of the names, shapes and values of all weights and statistics (SHA-256)."
-    h = hashlib.sha256()
-    for name,t in model.state_dict().items():
-        h.update(f'{name}{tuple(t.shape)}{t.dtype}'.encode()); h.update(t.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return h.hexdigest()[:16]
 
 # %% ../../nbs/130_search.base.ipynb #cell-012
 class Embedder:

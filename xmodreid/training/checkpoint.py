@@ -7,9 +7,11 @@ __all__ = ['Checkpoint', 'fit_resumable', 'RestoreAfterLRFind']
 
 # %% ../../nbs/015_training.checkpoint.ipynb #training-checkpoint-h4
 import copy
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from fastai.callback.core import Callback, CancelEpochException
 from fastai.learner import Learner
@@ -21,61 +23,88 @@ from .state import load_training_state, stateful_callbacks, training_state
 
 # %% ../../nbs/015_training.checkpoint.ipynb #cell-015
 class Checkpoint(Callback):
-    "At the end of an epoch write the state of the training to `folder/last.safetensors`; go on from that file when it is there."
-    order,run_valid = 100,False
+    "At the end of an epoch write the state of the training to `out_dir/last.safetensors`."
+    order, run_valid = 100, False
+
     def __init__(self,
-        out_dir,                # Where the checkpoint lies
-        every:int=1,           # Epochs between two checkpoints; the last epoch is always kept
+        out_dir: str|os.PathLike, # Folder of the checkpoint
+        every: int = 1,           # Epochs between two checkpoints; the last epoch is always kept
     ):
-        if every<1: raise ConfigError(f"`every` must be at least 1 epoch, got {every}")
-        self.path,self.every = Path(out_dir)/'last.safetensors',every
+        if every < 1: raise ConfigError(f"`every` must be at least 1 epoch, got {every}")
+        self.path = Path(out_dir)/'last.safetensors'
+        self.every = every
+
     def after_epoch(self):
         if hasattr(self, 'lr_finder') or hasattr(self, 'gather_preds'): return
-        if (self.epoch+1)%self.every==0 or self.epoch+1==self.n_epoch: save_state(self.path, training_state(self.learn))
+        done = self.epoch+1
+        if done%self.every == 0 or done == self.n_epoch: save_state(self.path, training_state(self.learn))
 
 # %% ../../nbs/015_training.checkpoint.ipynb #cell-016
 class _RestoreTraining(Callback):
-    "Load a kept state when the fit begins, after the other callbacks have set themselves up; run the epochs that are left."
+    "Load a saved state when the fit begins, after the other callbacks are set up; run the remaining epochs."
     order = 99
-    def __init__(self, state:dict): self.state = state
+
+    def __init__(self, state: dict): self.state = state
+
     def before_fit(self):
-        rec,s = self.learn.recorder,self.state
-        load_training_state(self.learn, s)
-        rec.losses,rec.iters,rec.lrs = [torch.tensor(l) for l in s['losses'].tolist()],s['iters'].tolist(),s['lrs'].tolist()
-        rec.values = L([L(r) for r in s['values']])
-        rec.smooth_loss.val,rec.smooth_loss.count = torch.tensor(s['smooth']['val']),s['smooth']['count']
-        self.learn.train_iter = s['train_iter']
+        load_training_state(self.learn, self.state)
+        self._restore_recorder(self.learn.recorder)
+        self.learn.train_iter = self.state['train_iter']
+
+    def _restore_recorder(self, rec):
+        s = self.state
+        rec.losses = [torch.tensor(l) for l in s['losses'].tolist()]
+        rec.iters = s['iters'].tolist()
+        rec.lrs = s['lrs'].tolist()
+        rec.values = L([L(row) for row in s['values']])
+        rec.smooth_loss.val = torch.tensor(s['smooth']['val'])
+        rec.smooth_loss.count = s['smooth']['count']
+
     def run_remaining_epochs(self):
-        for self.learn.epoch in range(self.state['epoch'], self.learn.n_epoch): self.learn._with_events(self.learn._do_epoch, 'epoch', CancelEpochException)
+        for epoch in range(self.state['epoch'], self.learn.n_epoch):
+            self.learn.epoch = epoch
+            self.learn._with_events(self.learn._do_epoch, 'epoch', CancelEpochException)
 
 # %% ../../nbs/015_training.checkpoint.ipynb #cell-017
 def fit_resumable(
-    learn:Learner,  # A learner; the same settings must be used at each call
-    n_epoch:int,    # Epochs in all, those already done included
-    out_dir,         # Where the checkpoint lies
-    fit=None,       # `fit(n_epoch, cbs=, **kwargs)`; `learn.fit` when `None`
-    every:int=1,    # Epochs between two checkpoints
-    **kwargs,       # Passed on to `fit`, e.g. `lr`
-) -> int:           # Epoch the training went on from; 0 when it began
-    "Train, or go on from the checkpoint in `folder`; of a finished training no epoch is left, so it is only loaded."
-    if n_epoch<1: raise ConfigError(f"a training takes at least one epoch; got {n_epoch}")
-    path,start,cbs = Path(out_dir)/'last.safetensors',0,[Checkpoint(out_dir, every)]
+    learn: Learner,              # A learner; use the same settings at each call
+    n_epoch: int,                # Epochs in all, including those already done
+    out_dir: str|os.PathLike,    # Folder of the checkpoint
+    fit: Callable|None = None,   # `fit(n_epoch, cbs=, **kwargs)`; `learn.fit` when `None`
+    every: int = 1,              # Epochs between two checkpoints
+    **kwargs: Any,               # Passed on to `fit`, e.g. `lr`
+) -> int:                        # Epoch the training resumed from; 0 for a new training
+    "Train, or resume from the checkpoint in `out_dir`; a finished training is only loaded. Raises a `ConfigError`."
+    if n_epoch < 1: raise ConfigError(f"a training takes at least one epoch; got {n_epoch}")
     remove_stale_temp_files(out_dir)
+    path = Path(out_dir)/'last.safetensors'
+    cbs: list[Callback] = [Checkpoint(out_dir, every)]
+    start = 0
     if path.exists():
         state = load_state(path)
         start = state['epoch']
-        if state['n_epoch']!=n_epoch: raise ConfigError(f"{path} belongs to a training of {state['n_epoch']} epochs, not {n_epoch}: the schedule would differ. Use another folder")
-        cbs.append(_RestoreTraining(state))
-        learn._do_fit = cbs[-1].run_remaining_epochs  # in place of fastai's loop, which would begin at epoch 0
-    try: (fit or learn.fit)(n_epoch, cbs=cbs, **kwargs)
-    finally: learn.__dict__.pop('_do_fit', None)
+        if state['n_epoch'] != n_epoch:
+            raise ConfigError(f"{path} belongs to a training of {state['n_epoch']} epochs, not {n_epoch}: "
+                              "the schedule would differ. Use another folder")
+        restore = _RestoreTraining(state)
+        cbs.append(restore)
+        learn._do_fit = restore.run_remaining_epochs  # in place of fastai's loop, which would begin at epoch 0
+    try:
+        (fit or learn.fit)(n_epoch, cbs=cbs, **kwargs)
+    finally:
+        learn.__dict__.pop('_do_fit', None)
     return start
 
 # %% ../../nbs/015_training.checkpoint.ipynb #7bb80273
 class RestoreAfterLRFind(Callback):
     "After an `lr_find`, give every callback that has a `state_tree` the state it had before."
-    order,run_valid = 98,False   # when the others have set themselves up, and when they have finished
-    def before_fit(self): self.saved = {k: copy.deepcopy(cb.state_tree()) for k,cb in stateful_callbacks(self.learn).items()} if hasattr(self, 'lr_finder') else {}
+    order, run_valid = 98, False   # after the others are set up, and after they are finished
+
+    def before_fit(self):
+        self.saved = {}
+        if not hasattr(self, 'lr_finder'): return
+        for name,cb in stateful_callbacks(self.learn).items(): self.saved[name] = copy.deepcopy(cb.state_tree())
+
     def after_fit(self):
-        for k,cb in stateful_callbacks(self.learn).items():
-            if k in self.saved: cb.load_state_tree(self.saved[k])
+        for name,cb in stateful_callbacks(self.learn).items():
+            if name in self.saved: cb.load_state_tree(self.saved[name])

@@ -7,74 +7,80 @@ __all__ = ['world_size', 'rank', 'local_device', 'init_distributed', 'all_gather
 
 # %% ../../nbs/018_training.distributed.ipynb #training-distributed-h4
 import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 # %% ../../nbs/018_training.distributed.ipynb #cell-007
-def world_size() -> int:
-    "How many processes train together; 1 when alone."
+def world_size() -> int: # 1 for a single process
+    "Number of processes that train together."
     return dist.get_world_size() if dist.is_initialized() else 1
 
-def rank() -> int:
-    "The number of this process, from 0; the one numbered 0 writes the files."
+def rank() -> int: # From 0
+    "Number of this process; the one with number 0 writes the files."
     return dist.get_rank() if dist.is_initialized() else 0
 
-def local_device() -> torch.device:
-    "The GPU of this process, where there are GPUs; for `translation_dls(device=)`."
-    return torch.device('cuda', int(os.environ.get('LOCAL_RANK',0))) if torch.cuda.is_available() else torch.device('cpu')
+def local_device() -> torch.device: # A GPU, or the CPU if there is none
+    "The GPU of this process; for `translation_dls(device=)`."
+    if not torch.cuda.is_available(): return torch.device('cpu')
+    return torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0)))
 
 # %% ../../nbs/018_training.distributed.ipynb #cell-008
 @contextmanager
 def init_distributed(
-    backend:str=None,   # `'nccl'` or `'gloo'`; the first where there are GPUs, when `None`
-    timeout_minutes:float=30.,  # How long to wait for a process that does not answer
-):
-    "Meet the processes that were started together, and part from them at the end; alone, do nothing."
-    alone = int(os.environ.get('WORLD_SIZE',1))<2 or dist.is_initialized()
-    if not alone:
+    backend: str|None = None,      # `'nccl'` or `'gloo'`; `None`: the first with a GPU, the second without
+    timeout_minutes: float = 30.,  # How long to wait for a process that does not answer
+) -> Iterator[int]:                # Number of this process
+    "Join the processes that were started together, and leave them at the end; a single process does nothing."
+    single = int(os.environ.get('WORLD_SIZE', 1)) < 2 or dist.is_initialized()
+    if not single:
         if torch.cuda.is_available(): torch.cuda.set_device(local_device())
-        dist.init_process_group(backend or ('nccl' if torch.cuda.is_available() else 'gloo'), timeout=timedelta(minutes=timeout_minutes))
-    try: yield rank()
+        backend = backend or ('nccl' if torch.cuda.is_available() else 'gloo')
+        dist.init_process_group(backend, timeout=timedelta(minutes=timeout_minutes))
+    try:
+        yield rank()
     finally:
-        if not alone: dist.destroy_process_group()
+        if not single: dist.destroy_process_group()
 
 # %% ../../nbs/018_training.distributed.ipynb #cell-011
 class _Gather(torch.autograd.Function):
-    "The shares of all processes, one below the other; what comes back is for the own share."
+    "The shares of all processes, concatenated; backward keeps the own share."
     @staticmethod
     def forward(ctx, x):
         parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size())]
         dist.all_gather(parts, x.contiguous())
         return torch.cat(parts)
+
     @staticmethod
     def backward(ctx, g): return g.chunk(dist.get_world_size())[dist.get_rank()]*dist.get_world_size()
 
 # %% ../../nbs/018_training.distributed.ipynb #cell-012
 def all_gather(
-    x:Tensor,  # `(B/n, ...)` the share of this process
-) -> Tensor:   # `(B, ...)` that of all, in their order
-    "Put the shares together; differentiable, for a loss that every process computes alike and whose gradients are averaged."
-    return x if world_size()==1 else _Gather.apply(x)
+    x: Tensor,  # `(B/n, ...)` the share of this process
+) -> Tensor:    # `(B, ...)` the shares of all processes, in their order
+    "Concatenate the shares; differentiable, for a loss that every process computes and whose gradients are averaged."
+    return x if world_size() == 1 else _Gather.apply(x)
 
 def average_gradients(
-    ps,        # Parameters, alike in all processes
-):
+    ps: Iterable[nn.Parameter], # Parameters, equal in all processes
+) -> None:
     "Give every process the mean of the gradients."
-    gs = [p.grad for p in ps if p.grad is not None]
-    if world_size()==1 or not gs: return
-    flat = torch.cat([g.flatten() for g in gs])
+    grads = [p.grad for p in ps if p.grad is not None]
+    if world_size() == 1 or not grads: return
+    flat = torch.cat([g.flatten() for g in grads])
     dist.all_reduce(flat)
-    for g,new in zip(gs, (flat/world_size()).split([g.numel() for g in gs])): g.copy_(new.view_as(g))
+    means = (flat/world_size()).split([g.numel() for g in grads])
+    for g,mean in zip(grads, means): g.copy_(mean.view_as(g))
 
 def all_reduce_mean(
-    xs:list,      # Scalar tensors
-) -> list:        # As many
+    xs: list[Tensor],  # Scalar tensors
+) -> list[Tensor]:     # As many
     "The mean over processes of each number."
-    if world_size()==1 or not xs: return xs
+    if world_size() == 1 or not xs: return xs
     flat = torch.stack([x.detach().double() for x in xs])
     dist.all_reduce(flat)
-    return [m.to(x) for m,x in zip(flat/world_size(), xs)]
+    return [mean.to(x) for mean,x in zip(flat/world_size(), xs)]

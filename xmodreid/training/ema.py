@@ -6,54 +6,83 @@
 __all__ = ['GeneratorEMA']
 
 # %% ../../nbs/017_training.ema.ipynb #training-ema-h4
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from fastai.callback.core import Callback
 from fastcore.basics import patch
+from torch import nn
 
 from ..errors import ConfigError
 
 # %% ../../nbs/017_training.ema.ipynb #cell-038
 class GeneratorEMA(Callback):
-    "Keep an exponential average of the generators' weights; use it inside `averaged()` and while validating."
+    "Keep an exponential moving average of `model.generators`; use it inside `averaged()` and while validating."
     order = 70
+
     def __init__(self,
-        decay:float=.995, # Share kept at each step; the first steps keep less
+        decay: float = .995, # Share kept at each step, in [0, 1); the first steps keep less
     ):
-        if not 0<=decay<1: raise ConfigError(f"`decay` must be in [0, 1); got {decay}")
-        self.decay,self.shadow,self.steps,self.swapped = decay,None,0,False
-    def _live(self) -> dict: return {k: v for k,v in self.learn.model.generators.state_dict().items() if v.is_floating_point()}
+        if not 0 <= decay < 1: raise ConfigError(f"`decay` must be in [0, 1); got {decay}")
+        self.decay = decay
+        self.shadow: dict|None = None  # name -> averaged weight
+        self.steps = 0
+        self.swapped = False           # whether the averages are in the model
+
+    def _live(self) -> dict:
+        return {k: v for k,v in self.learn.model.generators.state_dict().items() if v.is_floating_point()}
+
     def before_fit(self):
         live = self._live()
         if self.shadow is None: self.shadow = {k: v.detach().clone() for k,v in live.items()}
-        self.live = [live[k] for k in self.shadow]                       # they share the memory of the weights
+        self.live = [live[k] for k in self.shadow] # these tensors share the memory of the weights
+
     def after_step(self):
         self.steps += 1
-        d = min(self.decay, (1+self.steps)/(10+self.steps))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.shadow.values()), self.live, 1-d)
+        decay = min(self.decay, (1+self.steps)/(10+self.steps))
+        with torch.no_grad(): torch._foreach_lerp_(list(self.shadow.values()), self.live, 1-decay)
+
     def _swap(self):
         with torch.no_grad():
             for k,v in self._live().items():
-                tmp = v.clone(); v.copy_(self.shadow[k]); self.shadow[k].copy_(tmp)
+                current = v.clone()
+                v.copy_(self.shadow[k])
+                self.shadow[k].copy_(current)
         self.swapped = not self.swapped
+
     def before_validate(self):
         if self.shadow is not None and not self.swapped: self._swap()
+
     def after_validate(self):
         if self.swapped: self._swap()
-    after_cancel_validate = cleanup = after_validate
-    def state_tree(self) -> dict: return dict(shadow=self.shadow, steps=self.steps)
-    def load_state_tree(self, tree:dict): self.shadow,self.steps = {k: v.to(next(self.model.parameters()).device) for k,v in tree['shadow'].items()},tree['steps']
+
+    def after_cancel_validate(self): self.after_validate()
+
+    def cleanup(self):
+        "Put the weights of the training back when a fit breaks off."
+        self.after_validate()
+
+    def state_tree(self) -> dict: # A tree for `save_state`
+        "The averages and their number of steps."
+        return dict(shadow=self.shadow, steps=self.steps)
+
+    def load_state_tree(self,
+        tree: dict, # From `state_tree`
+    ):
+        "Resume from a checkpoint."
+        device = next(self.model.parameters()).device
+        self.shadow = {k: v.to(device) for k,v in tree['shadow'].items()}
+        self.steps = tree['steps']
 
 # %% ../../nbs/017_training.ema.ipynb #cell-039
 @patch
 @contextmanager
-def averaged(self:GeneratorEMA):
-    "The model's generators carry the averaged weights inside this block, whatever happens in it."
+def averaged(self: GeneratorEMA) -> Iterator[nn.Module]: # The model
+    "The model's generators have the averaged weights inside this block; afterwards they have their own again."
     mine = self.shadow is not None and not self.swapped
     if mine: self._swap()
-    try: yield self.learn.model
+    try:
+        yield self.learn.model
     finally:
         if mine: self._swap()

@@ -8,8 +8,6 @@ __all__ = ['InterruptibleLearner', 'TrainingProgressBar']
 # %% ../../nbs/013_training.learner.ipynb #training-learner-h4
 import math
 
-import numpy as np
-import pandas as pd
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastcore.basics import noop
@@ -18,34 +16,56 @@ from ..progress import progress_bar
 
 # %% ../../nbs/013_training.learner.ipynb #03-a7b9f964
 class InterruptibleLearner(Learner):
-    "fastai's `Learner` whose callbacks `cleanup` up also when a fit breaks off."
+    "fastai's `Learner`; when a fit breaks off, it calls `cleanup` of every callback that has one."
     def _with_events(self, f, event_type, ex, final=noop):
-        try: super()._with_events(f, event_type, ex, final)
+        try:
+            super()._with_events(f, event_type, ex, final)
         except BaseException:
-            if event_type=='fit':
-                for cb in self.cbs.sorted('order'):
-                    if hasattr(type(cb), 'cleanup'): cb.cleanup()
+            if event_type == 'fit': self._cleanup()
             raise
+    def _cleanup(self):
+        for cb in self.cbs.sorted('order'):
+            if hasattr(type(cb), 'cleanup'): cb.cleanup()
 
 # %% ../../nbs/013_training.learner.ipynb #72-cell-006
 class TrainingProgressBar(Callback):
-    "One progress bar for all epochs, with the time that is left and the mean loss."
-    order,run_valid = 70,False
-    def __init__(self, desc:str=None, progress:bool=True): self.desc,self.show,self.bar = desc,progress,None
+    "One progress bar for all epochs, with the remaining time and the mean loss."
+    order, run_valid = 70, False
+
+    def __init__(self,
+        desc: str|None = None,  # Text in front of the bar
+        progress: bool = True,  # Show the bar?
+    ):
+        self.desc = desc
+        self.show = progress
+        self.bar = None
+
     def after_create(self):
-        for cb in list(self.learn.cbs):
-            if cb.name=='progress': self.learn.remove_cb(cb)
+        self.learn.remove_cbs([cb for cb in self.learn.cbs if cb.name == 'progress'])
+
     def before_fit(self):
-        self._original_logger,self.learn.logger = self.learn.logger,lambda line: None
+        self._original_logger = self.learn.logger
+        self.learn.logger = noop
         self.bar = progress_bar(None, self.desc, self.n_epoch*len(self.dls.train), self.show)
+
     def before_train(self):
         self.bar.n = self.epoch*len(self.dls.train)
         self.bar.refresh()
+
     def after_batch(self):
         if self.training: self.bar.update(1)
+
     def after_epoch(self):
-        loss = self.learn.recorder.values[-1][0] if len(self.learn.recorder.values) else math.nan
-        self.bar.set_postfix_str(f'loss {float(loss):.3g}')
+        values = self.learn.recorder.values
+        loss = float(values[-1][0]) if len(values) else math.nan
+        self.bar.set_postfix_str(f'loss {loss:.3g}')
+
     def after_fit(self):
-        if self.bar is not None: self.bar.close(); self.bar,self.learn.logger = None,self._original_logger
-    cleanup = after_fit
+        if self.bar is None: return
+        self.bar.close()
+        self.bar = None
+        self.learn.logger = self._original_logger
+
+    def cleanup(self):
+        "Close the bar when a fit breaks off."
+        self.after_fit()

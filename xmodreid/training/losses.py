@@ -9,9 +9,9 @@ __all__ = ['zero_loss', 'LossCallback']
 import inspect
 import math
 import re
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from fastai.callback.core import Callback
 from torch import Tensor
@@ -20,46 +20,58 @@ from ..errors import XModError
 
 # %% ../../nbs/010_training.losses.ipynb #cell-005
 def zero_loss(
-    pred, # What the model returned
-    *yb,  # Targets, unused
-) -> Tensor: # A zero
+    pred: Any, # What the model returned; unused
+    *yb: Any,  # Targets; only their device is used
+) -> Tensor:   # A zero
     "A loss of zero, for learners whose whole loss is made of `LossCallback`s."
     y = next((t for t in yb if isinstance(t, Tensor)), None)
     return torch.zeros((), device=y.device if y is not None else None)
 
 # %% ../../nbs/010_training.losses.ipynb #cell-006
 class LossCallback(Callback):
-    "Add `weight * compute()` to the training loss; keep the unweighted value in `value`."
-    order,run_valid = -5,False
+    "Add `weight * compute()` to the training loss; keep the raw value in `value`, the weighted one in `weighted`."
+    order, run_valid = -5, False
+
     def __new__(cls, *args, **kwargs):
         self = super().__new__(cls)
-        self.init_args = args,kwargs
+        self.init_args = args, kwargs # every subclass is covered, however it stores its arguments
         return self
+
     def __init__(self,
-        weight=1., # Multiplier in the total loss, `>= 0`; or a schedule, a function of the share of training done (0..1)
+        weight: float|Callable = 1., # Multiplier in the total loss, `>= 0`; or a function of the share of training done
     ):
-        if not callable(weight) and not (weight>=0 and math.isfinite(weight)):
-            raise XModError(f"{type(self).__name__}: `weight` must be a finite number >= 0 or a function; got {weight}")
-        self.weight,self.value,self.weighted = weight,None,None
+        if not callable(weight) and not (weight >= 0 and math.isfinite(weight)):
+            name = type(self).__name__
+            raise XModError(f"{name}: `weight` must be a finite number >= 0 or a function; got {weight}")
+        self.weight = weight
+        self.value = None
+        self.weighted = None
+
     @property
     def log_name(self) -> str: # E.g. `patch_style` for `PatchStyleLoss`
-        "The name this term has in every log."
-        return re.sub(r'(?<=[a-z0-9])(?=[A-Z])', '_', type(self).__name__.removesuffix('Loss')).lower()
+        "The name of this loss in every log."
+        words = re.sub(r'(?<=[a-z0-9])(?=[A-Z])', '_', type(self).__name__.removesuffix('Loss'))
+        return words.lower()
+
     def init_arguments(self) -> dict: # Argument -> value, defaults filled in
-        "What this term was made with: all that decides what it computes, whatever it has computed since."
-        args,kwargs = self.init_args
+        "The arguments this loss was made with."
+        args, kwargs = self.init_args
         bound = inspect.signature(type(self)).bind(*args, **kwargs)
         bound.apply_defaults()
         return bound.arguments
-    def current_weight(self) -> float:
+
+    def current_weight(self) -> float: # Weight, or the value of the schedule
         "The multiplier at this point of the training."
         return self.weight(self.pct_train) if callable(self.weight) else self.weight
-    def compute(self) -> Tensor:
-        "The unweighted loss of this batch, a scalar."
+
+    def compute(self) -> Tensor: # A scalar
+        "The unweighted loss of this batch."
         raise NotImplementedError(f"{type(self).__name__} must define compute()")
+
     def after_loss(self):
         raw = self.compute()
         weighted = self.current_weight()*raw
-        self.value,self.weighted = raw.detach(),weighted.detach()
-        self.learn.loss_grad = self.learn.loss_grad+weighted
+        self.value = raw.detach()
+        self.weighted = weighted.detach()
+        self.learn.loss_grad = self.learn.loss_grad + weighted
         self.learn.loss = self.learn.loss_grad.detach().clone()

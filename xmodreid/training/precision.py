@@ -6,11 +6,11 @@
 __all__ = ['upcast_half', 'upcast_outputs', 'full_precision', 'HalfPrecision']
 
 # %% ../../nbs/012_training.precision.ipynb #training-precision-h4
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
+from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastcore.foundation import L
@@ -20,56 +20,79 @@ from ..errors import ConfigError
 
 # %% ../../nbs/012_training.precision.ipynb #9d923204
 def upcast_half(
-    x:Tensor, # Of any precision
-) -> Tensor:  # float32 where it was float16 or bfloat16, else unchanged
-    "Raise half precision to single."
-    return x.float() if x.dtype in (torch.float16,torch.bfloat16) else x
+    x: Tensor, # Of any precision
+) -> Tensor:   # float32 if it was float16 or bfloat16, else unchanged
+    "Convert half precision to single precision."
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 def upcast_outputs(
-    pred, # A tensor, or tensors in (named) tuples in tuples
-):        # The same with half precision raised to single
-    "What a network computed in half precision, made ready for losses."
+    pred: Any, # A tensor, or tensors in (named) tuples in tuples
+) -> Any:      # The same with half precision converted to single precision
+    "Convert the outputs of a network for the losses."
     if isinstance(pred, Tensor): return upcast_half(pred)
     if not isinstance(pred, tuple): return pred
-    parts = map(upcast_outputs, pred)
+    parts = [upcast_outputs(p) for p in pred]
     return type(pred)(*parts) if hasattr(pred, '_fields') else tuple(parts)
 
 # %% ../../nbs/012_training.precision.ipynb #62a4ac14
 def full_precision(
-    f, # A loss of tensors
-):     # The same loss
-    "Decorator: compute outside autocast, half-precision tensors raised to single."
+    f: Callable, # A loss of tensors
+) -> Callable:   # The same loss, outside autocast
+    "Decorator: compute outside autocast, with half-precision arguments converted to single precision."
     @wraps(f)
     def run(*args, **kwargs):
-        device = next(x.device.type for x in (*args,*kwargs.values()) if isinstance(x, Tensor))
-        with torch.autocast(device, enabled=False): return f(*map(upcast_outputs,args), **{k: upcast_outputs(v) for k,v in kwargs.items()})
+        device = next(x.device.type for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
+        with torch.autocast(device, enabled=False):
+            return f(*map(upcast_outputs, args), **{k: upcast_outputs(v) for k,v in kwargs.items()})
     return run
 
 # %% ../../nbs/012_training.precision.ipynb #9c21a201
 class HalfPrecision(MixedPrecision):
-    "Let the networks compute in half precision; predictions reach the losses in single precision, weights, optimizers and averages stay in it."
+    "Networks compute in half precision; losses, weights, optimizers and averages stay in single precision."
     def __init__(self,
-        amp_mode:str='bf16', # `'bf16'`, or `'fp16'` on GPUs that lack bfloat16
-        **kwargs,            # Of PyTorch's `GradScaler`, for `'fp16'`
+        amp_mode: str = 'bf16', # `'bf16'`, or `'fp16'` on GPUs without bfloat16
+        **kwargs: Any,          # Options of PyTorch's `GradScaler`, for `'fp16'`
     ):
         super().__init__(amp_mode, **kwargs)
+        self.on = False
+
     def before_fit(self):
-        kind,scaled = torch.device(self.dls.device or 'cpu').type,self.amp_mode==AMPMode.FP16
-        if scaled and kind=='cpu': raise ConfigError("float16 needs a GPU; on a CPU use HalfPrecision('bf16')")
+        kind = torch.device(self.dls.device or 'cpu').type
+        scaled = self.amp_mode == AMPMode.FP16
+        if scaled and kind == 'cpu': raise ConfigError("float16 needs a GPU; on a CPU use HalfPrecision('bf16')")
         self.autocast = torch.autocast(kind, torch.float16 if scaled else torch.bfloat16)
-        self.learn.scaler,self.scales = torch.amp.GradScaler(kind, **{**self.kwargs,'enabled':scaled}),L()
+        self.learn.scaler = torch.amp.GradScaler(kind, **{**self.kwargs, 'enabled': scaled})
+        self.scales = L()
         self.on = False
-    def before_batch(self): super().before_batch(); self.on = True
+
+    def before_batch(self):
+        super().before_batch()
+        self.on = True
+
     def after_pred(self): self.learn.pred = upcast_outputs(self.pred)
-    def after_loss(self): super().after_loss(); self.on = False
-    def cleanup(self):
-        "Leave half precision where a batch broke off inside it."
-        if getattr(self, 'on', False): self.autocast.__exit__(None, None, None)
+
+    def after_loss(self):
+        super().after_loss()
         self.on = False
-    after_cancel_batch = cleanup
-    def autocast_context(self):
-        "In what networks with a step of their own compute, the discriminators."
-        return nullcontext() if self.amp_mode==AMPMode.FP16 else torch.autocast(self.autocast.device, torch.bfloat16)
-    def state_tree(self) -> dict: return dict(scaler=self.learn.scaler.state_dict())
-    def load_state_tree(self, tree:dict):
+
+    def cleanup(self):
+        "Leave half precision if a batch broke off inside it."
+        if self.on: self.autocast.__exit__(None, None, None)
+        self.on = False
+
+    def after_cancel_batch(self): self.cleanup()
+
+    def autocast_context(self) -> AbstractContextManager: # Autocast for bfloat16; float16 would need a scaler
+        "The context for networks that are trained in a step of their own, the discriminators."
+        if self.amp_mode == AMPMode.FP16: return nullcontext()
+        return torch.autocast(self.autocast.device, torch.bfloat16)
+
+    def state_tree(self) -> dict: # A tree for `save_state`
+        "The scale of the loss."
+        return dict(scaler=self.learn.scaler.state_dict())
+
+    def load_state_tree(self,
+        tree: dict, # From `state_tree`
+    ):
+        "Resume from a checkpoint."
         if tree['scaler'] and self.learn.scaler: self.learn.scaler.load_state_dict(tree['scaler'])

@@ -7,43 +7,58 @@ __all__ = ['format_duration', 'TimeRemaining']
 
 # %% ../../nbs/019_training.progress.ipynb #training-progress-h4
 import time
+from collections.abc import Callable
 
-import fastai.callback.progress
 from fastai.callback.core import Callback
 
 # %% ../../nbs/019_training.progress.ipynb #cell-027
 def format_duration(
-    seconds:float, # Of any length
-) -> str:          # E.g. `'45 s'`, `'12 min'`, `'3 h 20 min'`, `'2 d 4 h'`
-    "A time in the two largest units that matter."
-    s = max(0, round(seconds))
-    if s<90: return f'{s} s'
-    m = round(s/60)
-    if m<90: return f'{m} min'
-    if m<2880: return f'{m//60} h {m%60} min'
-    return f'{m//1440} d {m%1440//60} h'
+    seconds: float, # Of any length
+) -> str:           # E.g. `'45 s'`, `'12 min'`, `'3 h 20 min'`, `'2 d 4 h'`
+    "A duration in its two largest units."
+    seconds = max(0, round(seconds))
+    if seconds < 90: return f'{seconds} s'
+    minutes = round(seconds/60)
+    if minutes < 90: return f'{minutes} min'
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48: return f'{hours} h {minutes} min'
+    return f'{hours//24} d {hours%24} h'
 
 # %% ../../nbs/019_training.progress.ipynb #cell-028
 class TimeRemaining(Callback):
     "Estimate how long the training still takes."
-    order,run_valid = 97,False                         # after those who judge or draw at the end of an epoch
+    order, run_valid = 97, False            # after the callbacks that evaluate or draw at the end of an epoch
+
     def __init__(self,
-        report=None,             # `f(text)`, e.g. `print`; silent when `None`, `seconds` knows it all the same
-        warmup_batches:int=5,            # First batches that are not timed
-        min_batches:int=20,          # Timed batches before the first estimate
-        clock=time.monotonic,  # Seconds
+        report: Callable[[str], None]|None = None, # Called with a sentence, e.g. `print`; `None`: only keep `seconds`
+        warmup_batches: int = 5,                   # First batches that are not timed
+        min_batches: int = 20,                     # Timed batches before the first estimate
+        clock: Callable[[], float] = time.monotonic, # Time in seconds
     ):
-        self.tell,self.skip,self.first,self.clock,self.seconds = report,warmup_batches,min_batches,clock,None
-    def before_fit(self): self.n_batches,self.seconds,self.start_time = 0,None,self.clock()
+        self.report = report
+        self.warmup_batches = warmup_batches
+        self.min_batches = min_batches
+        self.clock = clock
+        self.seconds: float|None = None            # remaining time
+
+    def before_fit(self):
+        self.n_batches = 0
+        self.seconds = None
+        self.start_time = self.clock()
+
     def after_batch(self):
         if not self.training: return
         self.n_batches += 1
-        if self.n_batches==self.skip: self.start_time = self.clock()
-        if self.n_batches==self.skip+self.first: self._estimate(self.iter+1)
+        if self.n_batches == self.warmup_batches: self.start_time = self.clock()
+        if self.n_batches == self.warmup_batches+self.min_batches: self._estimate(self.iter+1)
+
     def after_epoch(self):
-        if self.n_batches>self.skip: self._estimate(self.n_iter)
-    def _estimate(self, done:int):
-        "Estimate, with `done` batches of this epoch behind."
-        timed = self.n_batches-self.skip
-        self.seconds = (self.clock()-self.start_time)/timed*((self.n_epoch-self.epoch)*self.n_iter-done)
-        if self.tell is not None: self.tell(f'epoch {self.epoch+1} of {self.n_epoch}: {format_duration(self.seconds)} left')
+        if self.n_batches > self.warmup_batches: self._estimate(len(self.dls.train))
+
+    def _estimate(self, done: int):
+        "Estimate, after `done` batches of this epoch."
+        per_batch = (self.clock()-self.start_time)/(self.n_batches-self.warmup_batches)
+        left = (self.n_epoch-self.epoch)*len(self.dls.train) - done
+        self.seconds = per_batch*left
+        if self.report is None: return
+        self.report(f'epoch {self.epoch+1} of {self.n_epoch}: {format_duration(self.seconds)} left')

@@ -8,95 +8,143 @@ __all__ = ['LossRecorder']
 # %% ../../nbs/011_training.recorder.ipynb #training-recorder-h4
 import math
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import torch
 from fastai.callback.core import Callback
 from fastai.learner import Recorder
-from fastcore.basics import patch
 
 from ..errors import XModError
 from .losses import LossCallback
 
+# %% ../../nbs/011_training.recorder.ipynb #e8c9f04a
+def _stack_values(
+    rows: list[dict], # One dict per batch: name -> `(raw, weighted)` tensors, or `None`
+    names: list[str],
+) -> np.ndarray:      # `(batches, names, 2)` float64, NaN where there is no value
+    "The values of many batches, copied from the device in one transfer."
+    device = next(iter(rows[0].values()))[0].device
+    missing = torch.tensor(math.nan, dtype=torch.float64, device=device)
+    values = []
+    for row in rows:
+        for name in names:
+            for value in row.get(name, (None, None)):
+                values.append(missing if value is None else value.to(device).double())
+    return torch.stack(values).view(len(rows), len(names), 2).cpu().numpy()
+
 # %% ../../nbs/011_training.recorder.ipynb #cell-012
 class LossRecorder(Callback):
-    "Record every `LossCallback`, raw and weighted, by batch and by epoch; add a column a term (raw) to the progress table."
-    order,run_valid,weak_fraction = Recorder.order+1,False,.02
+    "Record every `LossCallback`, raw and weighted, by batch and by epoch; add a column per loss to the progress table."
+    order, run_valid, weak_fraction = Recorder.order+1, False, .02
+
     def __init__(self,
-        warn_weak:bool=True, # Warn of terms under 2 % of the largest weighted one
+        warn_weak: bool = True, # Warn of losses under 2 % of the largest weighted one?
     ):
-        self.warn,self.history,self._batch_values,self.epoch_rows,self.warned_losses,self._original_logger = warn_weak,[],[],[],set(),None
-    def before_fit(self):
-        self.learn.extra_losses,self._original_logger = {},None
-        self.names = [t.log_name for t in self._losses()]+[n for cb in self.learn.cbs for n in getattr(cb, 'extra_loss_names', ())]
-        dup = {n for n in self.names if self.names.count(n)>1}
-        if dup: raise XModError(f"two callbacks log under one name: {sorted(dup)}. Pass each loss term once")
-        names = list(self.recorder.metric_names)
-        at = len(names)-1 if self.recorder.add_time else len(names)
-        self.recorder.metric_names = names[:at]+self.names+names[at:]
-    def _losses(self) -> list[LossCallback]: return [cb for cb in self.learn.cbs if isinstance(cb, LossCallback)]
-    def before_epoch(self):
-        self._batch_values,self.epoch_means = [],{}
-        if self._original_logger is None: self._original_logger,self.learn.logger = self.learn.logger,self._log
-    def after_fit(self):
-        if self._original_logger is not None: self.learn.logger,self._original_logger = self._original_logger,None
-    cleanup = after_fit
-    def _log(self, line):
-        now = [self.epoch_means.get(k, (math.nan,))[0] for k in self.names]
+        self.warn = warn_weak
+        self.history: list[tuple] = []      # per epoch: its number, names, raw values `(batches, names)`
+        self.epoch_rows: list[dict] = []    # rows of `epochs`
+        self.warned_losses: set[str] = set()
+        self._batch_values: list[dict] = []
+        self._original_logger: Callable|None = None
+
+    def _losses(self) -> list[LossCallback]:
+        return [cb for cb in self.learn.cbs if isinstance(cb, LossCallback)]
+
+    def _insert_before_time(self, line: list, values: list) -> list:
+        "A line of the progress table with more columns, in front of the time if it is shown."
         at = len(line)-1 if self.recorder.add_time else len(line)
-        self._original_logger(list(line[:at])+now+list(line[at:]))
+        return [*line[:at], *values, *line[at:]]
+
+    def before_fit(self):
+        self.learn.extra_losses = {}
+        self._original_logger = None
+        self.names = [loss.log_name for loss in self._losses()]
+        for cb in self.learn.cbs: self.names += getattr(cb, 'extra_loss_names', ())
+        duplicates = sorted({n for n in self.names if self.names.count(n) > 1})
+        if duplicates: raise XModError(f"two callbacks log under one name: {duplicates}. Pass each loss once")
+        self.recorder.metric_names = self._insert_before_time(list(self.recorder.metric_names), self.names)
+
+    def before_epoch(self):
+        self._batch_values = []
+        self.epoch_means: dict[str, tuple] = {}
+        if self._original_logger is None:
+            self._original_logger = self.learn.logger
+            self.learn.logger = self._log
+
+    def after_fit(self):
+        if self._original_logger is None: return
+        self.learn.logger = self._original_logger
+        self._original_logger = None
+
+    def cleanup(self):
+        "Give the learner its own logger back when a fit breaks off."
+        self.after_fit()
+
+    def _log(self, line: list):
+        means = [self.epoch_means[n][0] if n in self.epoch_means else math.nan for n in self.names]
+        self._original_logger(self._insert_before_time(list(line), means))
+
     def after_batch(self):
         if not self.training: return
-        now = {t.log_name: (t.value,t.weighted) for t in self._losses() if t.value is not None}
-        now.update({k: (torch.as_tensor(v).detach(),None) for k,v in self.learn.extra_losses.items()})
-        self._batch_values.append(now)
-    def _read_batch_values(self):
-        "Names and `(batches, terms, 2)` values, raw and weighted, of the batches of this epoch, in one transfer."
-        names = list(dict.fromkeys(k for row in self._batch_values for k in row))
-        at = next(iter(self._batch_values[0].values()))[0].device
-        nan = torch.tensor(math.nan, device=at)
-        number = lambda v: nan if v is None else v.to(at)
-        return names,torch.stack([torch.stack([number(v).double() for k in names for v in row.get(k, (None,None))]) for row in self._batch_values]).view(len(self._batch_values), -1, 2).cpu().numpy()
+        row = {loss.log_name: (loss.value, loss.weighted) for loss in self._losses() if loss.value is not None}
+        for name,value in self.learn.extra_losses.items(): row[name] = (torch.as_tensor(value).detach(), None)
+        self._batch_values.append(row)
+
+    def _read_batch_values(self) -> tuple[list[str], np.ndarray]:
+        "Names and values `(batches, names, 2)`, raw and weighted, of the batches of this epoch."
+        names = list(dict.fromkeys(name for row in self._batch_values for name in row))
+        return names, _stack_values(self._batch_values, names)
+
     def after_train(self):
         if not self._batch_values: return
-        names,values = self._read_batch_values()
-        self.history.append((self.epoch,names,values[...,0].copy()))
-        raw,weighted = (pd.DataFrame(values[...,j], columns=names).mean() for j in (0,1))       # NaN where a term has no value at all
-        self.epoch_means = {k: (float(raw[k]),float(weighted[k])) for k in names}
-        self.epoch_rows += [dict(epoch=self.epoch, loss=k, raw=r, weighted=w) for k,(r,w) in self.epoch_means.items()]
+        names, values = self._read_batch_values()
+        self.history.append((self.epoch, names, values[...,0].copy()))
+        raw = pd.DataFrame(values[...,0], columns=names).mean()
+        weighted = pd.DataFrame(values[...,1], columns=names).mean()   # NaN for a loss without a weight
+        self.epoch_means = {n: (float(raw[n]), float(weighted[n])) for n in names}
+        for n,(r,w) in self.epoch_means.items():
+            self.epoch_rows.append(dict(epoch=self.epoch, loss=n, raw=r, weighted=w))
         self._batch_values = []
         if self.warn: self._warn_weak_losses()
+
     def _warn_weak_losses(self):
-        now = {k: abs(w) for k,(_,w) in self.epoch_means.items() if w==w}
-        top = max(now, key=now.get, default=None)
-        for k,v in now.items():
-            if k not in self.warned_losses and v < self.weak_fraction*now[top]:
-                self.warned_losses.add(k)
-                warnings.warn(f"epoch {self.epoch}: the weighted {k} loss ({v:.3g}) is under {self.weak_fraction:.0%} of {top} ({now[top]:.3g}): it hardly takes part")
+        sizes = {n: abs(w) for n,(_,w) in self.epoch_means.items() if not math.isnan(w)}
+        largest = max(sizes, key=sizes.get, default=None)
+        for n,size in sizes.items():
+            if n in self.warned_losses or size >= self.weak_fraction*sizes[largest]: continue
+            self.warned_losses.add(n)
+            warnings.warn(f"epoch {self.epoch}: the weighted {n} loss ({size:.3g}) is under {self.weak_fraction:.0%} "
+                          f"of {largest} ({sizes[largest]:.3g}): it hardly takes part")
 
-# %% ../../nbs/011_training.recorder.ipynb #cell-014
-@patch(as_prop=True)
-def epochs(self:LossRecorder) -> pd.DataFrame: # Columns `epoch`, `term`, `raw`, `weighted` (NaN for what is not part of the generator's loss)
-    "The mean of each term in each epoch."
-    return pd.DataFrame(self.epoch_rows, columns=['epoch','loss','raw','weighted'])
+    @property
+    def epochs(self) -> pd.DataFrame: # Columns `epoch`, `loss`, `raw`, `weighted` (NaN for a loss without a weight)
+        "The mean of each loss in each epoch."
+        return pd.DataFrame(self.epoch_rows, columns=['epoch','loss','raw','weighted'])
 
-@patch(as_prop=True)
-def batches(self:LossRecorder) -> pd.DataFrame: # One row a batch: `epoch` and a column a term (raw)
-    "The raw value of each term in each batch."
-    tables = self.history+([(self.epoch,(now := self._read_batch_values())[0],now[1][...,0])] if self._batch_values else [])
-    frames = [pd.DataFrame(values, columns=names).assign(epoch=e) for e,names,values in tables]
-    out = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=['epoch'])
-    return out[['epoch',*(c for c in out if c!='epoch')]]
+    @property
+    def batches(self) -> pd.DataFrame: # One row per batch: `epoch` and a column per loss (raw)
+        "The raw value of each loss in each batch."
+        history = list(self.history)
+        if self._batch_values:
+            names, values = self._read_batch_values()
+            history.append((self.epoch, names, values[...,0]))
+        if not history: return pd.DataFrame(columns=['epoch'])
+        tables = [pd.DataFrame(values, columns=names).assign(epoch=epoch) for epoch,names,values in history]
+        out = pd.concat(tables, ignore_index=True)
+        return out[['epoch', *(c for c in out if c != 'epoch')]]
 
-# %% ../../nbs/011_training.recorder.ipynb #cell-015
-@patch
-def state_tree(self:LossRecorder) -> dict:
-    "What a checkpoint keeps."
-    return dict(history=[[e,names,values] for e,names,values in self.history], epoch_rows=self.epoch_rows, warned=sorted(self.warned_losses))
+    def state_tree(self) -> dict: # A tree for `save_state`
+        "What a checkpoint keeps: tables, so that the file of a long training stays small."
+        history = [[epoch, names, values] for epoch,names,values in self.history]
+        return dict(history=history, epoch_rows=self.epoch_rows, warned=sorted(self.warned_losses))
 
-@patch
-def load_state_tree(self:LossRecorder, tree:dict):
-    "Go on from a checkpoint's `state_tree`."
-    self.history,self._batch_values = [(e,names,np.asarray(values)) for e,names,values in tree['history']],[]
-    self.epoch_rows,self.warned_losses = tree['epoch_rows'],set(tree['warned'])
+    def load_state_tree(self,
+        tree: dict, # From `state_tree`
+    ):
+        "Resume from a checkpoint."
+        self.history = [(epoch, names, np.asarray(values)) for epoch,names,values in tree['history']]
+        self.epoch_rows = tree['epoch_rows']
+        self.warned_losses = set(tree['warned'])
+        self._batch_values = []

@@ -18,12 +18,12 @@ from ..errors import ModelError
 
 # %% ../../nbs/105_reid.losses.ipynb #cell-008
 def cross_entropy_loss(
-    logits:Tensor,           # `(B, K)` scores
-    labels:Tensor,           # `(B,)` int64 in 0..K-1
-    label_smoothing:float=.1,            # Share of the target spread over all classes
-    weight:Tensor|None=None, # `(B,)` trust in each label, >= 0; all equal when `None`
-) -> Tensor:                 # Scalar
-    "Cross entropy with label smoothing, averaged over the batch by `weight`."
+    logits: Tensor,             # `(B, K)` scores
+    labels: Tensor,             # `(B,)` int64 in 0..K-1
+    label_smoothing: float = .1, # Share of the target spread over all classes
+    weight: Tensor|None = None, # `(B,)` trust in each label, >= 0; all equal when `None`
+) -> Tensor:                    # Scalar
+    "Cross entropy with label smoothing, averaged over the batch by `weight` (Szegedy et al., 2016, section 7)."
     _check_labels(logits, labels)
     return _mean(F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction='none'), weight)
 
@@ -32,10 +32,12 @@ def _check_labels(logits, labels):
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise ModelError(f"`logits` must be (B, K) and `labels` (B,); got {tuple(logits.shape)} and {tuple(labels.shape)}")
     if len(labels) and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
-        raise ModelError(f"labels must lie in 0..{logits.shape[1]-1}, the classes of the logits; got {labels.min()}..{labels.max()}. "
-                         "Use the running number of an identity (`dls.classes`), not its id")
+        raise ModelError(
+            f"labels must lie in 0..{logits.shape[1]-1}, the classes of the logits; got {labels.min()}..{labels.max()}. "
+            "Use the running number of an identity (`dls.classes`), not its id")
 
-def _mean(each, weight): # weights of all zero give zero, not NaN
+def _mean(each, weight):
+    "Weighted mean; weights of all zero give zero, not NaN."
     return each.mean() if weight is None else (each*weight).sum()/weight.sum().clamp(min=1e-12)
 
 # %% ../../nbs/105_reid.losses.ipynb #cell-014
@@ -47,7 +49,8 @@ def soft_label_loss(
     "Cross entropy against `certainty` on the label plus `1 - certainty` spread over all classes."
     _check_labels(logits, labels)
     if certainty.shape != labels.shape or len(labels) and not (certainty.min() >= 0 and certainty.max() <= 1):
-        raise ModelError(f"`certainty` must be ({len(labels)},) numbers in 0..1; got {tuple(certainty.shape)}, from {certainty.min():g} to {certainty.max():g}. Scale soft labels first")
+        raise ModelError(f"`certainty` must be ({len(labels)},) numbers in 0..1; got {tuple(certainty.shape)}, "
+                         f"from {certainty.min():g} to {certainty.max():g}. Scale soft labels first")
     log_p = logits.log_softmax(1)
     on_label = log_p.gather(1, labels[:, None])[:, 0]
     return -(certainty*on_label + (1-certainty)*log_p.mean(1)).mean()
@@ -74,7 +77,8 @@ def symmetric_cross_entropy_loss(
     weight:Tensor|None=None, # `(B,)` trust in each label; all equal when `None`
 ) -> Tensor:                 # Scalar
     "`alpha` cross entropy plus `beta` reverse cross entropy (SCE, ICCV 2019, equation 6)."
-    return alpha*cross_entropy_loss(logits, labels, 0., weight) + beta*reverse_cross_entropy_loss(logits, labels, weight=weight)
+    ce = cross_entropy_loss(logits, labels, 0., weight)
+    return alpha*ce + beta*reverse_cross_entropy_loss(logits, labels, weight=weight)
 
 # %% ../../nbs/105_reid.losses.ipynb #cell-023
 def batch_distance(
@@ -88,24 +92,37 @@ def batch_distance(
 # %% ../../nbs/105_reid.losses.ipynb #cell-026
 class HardPairs(NamedTuple):
     "The hardest positive and negative of each anchor."
-    d_ap:Tensor # `(B,)` distance to the farthest image of the same identity
-    d_an:Tensor # `(B,)` distance to the nearest image of another identity
-    pos:Tensor  # `(B,)` which one the positive is
-    neg:Tensor  # `(B,)` which one the negative is
+    d_ap: Tensor # `(B,)` distance to the farthest image of the same identity
+    d_an: Tensor # `(B,)` distance to the nearest image of another identity
+    pos: Tensor  # `(B,)` which one the positive is
+    neg: Tensor  # `(B,)` which one the negative is
 
 # %% ../../nbs/105_reid.losses.ipynb #cell-027
+def _check_pairs(dist, labels):
+    "Raise `ModelError` for a batch in which pairs cannot be mined."
+    if dist.shape != (len(labels), len(labels)):
+        raise ModelError(f"`dist` must be (B, B) for {len(labels)} labels; got {tuple(dist.shape)}")
+    bad = dist.detach().diagonal().isnan()
+    if bad.any():
+        raise ModelError(
+            f"embeddings {bad.nonzero()[:, 0].tolist()} of the batch hold NaN: the training diverged, or these images are "
+            "broken. Lower the learning rate or look at the rows `yb[3]` of this batch")
+    if not len(labels):
+        raise ModelError(
+            "no image of the batch takes part in this loss: all its labels are noisy, and `use_noisy=False` of the loss "
+            "callback leaves those out. Add images with sure labels, or pass `use_noisy=True`")
+    if (labels == labels[0]).all():
+        raise ModelError(
+            f"all {len(labels)} images of the batch are of one identity ({labels[0].item()}): no negative. "
+            "Draw at least two identities per batch (`p >= 2`)")
+
 def hard_pairs(
-    dist:Tensor,   # `(B, B)` distances
-    labels:Tensor, # `(B,)` identities
+    dist: Tensor,   # `(B, B)` distances
+    labels: Tensor, # `(B,)` identities
 ) -> HardPairs:
     "Mine the hardest pairs of a batch; raise `ModelError` for NaN distances or a single identity."
-    if dist.shape != (len(labels), len(labels)): raise ModelError(f"`dist` must be (B, B) for {len(labels)} labels; got {tuple(dist.shape)}")
-    if (bad := dist.detach().diagonal().isnan()).any():
-        raise ModelError(f"embeddings {bad.nonzero()[:, 0].tolist()} of the batch hold NaN: the training diverged, or these images are broken. "
-                         "Lower the learning rate or look at the rows `yb[3]` of this batch")
-    if not len(labels): raise ModelError("no image of the batch takes part in this loss: all its labels are noisy, and `use_noisy=False` leaves those out. Mix in sure labels, or pass `use_noisy=True`")
+    _check_pairs(dist, labels)
     same = labels[:, None] == labels[None]
-    if same.all(): raise ModelError(f"all {len(labels)} images of the batch are of one identity ({labels[0].item()}): no negative. Draw at least two identities a batch (`p >= 2`)")
     d_ap, pos = dist.masked_fill(~same, -torch.inf).max(1)
     d_an, neg = dist.masked_fill(same, torch.inf).min(1)
     return HardPairs(d_ap, d_an, pos, neg)
@@ -160,9 +177,11 @@ def center_loss(
     centers:Tensor, # `(K, D)` one center an identity; gets no gradient
 ) -> Tensor:        # Scalar
     "Half the mean squared distance of the images to the centers of their identities (ECCV 2016, equation 2)."
-    if feat.shape[1] != centers.shape[1]: raise ModelError(f"embeddings of {feat.shape[1]} and centers of {centers.shape[1]} dimensions cannot be compared")
+    if feat.shape[1] != centers.shape[1]:
+        raise ModelError(f"embeddings of {feat.shape[1]} and centers of {centers.shape[1]} dimensions cannot be compared")
     if not len(labels): return feat.sum()*0
-    if not 0 <= labels.min() <= labels.max() < len(centers): raise ModelError(f"labels must lie in 0..{len(centers)-1}, the centers there are; got {labels.min()}..{labels.max()}")
+    if not 0 <= labels.min() <= labels.max() < len(centers):
+        raise ModelError(f"labels must lie in 0..{len(centers)-1}, the centers there are; got {labels.min()}..{labels.max()}")
     return (feat - centers.detach()[labels]).pow(2).sum(1).mean()/2
 
 # %% ../../nbs/105_reid.losses.ipynb #6dafce8a
@@ -172,7 +191,7 @@ def update_centers(
     labels:Tensor,  # `(B,)` int64 in 0..K-1
     feat:Tensor,    # `(B, D)` embeddings
     center_lr:float=.5,  # Share of the way, 0..1
-):
+) -> None:
     "Move the centers of the identities of a batch towards its images (ECCV 2016, equation 4)."
     n = torch.bincount(labels, minlength=len(centers)).to(feat)[:, None]
     sums = torch.zeros_like(centers).index_add_(0, labels, feat.to(centers))
@@ -184,7 +203,9 @@ def soft_cross_entropy_loss(
     teacher:Tensor, # `(B, K)` scores of the teacher
 ) -> Tensor:        # Scalar
     "Cross entropy of the student against the teacher's softmax (MMT, equation 6)."
-    if student.shape != teacher.shape: raise ModelError(f"student and teacher must score the same classes; got {tuple(student.shape)} and {tuple(teacher.shape)}")
+    if student.shape != teacher.shape:
+        raise ModelError("student and teacher must score the same classes; "
+                         f"got {tuple(student.shape)} and {tuple(teacher.shape)}")
     return -(teacher.detach().softmax(1)*student.log_softmax(1)).sum(1).mean()
 
 # %% ../../nbs/105_reid.losses.ipynb #cell-044

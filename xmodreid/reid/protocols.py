@@ -22,21 +22,26 @@ from ..skeleton import IR, RGB
 @dataclass(frozen=True)
 class Protocol:
     "How a data set is evaluated. `trials(index)` lists `(trial, query rows, gallery rows)` as positions in `index`."
-    name:str          # In words, for titles and files
-    rule:str          # What is removed and counted: a name in `metrics.EVALUATION_RULES`
-    config:dict     # The choices, for the results file
-    trials:Callable   # `index` -> list of `(trial, query positions, gallery positions)`
+    name: str         # In words, for titles and files
+    rule: str         # What is removed and counted: a name in `metrics.EVALUATION_RULES`
+    config: dict      # The choices, for the results file
+    trials: Callable[[pd.DataFrame], list] # Table of images -> list of `(trial, query positions, gallery positions)`
+
     def __repr__(self): return f'Protocol({self.name!r})'
 
 # %% ../../nbs/110_reid.protocols.ipynb #cell-007
-SEARCH_DIRECTIONS = {'ir2rgb':(IR,RGB), 'rgb2ir':(RGB,IR)} # name -> modality of the query, of the gallery
+SEARCH_DIRECTIONS = {'ir2rgb': (IR, RGB), 'rgb2ir': (RGB, IR)} # name -> modality of the query, of the gallery
+
+def _get_direction(direction): return SEARCH_DIRECTIONS[check_choice('direction', direction, SEARCH_DIRECTIONS)]
 
 def _rows(index, what, **where):
-    "Positions of the rows where every column has one of the given values; none is an error that says what there is."
+    "Positions of the rows where every column has one of the given values; `ProtocolError` for none."
     missing = [c for c in where if c not in index]
-    if missing: raise ProtocolError(f"the table lacks the column(s) {', '.join(missing)}; a protocol needs path, pid, camid, modality and split")
+    if missing:
+        raise ProtocolError(f"the table lacks the column(s) {', '.join(missing)}; a protocol needs path, pid, camid, modality "
+                            "and split")
     keep = np.ones(len(index), bool)
-    for col,values in where.items():
+    for col, values in where.items():
         keep &= index[col].isin(values).to_numpy()
         if not keep.any():
             raise ProtocolError(f"no image for the {what}: none has {col} in {', '.join(map(str, values))}"
@@ -45,117 +50,153 @@ def _rows(index, what, **where):
 
 # %% ../../nbs/110_reid.protocols.ipynb #cell-008
 def group_by_pid_camid(
-    index,    # Table of images
-    rows,  # Positions in it
-) -> dict: # `(pid, camid)` -> positions
+    index: pd.DataFrame, # Table of images
+    rows: np.ndarray,    # Positions in it
+) -> dict:               # `(pid, camid)` -> positions
     "The images of each person and camera, sorted by file name; in order of person, then camera."
-    t = pd.DataFrame({'pid':index.pid.to_numpy()[rows], 'camid':index.camid.to_numpy()[rows], 'file':[Path(index.path.iloc[r]).name for r in rows], 'row':rows})
-    return {k: g.to_numpy() for k,g in t.sort_values(['pid','camid','file'], kind='stable').groupby(['pid','camid']).row}
+    files = [Path(index.path.iloc[r]).name for r in rows]
+    t = pd.DataFrame(dict(pid=index.pid.to_numpy()[rows], camid=index.camid.to_numpy()[rows], file=files, row=rows))
+    groups = t.sort_values(['pid', 'camid', 'file'], kind='stable').groupby(['pid', 'camid']).row
+    return {key: group.to_numpy() for key, group in groups}
 
 # %% ../../nbs/110_reid.protocols.ipynb #cell-009
 def sample_gallery(
-    groups,     # `(pid, camid)` -> positions, as `group_by_pid_camid` gives them
-    trial:int,   # Seed of the draw
-    shots:int=1, # Images of each person and camera
-) -> np.ndarray: # Positions of the gallery, by person, then camera
-    "Random images of each person and camera, drawn as AGW's and LLCM's code draws them (`random.seed(trial)`, one `random.choice` a folder)."
-    rng,out = random.Random(trial),[]
-    for files in groups.values(): out += [rng.choice(files)] if shots==1 else rng.sample(list(files), min(shots, len(files)))
+    groups: dict,   # `(pid, camid)` -> positions, as `group_by_pid_camid` gives them
+    trial: int,     # Seed of the draw
+    shots: int = 1, # Images of each person and camera
+) -> np.ndarray:    # Positions of the gallery, by person, then camera
+    "Random images of each person and camera, with the draws of AGW's and LLCM's code (one `random.choice` per group)."
+    rng, out = random.Random(trial), []
+    for files in groups.values():
+        out += [rng.choice(files)] if shots == 1 else rng.sample(list(files), min(shots, len(files)))
     return np.array(out)
 
 # %% ../../nbs/110_reid.protocols.ipynb #cell-011
 def read_sysu_permutations(
-    path, # Path of `rand_perm_cam.mat`, published with SYSU-MM01's evaluation code
-) -> dict: # `(pid, camid)` -> `(10, n)` image numbers from 1, one row a trial
-    "Read the official gallery lists of SYSU-MM01."
+    path: str|Path, # Path of `rand_perm_cam.mat`, published with SYSU-MM01's evaluation code
+) -> dict:          # `(pid, camid)` -> `(10, n)` image numbers from 1, one row per trial
+    "Read the official gallery lists of SYSU-MM01. Raises `ProtocolError`."
     from scipy.io import loadmat
     try: cells = loadmat(path)['rand_perm_cam']
-    except FileNotFoundError: raise ProtocolError(f"{path} does not exist. It is published in data_split/ of the evaluation code of SYSU-MM01") from None
-    except (KeyError,ValueError,TypeError,NotImplementedError) as e: raise ProtocolError(f"{path} is not the published rand_perm_cam.mat ({type(e).__name__}: {e})") from None
-    return {(pid,cam): people[pid-1,0].astype(int) for cam,people in enumerate(cells[:,0], 1) for pid in range(1, len(people)+1) if people[pid-1,0].size}
+    except FileNotFoundError:
+        raise ProtocolError(f"{path} does not exist. It is published in data_split/ of the evaluation code of "
+                            "SYSU-MM01") from None
+    except (KeyError, ValueError, TypeError, NotImplementedError) as e:
+        raise ProtocolError(f"{path} is not the published rand_perm_cam.mat ({type(e).__name__}: {e})") from None
+    out = {}
+    for cam, people in enumerate(cells[:, 0], 1):
+        for pid in range(1, len(people)+1):
+            if people[pid-1, 0].size: out[pid, cam] = people[pid-1, 0].astype(int)
+    return out
 
 # %% ../../nbs/110_reid.protocols.ipynb #cell-012
 def full_gallery(
-    groups,      # `(pid, camid)` -> positions, as `group_by_pid_camid` gives them
-    trial:int,    # From 1
-    shots:int,    # Images of each person and camera
-    permutations, # `(pid, camid)` -> `(trials, n)` image numbers from 1
-) -> np.ndarray:  # Positions of the gallery, by camera, then person, in listed order
-    "The images that SYSU-MM01's official lists name."
+    groups: dict,       # `(pid, camid)` -> positions, as `group_by_pid_camid` gives them
+    trial: int,         # From 1
+    shots: int,         # Images of each person and camera
+    permutations: dict, # `(pid, camid)` -> `(trials, n)` image numbers from 1
+) -> np.ndarray:        # Positions of the gallery, by camera, then person, in listed order
+    "The images that SYSU-MM01's official lists name. Raises `ProtocolError` where lists and images do not fit."
     out = []
-    for (pid,cam),files in sorted(groups.items(), key=lambda f: f[0][::-1]):
-        perm = permutations.get((pid,cam))
-        if perm is None: raise ProtocolError(f"the official lists do not have person {pid} in camera {cam}: this is not SYSU-MM01's test set. Use gallery='agw'")
-        if perm.shape[1]>len(files) or len(perm)<trial:
-            raise ProtocolError(f"person {pid} has {len(files)} images in camera {cam}; the official lists count {perm.shape[1]}. Complete the data set, or use gallery='agw'")
-        out += files[perm[trial-1,:shots]-1].tolist()
+    for (pid, cam), files in sorted(groups.items(), key=lambda f: f[0][::-1]):
+        perm = permutations.get((pid, cam))
+        if perm is None:
+            raise ProtocolError(f"the official lists do not have person {pid} in camera {cam}: this is not SYSU-MM01's test "
+                                "set. Use gallery='agw'")
+        if perm.shape[1] > len(files) or len(perm) < trial:
+            raise ProtocolError(f"person {pid} has {len(files)} images in camera {cam}; the official lists count "
+                                f"{perm.shape[1]}. Complete the data set, or use gallery='agw'")
+        out += files[perm[trial-1, :shots]-1].tolist()
     return np.array(out)
 
 # %% ../../nbs/110_reid.protocols.ipynb #cell-013
-_SYSU_RGB = {'all':(1,2,4,5), 'indoor':(1,2)}
+_SYSU_RGB = {'all': (1, 2, 4, 5), 'indoor': (1, 2)}
+
+def _check_permutations(permutations):
+    if permutations is None:
+        raise ProtocolError("the official gallery is listed in rand_perm_cam.mat, published with SYSU-MM01's evaluation code: "
+                            "pass its path as `permutations`, or use gallery='agw'")
+    return permutations if isinstance(permutations, dict) else read_sysu_permutations(permutations)
 
 def sysu_protocol(
-    mode='all',         # `'all'` (gallery cameras 1, 2, 4, 5) or `'indoor'` (1, 2)
-    shots=1,            # 1 or 10 images of each person and camera
-    gallery='agw',      # `'agw'`: drawn with seed 0..9; `'official'`: listed in `rand_perm_cam.mat`
-    direction='ir2rgb', # Query to gallery; the other way is not official
-    trials=10,          # Number of galleries
-    permutations=None,  # For `'official'`: path of `rand_perm_cam.mat`, or what `read_sysu_permutations` read
-    split='test',       # Split that is evaluated, e.g. `'val'` to choose an epoch
+    mode: str = 'all',         # `'all'` (gallery cameras 1, 2, 4, 5) or `'indoor'` (1, 2)
+    shots: int = 1,            # 1 or 10 images of each person and camera
+    gallery: str = 'agw',      # `'agw'`: drawn with seed 0..9; `'official'`: listed in `rand_perm_cam.mat`
+    direction: str = 'ir2rgb', # Query to gallery; the other way is not official
+    trials: int = 10,          # Number of galleries
+    permutations: dict|str|Path|None = None, # For `'official'`: path of `rand_perm_cam.mat`, or its content
+    split: str = 'test',       # Split that is evaluated, e.g. `'val'` to choose an epoch
 ) -> Protocol:
     "Protocol of SYSU-MM01, and of the embedded data set, which has the same layout."
     cams = _SYSU_RGB[check_choice('mode', mode, _SYSU_RGB)]
-    q,g = SEARCH_DIRECTIONS[check_choice('direction', direction, SEARCH_DIRECTIONS)]
-    check_choice('gallery', gallery, ('agw','official')); check_choice('shots', shots, (1,10)); check_choice('trials', trials, range(1,11))
-    if gallery=='official':
-        if permutations is None: raise ProtocolError("the official gallery is listed in rand_perm_cam.mat, published with SYSU-MM01's evaluation code: pass its path as `permutations`, or use gallery='agw'")
-        if not isinstance(permutations, dict): permutations = read_sysu_permutations(permutations)
+    q, g = _get_direction(direction)
+    check_choice('gallery', gallery, ('agw', 'official'))
+    check_choice('shots', shots, (1, 10))
+    check_choice('trials', trials, range(1, 11))
+    if gallery == 'official': permutations = _check_permutations(permutations)
+
+    def rows_of(index, what, modality):
+        cameras = cams if modality == RGB else (3, 6)
+        return _rows(index, f'{what} ({modality})', split=(split,), modality=(modality,), camid=cameras)
+
     def list_trials(index):
-        side = {m: _rows(index, f'{w} ({m})', split=(split,), modality=(m,), camid=cams if m==RGB else (3,6)) for w,m in (('query',q),('gallery',g))}
-        first,sets = 0 if gallery=='agw' else 1,group_by_pid_camid(index, side[g])
-        draw = (lambda t: sample_gallery(sets, t, shots)) if gallery=='agw' else (lambda t: full_gallery(sets, t, shots, permutations))
-        return [(t, side[q], draw(t)) for t in range(first, first+trials)]
+        query = rows_of(index, 'query', q)
+        groups = group_by_pid_camid(index, rows_of(index, 'gallery', g))
+        if gallery == 'agw': return [(t, query, sample_gallery(groups, t, shots)) for t in range(trials)]
+        return [(t, query, full_gallery(groups, t, shots, permutations)) for t in range(1, 1+trials)]
+
     config = dict(dataset='sysu', mode=mode, shots=shots, gallery=gallery, direction=direction, trials=trials, split=split)
-    return Protocol(f"SYSU-MM01 {mode}-search, {'single' if shots==1 else 'ten'}-shot, {direction}, {gallery} gallery, {trials} trials" +
-                    ('' if split=='test' else f', {split} split'), 'sysu', config, list_trials)
+    name = (f"SYSU-MM01 {mode}-search, {'single' if shots == 1 else 'ten'}-shot, {direction}, {gallery} gallery, "
+            f"{trials} trials" + ('' if split == 'test' else f', {split} split'))
+    return Protocol(name, 'sysu', config, list_trials)
 
 # %% ../../nbs/110_reid.protocols.ipynb #cell-015
 def regdb_protocol(
-    trial=1,            # Which of the ten splits the table holds, 1..10
-    direction='rgb2ir', # Query to gallery; `'rgb2ir'` is "visible to thermal"
-    train_trial=None,    # Split the model was trained on; another one than `trial` is refused
-    split='test',       # Split that is evaluated
+    trial: int = 1,            # Which of the ten splits the table holds, 1..10
+    direction: str = 'rgb2ir', # Query to gallery; `'rgb2ir'` is "visible to thermal"
+    train_trial: int|None = None, # Split the model was trained on; another one than `trial` is refused
+    split: str = 'test',       # Split that is evaluated
 ) -> Protocol:
-    "Protocol of RegDB: every test image of one modality among every one of the other. Ten models, one a split, make a result."
-    check_choice('trial', trial, range(1,11))
-    q,g = SEARCH_DIRECTIONS[check_choice('direction', direction, SEARCH_DIRECTIONS)]
-    if train_trial not in (None,trial):
-        raise ProtocolError(f"a model trained on RegDB split {train_trial} was to be tested on split {trial}: it has seen about half of the test people. "
-                            f"Test it on split {train_trial}, or train one on split {trial}")
+    "Protocol of RegDB: every test image of one modality among all of the other. A result is the mean of ten models, one per split."
+    check_choice('trial', trial, range(1, 11))
+    q, g = _get_direction(direction)
+    if train_trial not in (None, trial):
+        raise ProtocolError(f"a model trained on RegDB split {train_trial} was to be tested on split {trial}: it has seen about "
+                            f"half of the test people. Test it on split {train_trial}, or train one on split {trial}")
+
     def list_trials(index):
         found = index.attrs.get('trial', trial)
-        if found!=trial: raise ProtocolError(f"the table holds RegDB split {found}, the protocol asks for split {trial}. Read split {trial}, or make the protocol for {found}")
-        return [(trial, _rows(index, f'query ({q})', split=(split,), modality=(q,)), _rows(index, f'gallery ({g})', split=(split,), modality=(g,)))]
-    return Protocol(f"RegDB split {trial}, {direction}", 'regdb', dict(dataset='regdb', trial=trial, direction=direction, split=split), list_trials)
+        if found != trial:
+            raise ProtocolError(f"the table holds RegDB split {found}, the protocol asks for split {trial}. "
+                                f"Read split {trial}, or make the protocol for {found}")
+        query = _rows(index, f'query ({q})', split=(split,), modality=(q,))
+        return [(trial, query, _rows(index, f'gallery ({g})', split=(split,), modality=(g,)))]
+
+    config = dict(dataset='regdb', trial=trial, direction=direction, split=split)
+    return Protocol(f"RegDB split {trial}, {direction}", 'regdb', config, list_trials)
 
 # %% ../../nbs/110_reid.protocols.ipynb #cell-016
 def llcm_protocol(
-    direction='ir2rgb', # Query to gallery. The first public code swaps the two names
-    trials=10,          # Number of galleries, drawn with seeds 0, 1, ...
-    split='test',       # Split that is evaluated
+    direction: str = 'ir2rgb', # Query to gallery. The first public code swaps the two names
+    trials: int = 10,          # Number of galleries, drawn with seeds 0, 1, ...
+    split: str = 'test',       # Split that is evaluated
 ) -> Protocol:
     "Protocol of LLCM: the gallery is one image of each person and camera of the other modality."
-    q,g = SEARCH_DIRECTIONS[check_choice('direction', direction, SEARCH_DIRECTIONS)]
+    q, g = _get_direction(direction)
+
     def list_trials(index):
-        query,rows = (_rows(index, f'{w} ({m})', split=(split,), modality=(m,)) for w,m in (('query',q),('gallery',g)))
-        sets = group_by_pid_camid(index, rows)
-        return [(t, query, sample_gallery(sets, t)) for t in range(trials)]
-    return Protocol(f"LLCM {direction}, {trials} trials", 'llcm', dict(dataset='llcm', direction=direction, trials=trials, split=split), list_trials)
+        query = _rows(index, f'query ({q})', split=(split,), modality=(q,))
+        groups = group_by_pid_camid(index, _rows(index, f'gallery ({g})', split=(split,), modality=(g,)))
+        return [(t, query, sample_gallery(groups, t)) for t in range(trials)]
+
+    config = dict(dataset='llcm', direction=direction, trials=trials, split=split)
+    return Protocol(f"LLCM {direction}, {trials} trials", 'llcm', config, list_trials)
 
 # %% ../../nbs/110_reid.protocols.ipynb #cell-017
 def market_protocol() -> Protocol:
     "Protocol of Market-1501: the listed queries among the listed gallery, one trial."
-    def list_trials(index): return [(0, _rows(index, 'query', split=('query',)), _rows(index, 'gallery', split=('gallery',)))]
+    def list_trials(index):
+        return [(0, _rows(index, 'query', split=('query',)), _rows(index, 'gallery', split=('gallery',)))]
     return Protocol('Market-1501', 'market', dict(dataset='market', trials=1), list_trials)
 
 PROTOCOLS = dict(sysu=sysu_protocol, regdb=regdb_protocol, llcm=llcm_protocol, market=market_protocol)

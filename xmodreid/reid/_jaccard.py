@@ -40,7 +40,7 @@ def _expand_reciprocal(idx, k1, half):
 
 # %% ../../nbs/098_reid._jaccard.ipynb #3d61643f
 def _pair_sq_distances(S, idx, sq, x):
-    "Squared distances at the places of `S`: those of the neighbor lists `idx`, `sq` are given, the others are computed."
+    "Squared distances at the places of `S`: those of the lists `idx`, `sq` are given, the others are computed."
     n, k = idx.shape
     lists = sparse.csr_matrix((sq.ravel()+1, idx.ravel(), np.arange(0, n*k+1, k)), (n, n)) # +1: zeros must not vanish
     given = S.multiply(lists).tocsr()
@@ -63,7 +63,7 @@ def encode_reciprocal(
     k2: int,         # Neighbors averaged; 1 for none
     scale: np.ndarray|None = None, # `(N,)` divides each row's squared distances
 ) -> sparse.csr_matrix:            # `(N, N)` rows of `V`
-    "k-reciprocal sets weighted by closeness, each the mean over its first `k2` neighbors (Zhong et al., 2017, section 3)."
+    "k-reciprocal sets weighted by closeness, each the mean over its `k2` neighbors (Zhong et al., 2017, section 3)."
     V = _pair_sq_distances(_expand_reciprocal(idx, k1, half), idx, sq, x)
     if scale is not None: V.data /= np.repeat(scale, np.diff(V.indptr))
     V.data = np.exp(-V.data)
@@ -109,7 +109,8 @@ def sparse_jaccard(
     k1 = idx.shape[1]
     V = encode_reciprocal(x, idx, sq, k1, min(round(k1/2)+1, k1), k2)
     columns = V.tocsc()
-    place = sparse.csr_matrix((np.arange(V.nnz), V.indices, V.indptr), V.shape).tocsc().data # row-wise number of an entry
+    # row-wise number of an entry
+    place = sparse.csr_matrix((np.arange(V.nnz), V.indices, V.indptr), V.shape).tocsc().data
     start = np.empty_like(place)
     start[place] = np.arange(V.nnz)                        # an entry enters its column at its own row: rows j >= i
     upper = []

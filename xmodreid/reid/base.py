@@ -80,4 +80,5 @@ class BNNeck(nn.Module):
     ) -> ReIDOutput:  # `logits` only in training mode
         "Normalize the vectors; classify them while training."
         embed = self.bn(feat)
-        return ReIDOutput(feat, embed, self.classifier(embed) if self.training and self.classifier is not None else None)
+        classify = self.training and self.classifier is not None
+        return ReIDOutput(feat, embed, self.classifier(embed) if classify else None)

@@ -28,7 +28,8 @@ def check_embeddings(
     if x.dtype not in (torch.float32, torch.float64): x = x.float()
     if not x.isfinite().all():
         bad = (~x.isfinite()).any(1).nonzero()[:, 0]
-        raise ProtocolError(f"`{name}` holds NaN or infinity in {len(bad)} of {len(x)} rows, the first is row {int(bad[0])}. "
+        raise ProtocolError(f"`{name}` holds NaN or infinity in {len(bad)} of {len(x)} rows, the first is row "
+                            f"{int(bad[0])}. "
                             "Check whether the training diverged or mixed precision overflowed")
     return x.detach()
 
@@ -42,7 +43,8 @@ def normalize_embeddings(
     if check_choice('metric', metric, DISTANCE_METRICS) == 'euclidean': return x
     n = x.norm(dim=1, keepdim=True)
     if (n == 0).any():
-        raise ProtocolError(f"row {int((n[:, 0] == 0).nonzero()[0])} of the embeddings is all zeros: it has no direction, so no "
+        raise ProtocolError(f"row {int((n[:, 0] == 0).nonzero()[0])} of the embeddings is all zeros: it has no "
+                            "direction, so no "
                             "cosine. Use metric='euclidean', or find out why")
     return x/n
 
@@ -78,7 +80,7 @@ def exact_search(
     chunks: Iterable, # `(positions, vectors)` pairs: `(n,)` int64 and `(n, D)` tensors
     k: int,           # Results per query
     similarity: Callable[[Tensor, Tensor], Tensor] = _inner_products, # `(Q, D)`, `(n, D)` -> `(Q, n)`; higher is nearer
-) -> tuple[Tensor, Tensor]: # `(Q, k)` similarities, descending, and positions; -inf and -1 where there are fewer than `k`
+) -> tuple[Tensor, Tensor]: # `(Q, k)` similarities, descending, and positions; -inf and -1 for missing ones
     "Exact nearest vectors, chunk by chunk. Of equal similarities the first in the chunks wins."
     best = q.new_full((len(q), k), -torch.inf)
     at = torch.full((len(q), k), -1, device=q.device)
@@ -96,15 +98,18 @@ def _chunk_rows(chunk_size, columns): return chunk_size or max(2**22//columns, 1
 def knn(
     x: Tensor|np.ndarray,        # `(N, D)` embeddings
     k: int,                      # Neighbors of each row
-    y: Tensor|np.ndarray|None = None, # `(M, D)` set to search; `x` itself when `None`: then a row is its own first neighbor
+    # `(M, D)` set to search; `x` itself when `None`: then a row is its own first neighbor
+    y: Tensor|np.ndarray|None = None,
     metric: str = 'cosine',      # `'cosine'` or `'euclidean'`
     chunk_size: int|None = None, # Rows at a time; by default as many as make four million distances
-    on_block: Callable[[int, Tensor], None]|None = None, # Called with the first row of each block and its `(rows, M)` distances
+    # Called with the first row of each block and its `(rows, M)` distances
+    on_block: Callable[[int, Tensor], None]|None = None,
 ) -> tuple[Tensor, Tensor]:      # `(N, k)` distances, ascending, and `(N, k)` positions in `y`
     "Exact nearest neighbors in blocks of rows. Raises `ProtocolError` when there are fewer than `k`."
     x = normalize_embeddings(x, metric)
     y = x if y is None else normalize_embeddings(y, metric).to(x)
-    if not 1 <= k <= len(y): raise ProtocolError(f"k={k} neighbors of {len(y)} images requested; k must lie in 1..{len(y)}")
+    if not 1 <= k <= len(y):
+        raise ProtocolError(f"k={k} neighbors of {len(y)} images requested; k must lie in 1..{len(y)}")
     step = _chunk_rows(chunk_size, len(y))
     positions = torch.arange(len(y), device=x.device)
     # results go into two arrays made beforehand: small arrays between large blocks would break up the memory
@@ -120,7 +125,7 @@ def knn(
 
 # %% ../../nbs/106_reid.distance.ipynb #cell-043
 def _grouped_topk(s, k):
-    "`s.topk(k)` from a first cut: the `k` largest of a row lie in those `k` groups of columns that have the largest maxima."
+    "`s.topk(k)`: the `k` largest of a row lie in those `k` groups of columns that have the largest maxima."
     n = s.shape[1]
     groups = round((n/k)**.5)
     w = n//groups
@@ -142,7 +147,7 @@ def bidirectional_knn(
     b: Tensor,                   # `(B, D)` rows of length 1; may be `a` itself
     k: int,                      # Neighbors of each row
     chunk_size: int|None = None, # Side of a tile; 2048 when `None`
-) -> list[tuple[np.ndarray, np.ndarray]]: # For `a` among `b`, then `b` among `a`: `(N, k)` positions and squared distances
+) -> list[tuple[np.ndarray, np.ndarray]]: # For `a`, then for `b`: `(N, k)` positions and squared distances
     "Exact neighbors in both directions, nearest first; each product of two rows is computed once."
     step = chunk_size or 2**11
     best = [(x.new_full((len(x), k), -torch.inf), torch.zeros(len(x), k, dtype=torch.int64, device=x.device))

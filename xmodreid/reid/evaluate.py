@@ -26,7 +26,8 @@ def _check_leakage(index, protocol, train_pids):
     _, q, g = protocol.trials(index)[0]
     both = sorted(set(map(int, train_pids)) & set(index.pid.to_numpy()[np.concatenate([q, g])].tolist()))
     if both:
-        raise ProtocolError(f"{len(both)} people of the test were trained on (the first is {both[0]}): the scores would mean "
+        raise ProtocolError(f"{len(both)} people of the test were trained on (the first is {both[0]}): the scores "
+                            "would mean "
                             "nothing. Evaluate on people left out of training")
 
 def _distances(q, g, metric, rerank_args):
@@ -36,15 +37,17 @@ def _distances(q, g, metric, rerank_args):
 
 # %% ../../nbs/111_reid.evaluate.ipynb #cell-020
 def evaluate_reid(
-    embeddings: np.ndarray|torch.Tensor, # `(len(index), D)`, row for row those of `index`; normalized here when cosine is meant
+    # `(len(index), D)`, row for row those of `index`; normalized here when cosine is meant
+    embeddings: np.ndarray|torch.Tensor,
     index: pd.DataFrame,      # Table of images
     protocol: Protocol,       # Chooses queries and galleries
     metric: str = 'cosine',   # `'cosine'` or `'euclidean'`
     train_pids: Iterable|None = None, # People the model was trained on; if one is in the test, this is refused
-    rerank: dict|None = None, # Arguments of `reid.rerank.rerank` (`dict(k1=20, k2=6, lambda_value=.3)`); named in the result
+    # Arguments of `reid.rerank.rerank` (`dict(k1=20, k2=6, lambda_value=.3)`); named in the result
+    rerank: dict|None = None,
     max_rank: int = 20,       # Length of the CMC curves
-) -> pd.DataFrame: # One row per trial: rank1, rank5, rank10, rank20, mAP, mINP (0..1), queries, unmatched_queries, gallery, rerank
-    "Rank as the protocol says. `attrs` of the result hold the protocol, the metric and each trial's CMC. Raises `ProtocolError`."
+) -> pd.DataFrame: # Per trial: rank1, ..., rank20, mAP, mINP (0..1), queries, unmatched_queries, gallery, rerank
+    "Rank as the protocol says; `attrs` hold the protocol, the metric and the CMC curves. Raises `ProtocolError`."
     if len(embeddings) != len(index):
         raise ProtocolError(f"{len(embeddings)} embeddings for a table of {len(index)} images: pass one row per image, "
                             "in the order of the table")
@@ -59,8 +62,8 @@ def evaluate_reid(
         rows.append({'trial': trial, **s.to_dict(), 'gallery': len(g), 'rerank': rerank_text})
         curves[trial] = s.cmc.tolist()
     res = pd.DataFrame(rows)
-    res.attrs.update(protocol=protocol.name, config=protocol.config, rule=protocol.rule, metric=metric, rerank=rerank_text,
-                     cmc=curves)
+    res.attrs.update(protocol=protocol.name, config=protocol.config, rule=protocol.rule, metric=metric,
+                     rerank=rerank_text, cmc=curves)
     return res
 
 # %% ../../nbs/111_reid.evaluate.ipynb #cell-024
@@ -69,7 +72,7 @@ def _is_score(column): return column in ('mAP', 'mINP') or column.startswith('ra
 def summarize_results(
     results: pd.DataFrame, # From `evaluate_reid`, or several stacked, with a column `seed`
 ) -> pd.DataFrame:         # Rows `mean` and `std` (of a sample; NaN for one run), one column per score, and `n_runs`
-    "Mean and standard deviation over seeds where there are any, else over trials. Raises `ProtocolError` without scores."
+    "Mean and standard deviation over seeds where there are any, else over trials. Raises `ProtocolError`."
     cols = [c for c in results if _is_score(str(c))]
     if not cols:
         raise ProtocolError(f"no score among the columns {', '.join(map(str, results.columns))}; "
@@ -85,15 +88,17 @@ def save_results(
     path: str|Path,        # JSON file
     results: pd.DataFrame, # From `evaluate_reid`
     seed: int|None = None, # Seed of the training
-    epoch: str = 'last',   # How the epoch was chosen: `'last'`, `'best'` (by the test set: too good) or `'val'` (by the validation set)
+    # How the epoch was chosen: `'last'`, `'best'` (by the test set: too good) or `'val'` (by the validation set)
+    epoch: str = 'last',
     dataset: str = '',     # Which data, in words or as a path
     **extra,               # Anything else worth keeping, e.g. `model='osnet'`
 ) -> dict:                 # What was written
-    "Write results, and all that makes them comparable, as JSON. Raises `ProtocolError` for a table without its protocol."
+    "Write results, and all that makes them comparable, as JSON. Raises `ProtocolError`."
     check_choice('epoch', epoch, ('last', 'best', 'val'))
     a = results.attrs
     if 'protocol' not in a:
-        raise ProtocolError("these results do not say by which protocol they were made: pass the table `evaluate_reid` returned")
+        raise ProtocolError("these results do not say by which protocol they were made: pass the table "
+                            "`evaluate_reid` returned")
     s = summarize_results(results)
 
     def score(row): return {k: float(v) for k, v in s.loc[row].items() if k != 'n_runs' and np.isfinite(v)}
@@ -108,7 +113,7 @@ def save_results(
 # %% ../../nbs/111_reid.evaluate.ipynb #0e441469
 def load_results(
     path: str|Path, # JSON file written by `save_results`
-) -> pd.DataFrame:  # The table of `evaluate_reid`, with a `seed` column when one was stored, and everything else in `attrs`
+) -> pd.DataFrame:  # The table of `evaluate_reid`, a `seed` column when one was stored, the rest in `attrs`
     "Read results back, ready for `pd.concat` and `summarize_results`."
     d = read_json(path)
     if not isinstance(d, dict) or 'trials' not in d:

@@ -24,7 +24,7 @@ def jaccard_distance(
     max_distance: float = 1.,    # Store distances below this only, e.g. the radius of a clustering
     chunk_size: int|None = None, # Rows at a time in the search for neighbors
 ) -> sparse.csr_matrix:          # `(N, N)` symmetric; a pair that is not stored is at distance 1 (or `max_distance`)
-    "k-reciprocal Jaccard distance of all pairs, in memory that grows with N. Raises `ProtocolError` for too few images."
+    "k-reciprocal Jaccard distance of all pairs, in memory that grows with N. Raises `ProtocolError`."
     x = normalize_embeddings(x)
     if not 1 <= k2 <= k1 <= len(x):
         raise ProtocolError(f"k1={k1}, k2={k2} with {len(x)} images: expected 1 <= k2 <= k1 <= images")

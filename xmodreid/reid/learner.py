@@ -58,7 +58,8 @@ def embed_images(
     bad = ~emb.isfinite().all(1)
     if bad.any():
         raise ModelError(
-            f"{bad.sum()} of {len(emb)} embeddings are not finite, first row {bad.nonzero()[0].item()}: the training diverged. "
+            f"{bad.sum()} of {len(emb)} embeddings are not finite, first row {bad.nonzero()[0].item()}: the "
+            "training diverged. "
             "Lower the learning rate or load an earlier checkpoint")
     return emb
 
@@ -127,7 +128,8 @@ def best(self:ReIDMetrics, by:str='mAP') -> dict: # One row of `history`
 def reid_learner(
     dls: DataLoaders,           # From `reid_dls`: batches `(img, modality, label, camid, noisy, row)`, and `classes`
     model: str|nn.Module = 'resnet50', # A name in `REID_MODELS`, or a module that returns a `ReIDOutput`
-    losses: list|None = None,   # Loss callbacks; cross entropy (smoothing .1) and batch-hard triplet (margin .3) when `None`
+    # Loss callbacks; cross entropy (smoothing .1) and batch-hard triplet (margin .3) when `None`
+    losses: list|None = None,
     lr: float = 3.5e-4,         # Peak learning rate of Adam
     wd: float = 5e-4,           # Weight decay, added to the gradient
     cbs: list|None = None,      # More callbacks, e.g. `ReIDMetrics`

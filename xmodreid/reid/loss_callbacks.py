@@ -185,7 +185,8 @@ class SoftLabelLoss(ReIDLoss):
         self.label_smoothing = label_smoothing
         if self.certainty.ndim > 1 or not ((self.certainty >= 0) & (self.certainty <= 1)).all():
             raise ConfigError("`certainty` must be a number from 0 to 1, or one for each row; got shape "
-                              f"{tuple(self.certainty.shape)}, from {self.certainty.min():g} to {self.certainty.max():g}")
+                              f"{tuple(self.certainty.shape)}, from {self.certainty.min():g} to "
+                              f"{self.certainty.max():g}")
 
     def compute(self) -> Tensor:
         "The unweighted loss of the batch."

@@ -22,7 +22,8 @@ from ._ranking import count_rows, rank_all
 class EvaluationRule:
     "What one data set removes from the gallery before ranking, and what its CMC counts."
     same_camera: bool = False # Remove the images of the query's person taken by the query's camera
-    same_place: tuple[tuple[int, int], ...] = () # Pairs of cameras that see one place: a query of one loses ALL images of the other
+    # Pairs of cameras that see one place: a query of one loses ALL images of the other
+    same_place: tuple[tuple[int, int], ...] = ()
     by_identity: bool = False # CMC counts each gallery person once, at the best image; `False` counts images
 
 EVALUATION_RULES = {
@@ -123,7 +124,8 @@ def _scores(ranks, first, n_ranks):
 def _labels(name, x, n):
     x = x.cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
     if x.ndim != 1 or len(x) != n:
-        raise ProtocolError(f"`{name}` has shape {tuple(x.shape)}, but the distances need ({n},): one number per image, "
+        raise ProtocolError(f"`{name}` has shape {tuple(x.shape)}, but the distances need ({n},): one number per "
+                            "image, "
                             "in the order of the distances")
     if x.dtype.kind in 'fc': raise ProtocolError(f"`{name}` holds {x.dtype}; expected integers")
     return x.astype(np.int64, copy=False)
@@ -133,27 +135,32 @@ def _block(dist, rows, n_gallery):
     "Rows of a distance matrix, or of a function that computes them, as a checked float array."
     d = torch.as_tensor(dist(rows) if callable(dist) else dist[rows])
     if d.ndim != 2 or d.shape[1] != n_gallery:
-        raise ProtocolError(f"distances have shape {tuple(d.shape)}; expected (queries, {n_gallery}), one column per gallery image")
+        raise ProtocolError(f"distances have shape {tuple(d.shape)}; expected (queries, {n_gallery}), one column "
+                            "per gallery image")
     if not d.is_floating_point(): d = d.double()
     elif d.dtype not in (torch.float32, torch.float64): d = d.float()
     bad = [] if math.isfinite(d.sum()) else (~d.isfinite()).any(1).nonzero()[:, 0]
     if len(bad):
-        raise ProtocolError(f"the distances of {len(bad)} queries (the first is query {rows.start+int(bad[0])}) hold NaN or "
+        raise ProtocolError(f"the distances of {len(bad)} queries (the first is query {rows.start+int(bad[0])}) "
+                            "hold NaN or "
                             "infinity. Check the embeddings: a diverged training or an image of zeros gives such rows")
     return d.cpu().numpy()
 
 # %% ../../nbs/109_reid.metrics.ipynb #cell-031
 def _check_sets(dist, nq, ng, rule, q_camids, g_camids):
-    if nq == 0 or ng == 0: raise ProtocolError(f"{nq} queries and {ng} gallery images: both sets need at least one image")
+    if nq == 0 or ng == 0:
+        raise ProtocolError(f"{nq} queries and {ng} gallery images: both sets need at least one image")
     if not callable(dist) and tuple(dist.shape) != (nq, ng):
-        raise ProtocolError(f"`dist` has shape {tuple(dist.shape)}, but there are {nq} query and {ng} gallery identities. "
+        raise ProtocolError(f"`dist` has shape {tuple(dist.shape)}, but there are {nq} query and {ng} gallery "
+                            "identities. "
                             "Pass rows of queries, columns of gallery")
     if (rule.same_camera or rule.same_place) and (q_camids is None or g_camids is None):
         raise ProtocolError(f"this rule removes images by camera ({rule}): pass `q_camids` and `g_camids`")
 
 @torch.no_grad()
 def cmc_map(
-    dist: Tensor|np.ndarray|Callable, # `(Q, G)` distances, lower is nearer; or a function of a `slice` of queries that returns those rows
+    # `(Q, G)` distances, lower is nearer; or a function of a `slice` of queries that returns those rows
+    dist: Tensor|np.ndarray|Callable,
     q_pids: Tensor|np.ndarray,        # `(Q,)` identities of the queries
     g_pids: Tensor|np.ndarray,        # `(G,)` identities of the gallery
     q_camids: Tensor|np.ndarray|None = None, # `(Q,)` cameras of the queries; may be left out when the rule needs none
@@ -171,6 +178,7 @@ def cmc_map(
     gc = None if g_camids is None else _labels('g_camids', g_camids, ng)
     ranks, first, groups = rank_all(lambda rows: _block(dist, rows, ng), qp, gp, qc, gc, rule, chunk_size)
     if not (first > 0).any():
-        raise ProtocolError(f"none of the {nq} queries has a match in the gallery of {ng} images once the rule is applied. "
+        raise ProtocolError(f"none of the {nq} queries has a match in the gallery of {ng} images once the rule is "
+                            "applied. "
                             "Check that both sets hold the same identities, under other cameras")
     return _scores(ranks, first, min(max_rank, len(groups.pids) if rule.by_identity else ng))

@@ -29,7 +29,8 @@ REID_MODELS = { # name: builder called with `n_classes`
     'pcb': PCB,                                                                   # six stripes, for 384x128 images
     'pcb_small': partial(PCB, parts=4, reduced_dim=64, layers=10, width=.75, depth=3), # four stripes, for 64x32 images
     'resnet18': partial(ResNetReID, layers=18),
-    'resnet10_small': partial(ResNetReID, layers=10, width=.75, depth=3),         # for 64x32 images on a CPU: many cheap steps
+    # for 64x32 images on a CPU: many cheap steps
+    'resnet10_small': partial(ResNetReID, layers=10, width=.75, depth=3),
 }
 
 # %% ../../nbs/104_reid.models.ipynb #cell-006
@@ -46,7 +47,8 @@ def reid_model(
 
 # %% ../../nbs/104_reid.models.ipynb #8b57282f
 def final_network(
-    model: nn.Module, # A network, or several that learn from each other, of which `final()` returns the one that is kept
+    # A network, or several that learn from each other, of which `final()` returns the one that is kept
+    model: nn.Module,
 ) -> nn.Module:
     "The network that is kept after training."
     return model.final() if hasattr(model, 'final') else model

@@ -22,13 +22,14 @@ def label_certainty(
     pids:Sequence,  # `(N,)` labels
     noisy:Sequence, # `(N,)` bool: labels that come from generation
 ) -> Tensor:  # `(N,)` float32 in 0..1; 1 for annotated labels
-    "Cosine of each generated image with the mean of its person's annotated images, scaled to 0..1 over all generated ones."
+    "Cosine of each generated image with the mean of its person's annotated images, scaled to 0..1 over all."
     x, noisy = normalize_embeddings(embeddings).cpu().float(), np.asarray(noisy, dtype=bool)
     ids, y = np.unique(np.asarray(pids), return_inverse=True)
     sure = torch.from_numpy(np.flatnonzero(~noisy))
     lost = sorted(set(ids[y[noisy]]) - set(ids[y[~noisy]]))
     if lost:
-        raise DataError(f"{len(lost)} people have generated images only, the first is {lost[0]}: there is no annotated image to "
+        raise DataError(f"{len(lost)} people have generated images only, the first is {lost[0]}: there is no "
+                        "annotated image to "
                         "compare them with. Add their sources to the table")
     if not noisy.any(): return torch.ones(len(x))
     means = torch.zeros(len(ids), x.shape[1]).index_add_(0, torch.from_numpy(y)[sure], x[sure])
@@ -65,7 +66,8 @@ def corrupt_labels(
     "Give a share of the images a wrong identity, drawn evenly among the others."
     if not 0 <= fraction <= 1: raise ConfigError(f"`fraction` must lie in 0..1; got {fraction}")
     ids, rng = np.sort(index.pid.unique()), np.random.default_rng([seed, 490])
-    if fraction > 0 and len(ids) < 2: raise DataError(f"a wrong identity needs at least 2 identities to choose from; got {len(ids)}")
+    if fraction > 0 and len(ids) < 2:
+        raise DataError(f"a wrong identity needs at least 2 identities to choose from; got {len(ids)}")
     at = rng.permutation(len(index))[:round(fraction*len(index))]
     pid = index.pid.to_numpy().copy()
     if len(at):

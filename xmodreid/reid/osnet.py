@@ -96,7 +96,8 @@ class OSNet(nn.Module):
         if stem_stride not in (1, 2, 4): raise ModelError(f"`stem_stride` must be 1, 2 or 4; got {stem_stride}")
         c0, c1, c2, c3 = (int(c*width) for c in (64, 256, 384, 512))
         if c1//4 < 16:
-            raise ModelError("`width` must be at least 0.25, because the gate keeps a sixteenth of the stream's channels; "
+            raise ModelError("`width` must be at least 0.25, because the gate keeps a sixteenth of the stream's "
+                             "channels; "
                              f"got {width}")
         self.dim = dim
         self.stem = ConvBN(3, c0, 7, stride=1 if stem_stride == 1 else 2)

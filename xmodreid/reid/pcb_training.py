@@ -9,7 +9,6 @@ __all__ = ['BackboneLR', 'backbone_splitter', 'use_sgd', 'RPPPhases', 'train_pcb
 from functools import partial
 from pathlib import Path
 
-import torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner
@@ -86,10 +85,12 @@ class RPPPhases(Callback):
         "Check the network and the number of epochs; raises `ModelError` or `ConfigError`."
         head = getattr(self.model, 'head', None)
         if getattr(head, 'refined_pooling', None) is None:
-            raise ModelError("refined part pooling needs a part classifier: build the network as PCB(..., refined_pooling=True)")
+            raise ModelError("refined part pooling needs a part classifier: build the network as PCB(..., "
+                             "refined_pooling=True)")
         n = self.stripe_epochs + self.classifier_epochs + self.finetune_epochs
         if self.n_epoch != n:
-            raise ConfigError(f"the phases last {self.stripe_epochs} + {self.classifier_epochs} + {self.finetune_epochs} = {n} "
+            raise ConfigError(f"the phases last {self.stripe_epochs} + {self.classifier_epochs} + "
+                              f"{self.finetune_epochs} = {n} "
                               f"epochs, the fit {self.n_epoch}. Make them equal")
         self.refined_pooling = head.refined_pooling
 
@@ -130,10 +131,11 @@ def train_pcb_rpp(
     stripe_epochs: int = 60,    # Epochs with stripes
     classifier_epochs: int = 5, # Epochs of the part classifier alone
     finetune_epochs: int = 5,   # Epochs of everything with refined parts
-    lr: float = .1,             # Learning rate of SGD; the backbone has a tenth. Both are a tenth from two thirds of `stripe_epochs` on
+    # Learning rate of SGD; the backbone has a tenth. Both are a tenth from two thirds of `stripe_epochs` on
+    lr: float = .1,
     out_dir: str|Path|None = None, # Where checkpoints lie; the training is resumed from there
 ) -> Learner:                   # `learn`
-    "Train PCB and refined part pooling as the paper does: 60 epochs with stripes, the rate falling after 40, and 10 more."
+    "Train PCB and refined part pooling as in the paper: 60 epochs with stripes, a lower rate after 40, and 10 more."
     n = stripe_epochs + classifier_epochs + finetune_epochs
 
     def rate(pct): return lr if pct*n < 2/3*stripe_epochs else .1*lr

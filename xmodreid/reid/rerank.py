@@ -43,7 +43,8 @@ def rerank(
         own.copy_(sq[:len(own), len(q):]/largest[at:at+len(own), None])
 
     dist, idx = knn(x, k1+1, metric='euclidean', chunk_size=chunk_size, on_block=keep_original)
-    V = encode_reciprocal(x, idx.cpu().numpy(), dist.square_().cpu().numpy(), k1+1, round(k1/2)+1, k2, largest.cpu().numpy())
+    idx, sq = idx.cpu().numpy(), dist.square_().cpu().numpy()
+    V = encode_reciprocal(x, idx, sq, k1+1, round(k1/2)+1, k2, largest.cpu().numpy())
     columns = V[len(q):].tocsc()
     A = V[:len(q)]
     blocks = overlap_blocks(A, columns, columns.indptr[A.indices])

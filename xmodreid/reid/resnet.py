@@ -93,7 +93,7 @@ class ResNetStem(nn.Sequential):
 
 # %% ../../nbs/102_reid.resnet.ipynb #cell-023
 class ResNetReID(nn.Module):
-    "ResNet backbone, pooling and BNNeck; `feat` and `embed` have `self.dim` channels. Raises `ModelError` for bad settings."
+    "ResNet backbone, pooling and BNNeck; `feat` and `embed` have `self.dim` channels."
     def __init__(
         self,
         n_classes: int = 0,         # Identities to classify; 0 for no classifier
@@ -166,7 +166,8 @@ def stem(self:ResNetReID, img:Tensor, # `(B, 3, H, W)`
     check_images(img, 'ResNetReID')
     if len(self.stems) == 1: return self.stems[0](img)
     if modality is None:
-        raise ModelError("this network has a stem for each modality: call it as `model(img, modality)` with `modality` (B,) of "
+        raise ModelError("this network has a stem for each modality: call it as `model(img, modality)` with "
+                         "`modality` (B,) of "
                          "0 (RGB) and 1 (IR)")
     rows = [(modality == m).nonzero()[:, 0] for m in (0, 1)]
     if sum(map(len, rows)) != len(img):
@@ -197,6 +198,7 @@ def load_resnet(
     theirs = {k: re.sub(r'^stems\.\d\.', '', k) for k in own}
     wrong = [t for k, t in theirs.items() if t not in state or state[t].shape != own[k].shape]
     if wrong:
-        raise ModelError(f"{len(wrong)} of {len(own)} backbone tensors are missing or differ in shape, first {wrong[0]!r}; "
+        raise ModelError(f"{len(wrong)} of {len(own)} backbone tensors are missing or differ in shape, first "
+                         f"{wrong[0]!r}; "
                          "build the model with the `layers` and `width` of the weights")
     model.load_state_dict({k: state[t] for k, t in theirs.items()}, strict=False)

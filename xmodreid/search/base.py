@@ -63,10 +63,11 @@ def _images_below(folder):
     return files
 
 def read_image_table(
-    source: str|Path|Sequence|pd.DataFrame, # Folder of images, one image, a list of images, a CSV with a column `path`, or a table
+    # Folder of images, one image, a list of images, a CSV with a column `path`, or a table
+    source: str|Path|Sequence|pd.DataFrame,
     modality: str = 'rgb', # Modality of images whose table does not tell
 ) -> pd.DataFrame:         # Columns `path`, `pid`, `camid`, `modality`
-    "List images for a gallery. A folder with `index.csv` is read as that table, any other as all images below it. Raises `DataError`."
+    "List images: a folder's `index.csv`, or else all images below it. Raises `DataError`."
     check_choice('modality', modality, MODALITIES)
     if isinstance(source, pd.DataFrame): return complete_table(source, modality, 'the table')
     if isinstance(source, (list, tuple)):
@@ -130,7 +131,8 @@ def load_embedder(
     return model if isinstance(model, Embedder) else Embedder(model, device=device)
 
 # %% ../../nbs/130_search.base.ipynb #cell-023
-DUPLICATE_POLICIES = ('skip', 'replace', 'keep', 'error') # What to do with an image whose path is in the gallery already
+# What to do with an image whose path is in the gallery already
+DUPLICATE_POLICIES = ('skip', 'replace', 'keep', 'error')
 
 class BaseGallery:
     "Add images and search by image, on top of `add` and `search` of embeddings."
@@ -180,7 +182,8 @@ class BaseGallery:
         "Raise `ModelError` for another model than the gallery's."
         if model_hash and self.model and model_hash != self.model:
             raise ModelError(f"this gallery was embedded by model {self.model}, the query or the new images by model "
-                             f"{model_hash}: their vectors cannot be compared. Use the gallery's model, or build the gallery anew")
+                             f"{model_hash}: their vectors cannot be compared. Use the gallery's model, or build "
+                             "the gallery anew")
 
     def unit_vectors(
         self,

@@ -49,7 +49,8 @@ class GalleryIndex(BaseGallery):
     def __len__(self): return int(self.active.sum())
 
     def __repr__(self):
-        return f'GalleryIndex({len(self)} images, {self.dim or "?"} numbers each, {self.kind}, model {self.model or "unknown"})'
+        size, model = self.dim or '?', self.model or 'unknown'
+        return f'GalleryIndex({len(self)} images, {size} numbers each, {self.kind}, model {model})'
 
     def ids_by_path(
         self,
@@ -66,7 +67,8 @@ class GalleryIndex(BaseGallery):
     def add(
         self,
         embeddings: np.ndarray|torch.Tensor, # `(N, D)` embeddings; normalized here
-        table: pd.DataFrame|Sequence, # `N` rows with `path`, and `pid`, `camid`, `modality` where they are known; or `N` names
+        # `N` rows with `path`, and `pid`, `camid`, `modality` where they are known; or `N` names
+        table: pd.DataFrame|Sequence,
         model_hash: str = '',    # `hash_module` of the model that made them
     ) -> int:                    # How many were added
         "Add ready embeddings; in memory until `save`. Raises `ProtocolError`, `DataError` or `ModelError`."
@@ -170,12 +172,13 @@ def resolve_duplicates(
     existing: dict,      # Path -> ids in the gallery already, of the paths of `index`
     policy: str,         # One of `DUPLICATE_POLICIES`
 ) -> tuple[np.ndarray, list]: # Positions in `index` to add, and ids to remove
-    "What to do with images that are in the gallery already, or twice among the new ones. Raises `DataError` for `'error'`."
+    "What to do with images that are in the gallery already, or twice among the new ones. Raises `DataError`."
     again = index.path.isin(existing)
     twice = index.path.duplicated(keep='last' if policy == 'replace' else 'first')
     if policy == 'keep' or not (again|twice).any(): return np.arange(len(index)), []
     if policy == 'error':
-        raise DataError(f"{index.path[again|twice].iloc[0]} is in the gallery already ({int((again|twice).sum())} such images). "
+        raise DataError(f"{index.path[again|twice].iloc[0]} is in the gallery already ({int((again|twice).sum())} "
+                        "such images). "
                         f"Leave them out, or use another policy: {', '.join(DUPLICATE_POLICIES)}")
     if policy == 'skip': return np.flatnonzero(~(again|twice)), []
     return np.flatnonzero(~twice), [i for p in index.path.unique() for i in existing.get(p, [])]

@@ -69,4 +69,5 @@ def search_gallery(
     if not isinstance(model, Embedder) and not Path(model).is_file():
         raise ModelError(f"there is no model at {model}, with which the gallery was built. "
                          "Pass the file where it is now as `model`")
-    return gallery.search_images(images, load_embedder(model, device), k, query_modality, camid=camid, modality=modality)
+    embed = load_embedder(model, device)
+    return gallery.search_images(images, embed, k, query_modality, camid=camid, modality=modality)

@@ -29,7 +29,8 @@ def _connect(uri, token):
     "A client of the server at `uri`; `ConfigError` where that cannot be."
     try: from pymilvus import MilvusClient
     except ImportError:
-        raise ConfigError("a Milvus gallery needs its client: pip install pymilvus (and milvus-lite for a .db file)") from None
+        raise ConfigError("a Milvus gallery needs its client: pip install pymilvus (and milvus-lite for a .db "
+                          "file)") from None
     try: return MilvusClient(uri, token=token)
     except Exception as e:
         raise ConfigError(f"cannot reach a Milvus server at {uri} ({type(e).__name__}: {e}). "
@@ -158,7 +159,8 @@ def _drop_unfinished(self:MilvusIndex):
     for name in filter(self.client.has_collection, (self.name, f'{self.name}_about')):
         self.client.load_collection(name)
         if self._count(name):
-            raise ConfigError(f"{self.uri} has a collection {name} that is no gallery of this package. Choose another name")
+            raise ConfigError(f"{self.uri} has a collection {name} that is no gallery of this package. Choose "
+                              "another name")
         self.client.drop_collection(name)
 
 @patch

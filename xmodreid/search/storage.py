@@ -30,7 +30,8 @@ def _next_generation(gallery, out_dir):
             raise DataError(f"{out_dir} holds a gallery already. Load that one and add to it, or choose another folder")
         return 1
     if read_json(manifest)['generation'] != gallery.generation:
-        raise DataError(f"another process has written to {out_dir} since it was opened here. Load it again, and add again")
+        raise DataError(f"another process has written to {out_dir} since it was opened here. Load it again, and add "
+                        "again")
     return gallery.generation+1
 
 def _write_segments(gallery, out_dir, generation):
@@ -78,7 +79,8 @@ def save_gallery(
     write_json(out_dir/'manifest.json', dict(
         format='xmodreid gallery', version=1, generation=generation, kind=gallery.kind, dtype=gallery.dtype,
         duplicates=gallery.duplicates, dim=gallery.dim, model=gallery.model, model_path=gallery.model_path,
-        next_id=gallery.next_id, segments=[dict(name=name, rows=len(x)) for name, x in segments], removed=removed, ann=ann))
+        next_id=gallery.next_id, segments=[dict(name=name, rows=len(x)) for name, x in segments], removed=removed,
+        ann=ann))
     gallery.segments = segments      # only now: a save that fails changes nothing in memory
     gallery.folder, gallery.generation = out_dir, generation
     remove_stale_temp_files(out_dir)
@@ -105,7 +107,8 @@ def _read_segment(folder, segment, manifest):
         raise DataError(f"{file} or its .csv is missing or damaged ({e}). Restore the folder from a copy") from None
     n, dim, dtype = segment['rows'], manifest['dim'], manifest['dtype']
     if x.shape != (n, dim) or len(t) != n or x.dtype != dtype:
-        raise DataError(f"{file} holds {x.shape} {x.dtype} and its .csv {len(t)} rows; the manifest says ({n}, {dim}) {dtype}. "
+        raise DataError(f"{file} holds {x.shape} {x.dtype} and its .csv {len(t)} rows; the manifest says ({n}, "
+                        f"{dim}) {dtype}. "
                         "Restore the folder from a copy")
     return t, x
 

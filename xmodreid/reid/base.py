@@ -8,7 +8,6 @@ __all__ = ['ReIDOutput', 'check_images', 'ConvBN', 'init_weights', 'BNNeck']
 # %% ../../nbs/100_reid.base.ipynb #reid-base-h4
 from typing import NamedTuple
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ModelError
@@ -22,46 +21,64 @@ class ReIDOutput(NamedTuple):
 
 # %% ../../nbs/100_reid.base.ipynb #40-cell-007
 def check_images(
-    img:Tensor, # Anything a caller hands to a network
-    name:str,   # The network's name, for the message
-) -> Tensor:    # `img` itself
+    img: Tensor, # Batch that a caller passes to a network
+    name: str,   # The network's name, for the message
+) -> Tensor:     # `img` itself
     "Raise `ModelError` unless `img` is a float batch `(B, 3, H, W)`."
     if img.ndim != 4 or img.shape[1] != 3 or not img.is_floating_point():
-        raise ModelError(f"{name} wants a float batch (B, 3, H, W), ImageNet-normalized; got {tuple(img.shape)} of {img.dtype}. "
-                         "Replicate a gray IR image to three channels and add a batch dimension with `img[None]`")
+        raise ModelError(
+            f"{name} needs a float batch (B, 3, H, W), ImageNet-normalized; got {tuple(img.shape)} of {img.dtype}. "
+            "Replicate a gray IR image to three channels and add a batch dimension with `img[None]`")
     return img
 
 # %% ../../nbs/100_reid.base.ipynb #40-cell-010
 class ConvBN(nn.Sequential):
     "Convolution without bias, batch normalization and, unless `act=False`, ReLU."
-    def __init__(self, ni:int, # Input channels
-                 no:int,       # Output channels
-                 ks:int=1,     # Kernel size; padded to keep the size
-                 stride:int=1, # Stride
-                 act:bool=True): # End with a ReLU?
+    def __init__(
+        self,
+        ni: int,          # Input channels
+        no: int,          # Output channels
+        ks: int = 1,      # Kernel size; padded to keep the size
+        stride: int = 1,  # Stride
+        act: bool = True, # End with a ReLU?
+    ):
         super().__init__()
         self.conv = nn.Conv2d(ni, no, ks, stride=stride, padding=ks//2, bias=False)
         self.bn = nn.BatchNorm2d(no)
         if act: self.act = nn.ReLU(inplace=True)
 
 # %% ../../nbs/100_reid.base.ipynb #40-cell-025
-def init_weights(m:nn.Module): # One layer, as `nn.Module.apply` hands it over
-    "Kaiming (fan out) for convolutions, N(0, 0.01) for linear layers, ones and zeros for norms and biases."
-    if isinstance(m, nn.Conv2d): nn.init.kaiming_normal_(m.weight, mode='fan_out', nonlinearity='relu')
-    elif isinstance(m, nn.Linear): nn.init.normal_(m.weight, 0, .01)
-    elif isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)) and m.weight is not None: nn.init.ones_(m.weight)
+def init_weights(
+    m: nn.Module, # One layer, as `nn.Module.apply` passes it
+) -> None:
+    "Kaiming (fan out) for convolutions, N(0, 0.01) for linear layers, ones and zeros for norms and biases; in place."
+    if isinstance(m, nn.Conv2d):
+        nn.init.kaiming_normal_(m.weight, mode='fan_out', nonlinearity='relu')
+    elif isinstance(m, nn.Linear):
+        nn.init.normal_(m.weight, 0, .01)
+    elif isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)) and m.weight is not None:
+        nn.init.ones_(m.weight)
     if getattr(m, 'bias', None) is not None: nn.init.zeros_(m.bias)
 
 # %% ../../nbs/100_reid.base.ipynb #41-cell-012
 class BNNeck(nn.Module):
-    "Batch normalization between metric loss and classifier (Luo et al., 2019): `feat` before it, `embed` after it, `logits` while training."
-    def __init__(self, dim:int,         # Length of the vectors
-                 n_classes:int=0):      # Identities to classify; 0 for no classifier
+    "Batch normalization between metric loss (`feat`) and classifier (`embed`, `logits`); Luo et al., 2019."
+    def __init__(
+        self,
+        dim: int,           # Length of the vectors
+        n_classes: int = 0, # Identities to classify; 0 for no classifier
+    ):
         super().__init__()
         self.bn = nn.BatchNorm1d(dim)
         self.bn.bias.requires_grad_(False)
         self.classifier = nn.Linear(dim, n_classes, bias=False) if n_classes else None
         if n_classes: nn.init.normal_(self.classifier.weight, 0, .001)
-    def forward(self, feat:Tensor) -> ReIDOutput:
+
+    def forward(
+        self,
+        feat: Tensor, # `(B, dim)`
+    ) -> ReIDOutput:  # `logits` only in training mode
+        "Normalize the vectors; classify them while training."
         embed = self.bn(feat)
-        return ReIDOutput(feat, embed, self.classifier(embed) if self.training and self.classifier is not None else None)
+        classify = self.training and self.classifier is not None
+        return ReIDOutput(feat, embed, self.classifier(embed) if classify else None)

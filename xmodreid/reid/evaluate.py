@@ -6,6 +6,9 @@
 __all__ = ['evaluate_reid', 'summarize_results', 'save_results', 'load_results']
 
 # %% ../../nbs/111_reid.evaluate.ipynb #reid-evaluate-h4
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
@@ -19,80 +22,102 @@ from .rerank import rerank
 
 # %% ../../nbs/111_reid.evaluate.ipynb #cell-019
 def _check_leakage(index, protocol, train_pids):
-    "Stop when a person of the test was trained on."
-    _,q,g = protocol.trials(index)[0]
-    both = sorted(set(map(int, train_pids)) & set(index.pid.to_numpy()[np.concatenate([q,g])].tolist()))
-    if both: raise ProtocolError(f"{len(both)} people of the test were trained on (the first is {both[0]}): the scores would mean nothing. Evaluate on people left out of training")
+    "Raise `ProtocolError` when a person of the test was trained on."
+    _, q, g = protocol.trials(index)[0]
+    both = sorted(set(map(int, train_pids)) & set(index.pid.to_numpy()[np.concatenate([q, g])].tolist()))
+    if both:
+        raise ProtocolError(f"{len(both)} people of the test were trained on (the first is {both[0]}): the scores "
+                            "would mean "
+                            "nothing. Evaluate on people left out of training")
 
 def _distances(q, g, metric, rerank_args):
     "Blocks of distances on demand, or the whole re-ranked matrix."
-    return (lambda rows: distance_matrix(q[rows], g, metric)) if rerank_args is None else rerank(q, g, metric=metric, **rerank_args)
+    if rerank_args is not None: return rerank(q, g, metric=metric, **rerank_args)
+    return lambda rows: distance_matrix(q[rows], g, metric)
 
 # %% ../../nbs/111_reid.evaluate.ipynb #cell-020
 def evaluate_reid(
-    embeddings,              # `(len(index), D)` embeddings, row for row those of `index`; normalized here when cosine is meant
-    index,               # Table of images
-    protocol:Protocol,# Chooses queries and galleries
-    metric='cosine',  # `'cosine'` or `'euclidean'`
-    train_pids=None,  # People the model was trained on; if one is in the test, this is refused
-    rerank=None,      # Arguments of `distance.rerank` (`dict(k1=20, k2=6, lambda_value=.3)`); named in the result
-    max_rank=20,      # Length of the CMC curves
-) -> pd.DataFrame:    # One row a trial: rank1, rank5, rank10, rank20, mAP, mINP (0..1), queries, unmatched_queries, gallery, rerank
-    "Rank as the protocol says. `index.attrs` of the result hold the protocol, the metric and each trial's CMC curve."
-    if len(embeddings)!=len(index): raise ProtocolError(f"{len(embeddings)} embeddings for a table of {len(index)} images: pass one row an image, in the order of the table")
+    # `(len(index), D)`, row for row those of `index`; normalized here when cosine is meant
+    embeddings: np.ndarray|torch.Tensor,
+    index: pd.DataFrame,      # Table of images
+    protocol: Protocol,       # Chooses queries and galleries
+    metric: str = 'cosine',   # `'cosine'` or `'euclidean'`
+    train_pids: Iterable|None = None, # People the model was trained on; if one is in the test, this is refused
+    # Arguments of `reid.rerank.rerank` (`dict(k1=20, k2=6, lambda_value=.3)`); named in the result
+    rerank: dict|None = None,
+    max_rank: int = 20,       # Length of the CMC curves
+) -> pd.DataFrame: # Per trial: rank1, ..., rank20, mAP, mINP (0..1), queries, unmatched_queries, gallery, rerank
+    "Rank as the protocol says; `attrs` hold the protocol, the metric and the CMC curves. Raises `ProtocolError`."
+    if len(embeddings) != len(index):
+        raise ProtocolError(f"{len(embeddings)} embeddings for a table of {len(index)} images: pass one row per image, "
+                            "in the order of the table")
     if train_pids is not None: _check_leakage(index, protocol, train_pids)
     x = normalize_embeddings(embeddings, metric)
-    pids,cams = (torch.as_tensor(index[c].to_numpy().copy(), device=x.device) for c in ('pid','camid'))
-    rerank_text = ' '.join(f'{k}={v}' for k,v in (rerank or {}).items()) or 'none'
-    rows,curves = [],{}
-    for trial,q,g in protocol.trials(index):
-        s = cmc_map(_distances(x[q], x[g], metric, rerank), pids[q], pids[g], cams[q], cams[g], protocol.rule, max_rank)
-        rows.append({'trial':trial, **s.to_dict(), 'gallery':len(g), 'rerank':rerank_text}); curves[trial] = s.cmc.tolist()
+    pids, cams = (torch.as_tensor(index[c].to_numpy().copy(), device=x.device) for c in ('pid', 'camid'))
+    rerank_text = ' '.join(f'{k}={v}' for k, v in (rerank or {}).items()) or 'none'
+    rows, curves = [], {}
+    for trial, q, g in protocol.trials(index):
+        dist = _distances(x[q], x[g], metric, rerank)
+        s = cmc_map(dist, pids[q], pids[g], cams[q], cams[g], protocol.rule, max_rank)
+        rows.append({'trial': trial, **s.to_dict(), 'gallery': len(g), 'rerank': rerank_text})
+        curves[trial] = s.cmc.tolist()
     res = pd.DataFrame(rows)
-    res.attrs.update(protocol=protocol.name, config=protocol.config, rule=protocol.rule, metric=metric, rerank=rerank_text, cmc=curves)
+    res.attrs.update(protocol=protocol.name, config=protocol.config, rule=protocol.rule, metric=metric,
+                     rerank=rerank_text, cmc=curves)
     return res
 
 # %% ../../nbs/111_reid.evaluate.ipynb #cell-024
-def _columns(res): return [c for c in res if c.startswith('rank') and c[4:].isdigit() or c in ('mAP','mINP')]
+def _is_score(column): return column in ('mAP', 'mINP') or column.startswith('rank') and column[4:].isdigit()
 
 def summarize_results(
-    results:pd.DataFrame, # What `evaluate_reid` gives, or several stacked, with a column `seed`
-) -> pd.DataFrame:        # Rows `mean` and `std` (of a sample; NaN for one run), one column a score, and `runs`
-    "Mean and standard deviation over seeds where there are any, else over trials."
-    cols = _columns(results)
-    if not cols: raise ProtocolError(f"no score among the columns {', '.join(map(str, results.columns))}; pass what `evaluate_reid` returns")
+    results: pd.DataFrame, # From `evaluate_reid`, or several stacked, with a column `seed`
+) -> pd.DataFrame:         # Rows `mean` and `std` (of a sample; NaN for one run), one column per score, and `n_runs`
+    "Mean and standard deviation over seeds where there are any, else over trials. Raises `ProtocolError`."
+    cols = [c for c in results if _is_score(str(c))]
+    if not cols:
+        raise ProtocolError(f"no score among the columns {', '.join(map(str, results.columns))}; "
+                            "pass what `evaluate_reid` returns")
     runs = results.groupby('seed')[cols].mean() if 'seed' in results else results[cols]
-    out = pd.DataFrame({'mean':runs.mean(), 'std':runs.std()}).T
+    out = pd.DataFrame({'mean': runs.mean(), 'std': runs.std()}).T
     out['n_runs'] = len(runs)
     out.attrs.update(over='seeds' if 'seed' in results else 'trials')
     return out
 
 # %% ../../nbs/111_reid.evaluate.ipynb #cell-027
 def save_results(
-    path,                 # JSON file
-    results:pd.DataFrame, # What `evaluate_reid` gives
-    seed=None,            # Seed of the training
-    epoch='last',         # How the epoch was chosen: `'last'`, `'best'` (by the test set: flattering) or `'val'` (by the validation set)
-    dataset='',           # Which data, in words or as a path
-    **extra,              # Anything else worth keeping, e.g. `model='osnet'`
-) -> dict:                # What was written
-    "Write results, and all that makes them comparable, as JSON."
-    check_choice('epoch', epoch, ('last','best','val'))
-    if 'protocol' not in results.attrs: raise ProtocolError("these results do not say by which protocol they were made: pass the table `evaluate_reid` returned")
-    s,a = summarize_results(results),results.attrs
-    score = lambda row: {k: float(v) for k,v in s.loc[row].items() if k!='n_runs' and np.isfinite(v)}
-    out = {k: a[k] for k in ('protocol','config','rule','metric','rerank')}
-    out |= dict(seed=seed, epoch=epoch, dataset=str(dataset), **extra, mean=score('mean'), std=score('std'), over=s.attrs['over'],
-                trials=results.to_dict('records'), cmc={str(t): c for t,c in a['cmc'].items()})
+    path: str|Path,        # JSON file
+    results: pd.DataFrame, # From `evaluate_reid`
+    seed: int|None = None, # Seed of the training
+    # How the epoch was chosen: `'last'`, `'best'` (by the test set: too good) or `'val'` (by the validation set)
+    epoch: str = 'last',
+    dataset: str = '',     # Which data, in words or as a path
+    **extra,               # Anything else worth keeping, e.g. `model='osnet'`
+) -> dict:                 # What was written
+    "Write results, and all that makes them comparable, as JSON. Raises `ProtocolError`."
+    check_choice('epoch', epoch, ('last', 'best', 'val'))
+    a = results.attrs
+    if 'protocol' not in a:
+        raise ProtocolError("these results do not say by which protocol they were made: pass the table "
+                            "`evaluate_reid` returned")
+    s = summarize_results(results)
+
+    def score(row): return {k: float(v) for k, v in s.loc[row].items() if k != 'n_runs' and np.isfinite(v)}
+
+    out = {k: a[k] for k in ('protocol', 'config', 'rule', 'metric', 'rerank')}
+    out |= dict(seed=seed, epoch=epoch, dataset=str(dataset), **extra)
+    out |= dict(mean=score('mean'), std=score('std'), over=s.attrs['over'])
+    out |= dict(trials=results.to_dict('records'), cmc={str(t): c for t, c in a['cmc'].items()})
     write_json(path, out)
     return out
 
+# %% ../../nbs/111_reid.evaluate.ipynb #0e441469
 def load_results(
-    path,          # JSON file written by `save_results`
-) -> pd.DataFrame: # The table `evaluate_reid` gave, with a `seed` column when one was stored, and everything else in `attrs`
+    path: str|Path, # JSON file written by `save_results`
+) -> pd.DataFrame:  # The table of `evaluate_reid`, a `seed` column when one was stored, the rest in `attrs`
     "Read results back, ready for `pd.concat` and `summarize_results`."
     d = read_json(path)
-    if not isinstance(d, dict) or 'trials' not in d: raise ProtocolError(f"{path} holds no evaluation results; `save_results` writes them")
+    if not isinstance(d, dict) or 'trials' not in d:
+        raise ProtocolError(f"{path} holds no evaluation results; `save_results` writes them")
     res = pd.DataFrame(d.pop('trials'))
     if d['seed'] is not None: res['seed'] = d['seed']
     res.attrs.update(d)

@@ -9,56 +9,44 @@ __all__ = ['jaccard_distance', 'jaccard_from_neighbors', 'dense_jaccard']
 import numpy as np
 import torch
 from scipy import sparse
-from torch.nn import functional as F
+from torch import Tensor
 
 from ..errors import ProtocolError
+from ._jaccard import sparse_jaccard
 from .distance import bidirectional_knn, normalize_embeddings
-from .rerank import encode_reciprocal, overlap_blocks, overlap_to_jaccard
 
 # %% ../../nbs/108_reid.jaccard.ipynb #cell-029
 @torch.no_grad()
 def jaccard_distance(
-    x,               # `(N, D)` embeddings; brought to length 1
-    k1=30,           # Neighbors, the image itself included
-    k2=6,            # Neighbors averaged; 1 for none
-    max_distance=1.,         # Store distances below this only, e.g. the radius of a clustering
-    chunk_size=None,      # Rows at a time in the search for neighbors
-) -> sparse.csr_matrix: # `(N, N)` symmetric; a pair that is not stored is at distance 1 (or `max_distance`). Zeros are stored
-    "k-reciprocal Jaccard distance of all pairs, in memory that grows with N. Raises `ProtocolError` for too few images."
+    x: Tensor|np.ndarray,        # `(N, D)` embeddings; brought to length 1
+    k1: int = 30,                # Neighbors, the image itself included
+    k2: int = 6,                 # Neighbors averaged; 1 for none
+    max_distance: float = 1.,    # Store distances below this only, e.g. the radius of a clustering
+    chunk_size: int|None = None, # Rows at a time in the search for neighbors
+) -> sparse.csr_matrix:          # `(N, N)` symmetric; a pair that is not stored is at distance 1 (or `max_distance`)
+    "k-reciprocal Jaccard distance of all pairs, in memory that grows with N. Raises `ProtocolError`."
     x = normalize_embeddings(x)
-    if not 1<=k2<=k1<=len(x): raise ProtocolError(f"k1={k1}, k2={k2} with {len(x)} images: expected 1 <= k2 <= k1 <= images")
+    if not 1 <= k2 <= k1 <= len(x):
+        raise ProtocolError(f"k1={k1}, k2={k2} with {len(x)} images: expected 1 <= k2 <= k1 <= images")
     return jaccard_from_neighbors(x, *bidirectional_knn(x, x, k1, chunk_size)[0], k2, max_distance)
 
 # %% ../../nbs/108_reid.jaccard.ipynb #cell-030
 @torch.no_grad()
 def jaccard_from_neighbors(
-    x,       # `(N, D)` embeddings in which distances are meant
-    idx,     # `(N, k1)` neighbors of each row, nearest first, itself included
-    sq,      # `(N, k1)` their squared distances
-    k2=6,    # Neighbors averaged; 1 for none
-    max_distance=1., # Store distances below this only
-) -> sparse.csr_matrix: # As `jaccard_distance`
-    "The part of `jaccard_distance` after the search, for neighbors found in another way: by FAISS, or so many from each modality."
-    k1 = idx.shape[1]
-    V = encode_reciprocal(x, idx, sq, k1, min(round(k1/2)+1, k1), k2)
-    columns = V.tocsc()
-    place = sparse.csr_matrix((np.arange(V.nnz), V.indices, V.indptr), V.shape).tocsc().data # row-wise number of each column-wise entry
-    start = np.empty_like(place); start[place] = np.arange(V.nnz)                            # so row i meets rows from i on
-    upper = []
-    for m in overlap_blocks(V, columns, start):
-        if max_distance<1:
-            m.data[m.data<=2*(1-max_distance)/(2-max_distance)] = 0
-            m.eliminate_zeros()
-        upper.append(m)
-    m = sparse.vstack(upper, format='csr')
-    m.setdiag(.5)                                    # the diagonal is in both halves
-    return overlap_to_jaccard((m+m.T).tocsr())
+    x: Tensor,                # `(N, D)` embeddings, in the form in which their distances are meant
+    idx: np.ndarray,          # `(N, k1)` neighbors of each row, nearest first, itself included
+    sq: np.ndarray,           # `(N, k1)` their squared distances
+    k2: int = 6,              # Neighbors averaged; 1 for none
+    max_distance: float = 1., # Store distances below this only
+) -> sparse.csr_matrix:       # As `jaccard_distance`; zeros are stored
+    "The part of `jaccard_distance` after the search, for neighbors that were found in another way."
+    return sparse_jaccard(x, idx, sq, k2, max_distance)
 
 # %% ../../nbs/108_reid.jaccard.ipynb #cell-031
 def dense_jaccard(
-    J, # What `jaccard_distance` gives
-) -> np.ndarray: # `(N, N)`; absent pairs are 1
+    J: sparse.csr_matrix, # From `jaccard_distance`
+) -> np.ndarray:          # `(N, N)`; absent pairs are 1
     "The whole matrix, for small N."
-    out,c = np.ones(J.shape, J.dtype),J.tocoo()
-    out[c.row,c.col] = c.data
+    out, c = np.ones(J.shape, J.dtype), J.tocoo()
+    out[c.row, c.col] = c.data
     return out

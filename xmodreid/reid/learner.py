@@ -7,6 +7,7 @@ __all__ = ['embed_images', 'ReIDMetrics', 'reid_learner']
 
 # %% ../../nbs/113_reid.learner.ipynb #reid-learner-h4
 import math
+from collections.abc import Iterable
 from functools import partial
 
 import pandas as pd
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.callback.schedule import ParamScheduler
+from fastai.data.core import DataLoaders
 from fastai.learner import Learner, Recorder
 from fastai.optimizer import Adam
 from fastcore.basics import patch
@@ -22,10 +24,12 @@ from torch import Tensor, nn
 from ..data.loaders import SetEpoch
 from ..data.reid_loaders import embed_dl
 from ..errors import ConfigError, ModelError, check_choice
+from ..progress import progress_bar
 from ..random import fixed_seed
 from .evaluate import evaluate_reid
 from .loss_callbacks import CrossEntropyLoss, TripletLoss
 from .models import final_network, reid_model
+from .protocols import Protocol
 from ..training.checkpoint import RestoreAfterLRFind
 from ..training.learner import InterruptibleLearner
 from ..training.losses import LossCallback, zero_loss
@@ -35,53 +39,78 @@ from ..training.schedules import warmup_multistep
 # %% ../../nbs/113_reid.learner.ipynb #cell-018
 @torch.no_grad()
 def embed_images(
-    model:nn.Module,       # Returns a `ReIDOutput`
-    dl,                    # Batches that begin with `(img, modality)`, in order: `embed_dl(index, size)`
-    flip:bool=True,      # Average with the mirror image?
-    progress:bool=False, # Show a bar?
-) -> Tensor:               # `(N, D)` float32 on the CPU, L2-normalized
-    "Embed every image of a loader; the model is in evaluation mode meanwhile. `ModelError` for embeddings that are not finite."
-    was, device, out = model.training, next(model.parameters()).device, []
+    model: nn.Module,       # Returns a `ReIDOutput`
+    dl: Iterable,           # Batches that begin with `(img, modality)`, in order: `embed_dl(index, size)`
+    flip: bool = True,      # Average with the mirror image?
+    progress: bool = False, # Show a progress bar?
+) -> Tensor:                # `(N, D)` float32 on the CPU, L2-normalized
+    "Embed every image of a loader, in evaluation mode. `ModelError` for embeddings that are not finite."
+    was_training, device, out = model.training, next(model.parameters()).device, []
     model.eval()
     try:
-        for img, modality, *_ in progress(dl, 'embed', progress=progress):
+        for img, modality, *_ in progress_bar(dl, 'embed', progress=progress):
             img, modality = img.to(device), modality.to(device)
             views = (img, img.flip(3)) if flip else (img,)
             out.append(F.normalize(sum(F.normalize(model(v, modality).embed) for v in views)).float().cpu())
-    finally: model.train(was)
+    finally: model.train(was_training)
     if not out: raise ModelError("there are no images to embed: the loader is empty")
     emb = torch.cat(out)
-    if (bad := ~emb.isfinite().all(1)).any():
-        raise ModelError(f"{bad.sum()} of {len(emb)} embeddings are not finite, first row {bad.nonzero()[0].item()}: the training diverged. Lower the learning rate or load an earlier checkpoint")
+    bad = ~emb.isfinite().all(1)
+    if bad.any():
+        raise ModelError(
+            f"{bad.sum()} of {len(emb)} embeddings are not finite, first row {bad.nonzero()[0].item()}: the "
+            "training diverged. "
+            "Lower the learning rate or load an earlier checkpoint")
     return emb
 
 # %% ../../nbs/113_reid.learner.ipynb #cell-021
 class ReIDMetrics(Callback):
     "Evaluate a protocol every few epochs; adds `rank1` and `mAP` to the progress table."
-    order,run_valid = Recorder.order+.5,True
-    def __init__(self, index,              # Table of the images to evaluate on; its identities must not be those of the training
-                 protocol,              # E.g. `sysu_protocol()`
-                 size=(256, 128),       # `(height, width)` of the images, as in training
-                 every:int=1,           # Epochs between two evaluations; the last epoch is always evaluated
-                 batch_size:int=128,            # Images a batch
-                 flip:bool=True):     # Average with mirror images?
+    order, run_valid = Recorder.order+.5, True
+
+    def __init__(
+        self,
+        index: pd.DataFrame,      # Table of the images to evaluate on; its identities must not be those of the training
+        protocol: Protocol,       # E.g. `sysu_protocol()`
+        size: tuple = (256, 128), # `(height, width)` of the images, as in training
+        every: int = 1,           # Epochs between two evaluations; the last epoch is always evaluated
+        batch_size: int = 128,    # Images per batch
+        flip: bool = True,        # Average with mirror images?
+    ):
         if every < 1: raise ConfigError(f"`every` must be at least 1 epoch; got {every}")
-        self.index, self.protocol, self.every, self.flip, self.rows = index, protocol, every, flip, []
+        self.index, self.protocol = index, protocol
+        self.every, self.flip = every, flip
+        self.rows = []
         self.dl = embed_dl(index, size, batch_size, cache='memory')
-    def before_fit(self):
+
+    def before_fit(self) -> None:
+        "Add the two columns to the progress table, before the time."
         names, at = list(self.recorder.metric_names), -1 if self.recorder.add_time else None
         self.recorder.metric_names = names[:at] + ['rank1', 'mAP'] + (names[at:] if at else [])
-    def after_validate(self):
+
+    def after_validate(self) -> None:
+        "Evaluate where an evaluation is due; NaN elsewhere."
         due = not hasattr(self, 'lr_finder') and ((self.epoch+1) % self.every == 0 or self.epoch+1 == self.n_epoch)
         row = self.score() if due else dict(rank1=math.nan, mAP=math.nan)
         if due: self.rows.append(dict(epoch=self.epoch, **row))
         self.recorder.log += [row['rank1'], row['mAP']]
+
     def score(self) -> dict: # Mean over trials: rank1, rank5, rank10, rank20, mAP, mINP
         "Evaluate the model as it is; of a model of several networks, the one that is kept (its `final`)."
-        res = evaluate_reid(embed_images(final_network(self.model), self.dl, self.flip), self.index, self.protocol, train_pids=self.dls.classes)
+        emb = embed_images(final_network(self.model), self.dl, self.flip)
+        res = evaluate_reid(emb, self.index, self.protocol, train_pids=self.dls.classes)
         return {k: float(res[k].mean()) for k in ('rank1', 'rank5', 'rank10', 'rank20', 'mAP', 'mINP')}
-    def state_tree(self) -> dict: return dict(rows=self.rows)
-    def load_state_tree(self, tree:dict): self.rows = [{**r, 'epoch': int(r['epoch'])} for r in tree['rows']]
+
+    def state_tree(self) -> dict:
+        "State for a checkpoint."
+        return dict(rows=self.rows)
+
+    def load_state_tree(
+        self,
+        tree: dict, # From `state_tree`
+    ) -> None:
+        "Restore the evaluations of a checkpoint."
+        self.rows = [{**r, 'epoch': int(r['epoch'])} for r in tree['rows']]
 
 # %% ../../nbs/113_reid.learner.ipynb #cell-022
 @patch(as_prop=True)
@@ -97,40 +126,44 @@ def best(self:ReIDMetrics, by:str='mAP') -> dict: # One row of `history`
 
 # %% ../../nbs/113_reid.learner.ipynb #cell-028
 def reid_learner(
-    dls,                  # From `reid_dls`: batches `(img, modality, label, camid, noisy, row)`, and `classes`
-    model='resnet50',     # A name in `REID_MODELS`, or a module that returns a `ReIDOutput`
-    losses:list=None,      # Loss terms; cross entropy with smoothing .1 and batch-hard triplet with margin .3 when `None`
-    lr:float=3.5e-4,      # Peak learning rate of Adam
-    wd:float=5e-4,        # Weight decay, added to the gradient
-    cbs=None,             # More callbacks, e.g. `ReIDMetrics`
-    seed:int=0,           # Of the first weights
-    **kwargs,             # Of the model's builder
+    dls: DataLoaders,           # From `reid_dls`: batches `(img, modality, label, camid, noisy, row)`, and `classes`
+    model: str|nn.Module = 'resnet50', # A name in `REID_MODELS`, or a module that returns a `ReIDOutput`
+    # Loss callbacks; cross entropy (smoothing .1) and batch-hard triplet (margin .3) when `None`
+    losses: list|None = None,
+    lr: float = 3.5e-4,         # Peak learning rate of Adam
+    wd: float = 5e-4,           # Weight decay, added to the gradient
+    cbs: list|None = None,      # More callbacks, e.g. `ReIDMetrics`
+    seed: int = 0,              # Of the first weights
+    **kwargs,                   # Of the model's builder
 ) -> Learner:
     "A fastai learner for Re-ID. Train it with `learn.fit_reid(n_epoch)`."
     if isinstance(model, str):
         with fixed_seed(seed): model = reid_model(model, len(dls.classes), **kwargs)
     elif kwargs: raise ConfigError(f"{sorted(kwargs)} are settings of a named model; a finished module was given")
     losses = [CrossEntropyLoss(), TripletLoss()] if losses is None else list(losses)
-    if not any(isinstance(t, LossCallback) for t in losses): raise ConfigError("`losses` holds no loss callback, so there is nothing to train; try [CrossEntropyLoss(), TripletLoss()]")
-    learn = InterruptibleLearner(dls, model, zero_loss, lr=lr, wd=wd, opt_func=partial(Adam, mom=.9, sqr_mom=.999, eps=1e-8, decouple_wd=False),
-                        cbs=[*losses, SetEpoch(), LossRecorder(warn_weak=False), RestoreAfterLRFind(), *(cbs or [])])
+    if not any(isinstance(t, LossCallback) for t in losses):
+        raise ConfigError("`losses` holds no loss callback, so there is nothing to train; "
+                          "try [CrossEntropyLoss(), TripletLoss()]")
+    opt_func = partial(Adam, mom=.9, sqr_mom=.999, eps=1e-8, decouple_wd=False)
+    cbs = [*losses, SetEpoch(), LossRecorder(warn_weak=False), RestoreAfterLRFind(), *(cbs or [])]
+    learn = InterruptibleLearner(dls, model, zero_loss, lr=lr, wd=wd, opt_func=opt_func, cbs=cbs)
     learn.recorder.valid_metrics = len(dls.valid) > 0  # without validation images there is no validation loss to show
     return learn
 
 # %% ../../nbs/113_reid.learner.ipynb #cell-029
 @patch
 def fit_reid(
-    self:Learner,          # From `reid_learner`
-    n_epoch:int,           # Epochs
-    lr:float=None,         # Peak learning rate; the learner's when `None`
-    warmup:float=.1,       # Share of the training that warms up
-    schedule:str='cosine', # 'cosine', 'step' or 'flat'
-    milestones=(.6, .85),  # Shares at which 'step' lowers the rate
-    gamma:float=.1,        # What it multiplies the rate by
-    cbs=None,              # Callbacks for this fit only
-):
+    self:Learner,            # From `reid_learner`
+    n_epoch:int,             # Epochs
+    lr:float|None=None,      # Peak learning rate; the learner's when `None`
+    warmup:float=.1,         # Share of the training that warms up
+    schedule:str='cosine',   # 'cosine', 'step' or 'flat'
+    milestones:tuple=(.6, .85), # Shares at which 'step' lowers the rate
+    gamma:float=.1,          # What it multiplies the rate by
+    cbs:list|None=None,      # Callbacks for this fit only
+) -> None:
     "Train with warm-up and a schedule."
     factor = partial(warmup_multistep, warmup=warmup, schedule=schedule, milestones=milestones, gamma=gamma)
-    factor(0.)
+    factor(0.)               # an unknown schedule raises here
     lr = self.lr if lr is None else lr
     self.fit(n_epoch, lr, cbs=[ParamScheduler({'lr': lambda pct: lr*factor(pct)}), *(cbs or [])])

@@ -7,8 +7,8 @@ __all__ = ['ReIDLoss', 'CrossEntropyLoss', 'MetricLoss', 'TripletLoss', 'Weighte
            'SymmetricCrossEntropyLoss', 'SoftLabelLoss', 'LSRLoss', 'CenterLoss']
 
 # %% ../../nbs/112_reid.loss_callbacks.ipynb #reid-loss-callbacks-h4
-import numpy as np
-import pandas as pd
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,124 +23,226 @@ from ..training.losses import LossCallback
 # %% ../../nbs/112_reid.loss_callbacks.ipynb #48-cell-009
 class ReIDLoss(LossCallback):
     "Base of the Re-ID losses: gives `labels` and the trust in each of them."
-    def __init__(self, weight=1.,     # Multiplier in the total loss, or a schedule
-                 noisy_weight:float=1.):     # Trust in labels marked noisy: 1 as in sure ones, 0 not at all
+    def __init__(
+        self,
+        weight: float|Callable = 1., # Multiplier in the total loss, or a schedule
+        noisy_weight: float = 1.,    # Weight of images with noisy labels, 0..1: 1 as others, 0 not at all
+    ):
         super().__init__(weight)
-        if not 0 <= noisy_weight <= 1: raise ConfigError(f"{type(self).__name__}: `noisy_weight` is the weight of noisy labels, from 0 to 1; got {noisy_weight}")
+        if not 0 <= noisy_weight <= 1:
+            raise ConfigError(f"{type(self).__name__}: `noisy_weight` is the weight of noisy labels, from 0 to 1; "
+                              f"got {noisy_weight}")
         self.noisy_weight = noisy_weight
+
     @property
-    def labels(self) -> Tensor: return self.yb[0]
+    def labels(self) -> Tensor:
+        "`(B,)` identities of the batch, 0..K-1."
+        return self.yb[0]
+
     @property
     def label_weights(self) -> Tensor|None: # `(B,)`, or `None` when all labels count alike
-        "What each image's label is worth."
+        "Weight of each image's label."
         return None if self.noisy_weight == 1 else torch.where(self.yb[2] > 0, self.noisy_weight, 1.)
+
     @property
     def logits(self) -> Tensor:
         "The class scores; `ModelError` for a network without classifier."
-        if self.pred.logits is None: raise ModelError(f"{type(self).__name__} needs class scores, and this network has no classifier. Build it with `n_classes=len(dls.classes)`")
+        if self.pred.logits is None:
+            raise ModelError(f"{type(self).__name__} needs class scores, and this network has no classifier. "
+                             "Build it with `n_classes=len(dls.classes)`")
         return self.pred.logits
-    def sum_over_parts(self, f) -> Tensor: # `f(scores)`, scores `(B, K)` of one classifier
-        "Sum of a loss over the classifiers: the one, or one a stripe of a part-based network."
+
+    def sum_over_parts(
+        self,
+        f: Callable[[Tensor], Tensor], # Loss of the scores `(B, K)` of one classifier
+    ) -> Tensor:                       # Scalar
+        "Sum of a loss over the classifiers: one, or one per stripe of a part-based network."
         return sum(map(f, self.logits.unbind(1) if self.logits.ndim == 3 else [self.logits]))
-    def after_loss(self):
-        with torch.autocast(self.xb[0].device.type, enabled=False): super().after_loss()   # distances need all their digits
+
+    def after_loss(self) -> None:
+        "Add the loss, in single precision: distances need all their digits."
+        with torch.autocast(self.xb[0].device.type, enabled=False): super().after_loss()
 
 # %% ../../nbs/112_reid.loss_callbacks.ipynb #48-cell-010
 class CrossEntropyLoss(ReIDLoss):
     "Cross entropy with smoothed labels; summed over the stripes of a part-based network."
-    def __init__(self, weight=1.,       # Multiplier in the total loss, or a schedule
-                 label_smoothing:float=.1,    # Share of the target spread over all identities
-                 noisy_weight:float=1.):       # Trust in labels marked noisy, 0..1
+    def __init__(
+        self,
+        weight: float|Callable = 1.,  # Multiplier in the total loss, or a schedule
+        label_smoothing: float = .1,  # Share of the target spread over all identities
+        noisy_weight: float = 1.,     # Weight of images with noisy labels, 0..1
+    ):
         super().__init__(weight, noisy_weight)
         self.label_smoothing = label_smoothing
-    def compute(self): return self.sum_over_parts(lambda z: cross_entropy_loss(z, self.labels, self.label_smoothing, self.label_weights))
+
+    def compute(self) -> Tensor:
+        "The unweighted loss of the batch."
+        return self.sum_over_parts(
+            lambda z: cross_entropy_loss(z, self.labels, self.label_smoothing, self.label_weights))
 
 # %% ../../nbs/112_reid.loss_callbacks.ipynb #48-cell-012
 class MetricLoss(ReIDLoss):
-    "Base of the losses that compare images of a batch; images whose label is not trusted take no part."
-    def __init__(self, weight=1.,         # Multiplier in the total loss, or a schedule
-                 normalize:bool=False,    # Compare on the unit sphere?
-                 use_noisy:bool=True):        # Do images with noisy labels take part?
+    "Base of the losses that compare images of a batch."
+    def __init__(
+        self,
+        weight: float|Callable = 1., # Multiplier in the total loss, or a schedule
+        normalize: bool = False,     # Compare on the unit sphere?
+        use_noisy: bool = True,      # Do images with noisy labels take part?
+    ):
         super().__init__(weight, float(use_noisy))
         self.normalize = normalize
-    def metric_inputs(self) -> tuple: # `(feat, labels)`
+
+    def metric_inputs(self) -> tuple[Tensor, Tensor]: # `(B', D)` vectors and `(B',)` identities
         "Vectors and identities of the images that take part."
         if self.noisy_weight: return self.pred.feat, self.labels
         sure = self.yb[2] == 0
         return self.pred.feat[sure], self.labels[sure]
-    def compare(self, feat, labels) -> Tensor: raise NotImplementedError(f"{type(self).__name__} must define compare()")
-    def compute(self):
+
+    def compare(
+        self,
+        feat: Tensor,   # `(B', D)` vectors before the neck
+        labels: Tensor, # `(B',)` identities
+    ) -> Tensor:        # Scalar
+        "The loss of the images that take part; subclasses define it."
+        raise NotImplementedError(f"{type(self).__name__} must define compare()")
+
+    def compute(self) -> Tensor:
+        "The unweighted loss of the batch; zero when noisy labels are left out and fewer than two people remain."
         feat, labels = self.metric_inputs()
-        return self.pred.feat.sum()*0 if not self.noisy_weight and len(labels.unique()) < 2 else self.compare(feat, labels)
+        if not self.noisy_weight and len(labels.unique()) < 2: return self.pred.feat.sum()*0
+        return self.compare(feat, labels)
 
 # %% ../../nbs/112_reid.loss_callbacks.ipynb #48-cell-013
 class TripletLoss(MetricLoss):
     "Batch-hard triplet loss on the vectors before the neck."
-    def __init__(self, weight=1.,          # Multiplier in the total loss, or a schedule
-                 margin:float|None=.3,     # Wanted gap; `None` for the soft margin
-                 normalize:bool=False,     # Compare on the unit sphere?
-                 use_noisy:bool=True):         # Do images with noisy labels take part?
+    def __init__(
+        self,
+        weight: float|Callable = 1., # Multiplier in the total loss, or a schedule
+        margin: float|None = .3,     # Wanted gap; `None` for the soft margin
+        normalize: bool = False,     # Compare on the unit sphere?
+        use_noisy: bool = True,      # Do images with noisy labels take part?
+    ):
         super().__init__(weight, normalize, use_noisy)
         self.margin = margin
-    def compare(self, feat, labels): return triplet_loss(feat, labels, self.margin, self.normalize)
 
+    def compare(
+        self,
+        feat: Tensor,   # `(B', D)` vectors before the neck
+        labels: Tensor, # `(B',)` identities
+    ) -> Tensor:        # Scalar
+        "`triplet_loss` of the images that take part."
+        return triplet_loss(feat, labels, self.margin, self.normalize)
+
+# %% ../../nbs/112_reid.loss_callbacks.ipynb #a7907322
 class WeightedTripletLoss(MetricLoss):
     "Weighted-regularized triplet loss on the vectors before the neck."
-    def compare(self, feat, labels): return weighted_triplet_loss(feat, labels, self.normalize)
+    def compare(
+        self,
+        feat: Tensor,   # `(B', D)` vectors before the neck
+        labels: Tensor, # `(B',)` identities
+    ) -> Tensor:        # Scalar
+        "`weighted_triplet_loss` of the images that take part."
+        return weighted_triplet_loss(feat, labels, self.normalize)
 
 # %% ../../nbs/112_reid.loss_callbacks.ipynb #49-cell-007
 class ReverseCrossEntropyLoss(ReIDLoss):
-    "Reverse cross entropy: bounded, forgiving, slow to learn. Use it beside another loss."
-    def compute(self): return self.sum_over_parts(lambda z: reverse_cross_entropy_loss(z, self.labels, weight=self.label_weights))
+    "Reverse cross entropy: bounded, robust to wrong labels, slow to learn. Use it beside another loss."
+    def compute(self) -> Tensor:
+        "The unweighted loss of the batch."
+        return self.sum_over_parts(lambda z: reverse_cross_entropy_loss(z, self.labels, weight=self.label_weights))
 
+# %% ../../nbs/112_reid.loss_callbacks.ipynb #c39a652f
 class SymmetricCrossEntropyLoss(ReIDLoss):
     "`alpha` cross entropy plus `beta` reverse cross entropy."
-    def __init__(self, weight=1.,     # Multiplier in the total loss, or a schedule
-                 alpha:float=1.,      # Weight of the cross entropy
-                 beta:float=1.,       # Weight of the reverse cross entropy
-                 noisy_weight:float=1.):     # Trust in labels marked noisy, 0..1
+    def __init__(
+        self,
+        weight: float|Callable = 1., # Multiplier in the total loss, or a schedule
+        alpha: float = 1.,           # Weight of the cross entropy
+        beta: float = 1.,            # Weight of the reverse cross entropy
+        noisy_weight: float = 1.,    # Weight of images with noisy labels, 0..1
+    ):
         super().__init__(weight, noisy_weight)
-        if alpha < 0 or beta < 0 or alpha + beta == 0: raise ConfigError(f"`alpha` and `beta` must be >= 0 and not both 0; got {alpha} and {beta}")
+        if alpha < 0 or beta < 0 or alpha + beta == 0:
+            raise ConfigError(f"`alpha` and `beta` must be >= 0 and not both 0; got {alpha} and {beta}")
         self.alpha, self.beta = alpha, beta
-    def compute(self): return self.sum_over_parts(lambda z: symmetric_cross_entropy_loss(z, self.labels, self.alpha, self.beta, self.label_weights))
+
+    def compute(self) -> Tensor:
+        "The unweighted loss of the batch."
+        return self.sum_over_parts(
+            lambda z: symmetric_cross_entropy_loss(z, self.labels, self.alpha, self.beta, self.label_weights))
 
 # %% ../../nbs/112_reid.loss_callbacks.ipynb #49-988e8716
 class SoftLabelLoss(ReIDLoss):
     "Cross entropy with noisy labels made soft; summed over the stripes of a part-based network."
-    def __init__(self, weight=1.,        # Multiplier in the total loss, or a schedule
-                 certainty=.5,           # Of the noisy labels, 0..1: a number, or `(N,)` numbers, one for each row of the table
-                 label_smoothing:float=.1):    # Share of the annotated labels' target that is spread over all identities
+    def __init__(
+        self,
+        weight: float|Callable = 1.,    # Multiplier in the total loss, or a schedule
+        certainty: float|Tensor = .5,   # Of the noisy labels, 0..1: a number, or `(N,)`, one for each row of the table
+        label_smoothing: float = .1,    # Share of the annotated labels' target that is spread over all identities
+    ):
         super().__init__(weight)
-        self.certainty, self.label_smoothing = torch.as_tensor(certainty, dtype=torch.float32), label_smoothing
+        self.certainty = torch.as_tensor(certainty, dtype=torch.float32)
+        self.label_smoothing = label_smoothing
         if self.certainty.ndim > 1 or not ((self.certainty >= 0) & (self.certainty <= 1)).all():
-            raise ConfigError(f"`certainty` must be a number from 0 to 1, or one for each row; got shape {tuple(self.certainty.shape)}, from {self.certainty.min():g} to {self.certainty.max():g}")
-    def compute(self):
-        own = self.certainty.to(self.labels.device)
-        sure = torch.where(self.yb[2] > 0, own[self.yb[3]] if own.ndim else own, torch.ones_like(own[:1] if own.ndim else own))*(1 - self.label_smoothing)
+            raise ConfigError("`certainty` must be a number from 0 to 1, or one for each row; got shape "
+                              f"{tuple(self.certainty.shape)}, from {self.certainty.min():g} to "
+                              f"{self.certainty.max():g}")
+
+    def compute(self) -> Tensor:
+        "The unweighted loss of the batch."
+        certainty = self.certainty.to(self.labels.device)
+        certainty = certainty[self.yb[3]] if certainty.ndim else certainty
+        sure = torch.where(self.yb[2] > 0, certainty, torch.ones_like(certainty))*(1 - self.label_smoothing)
         return self.sum_over_parts(lambda z: soft_label_loss(z, self.labels, sure))
 
+# %% ../../nbs/112_reid.loss_callbacks.ipynb #378f583c
 class LSRLoss(SoftLabelLoss):
-    "Cross entropy in which a generated image belongs to everybody alike (LSRO, ICCV 2017)."
-    def __init__(self, weight=1., label_smoothing:float=.1): super().__init__(weight, 0., label_smoothing) # As `SoftLabelLoss`
+    "Cross entropy in which a generated image belongs to all identities alike (LSRO, Zheng et al., ICCV 2017)."
+    def __init__(
+        self,
+        weight: float|Callable = 1., # Multiplier in the total loss, or a schedule
+        label_smoothing: float = .1, # Share of the annotated labels' target that is spread over all identities
+    ):
+        super().__init__(weight, 0., label_smoothing)
 
 # %% ../../nbs/112_reid.loss_callbacks.ipynb #49-1b304312
 class CenterLoss(MetricLoss):
-    "Pull the vectors before the neck to the center of their identity (ECCV 2016)."
-    def __init__(self, weight=5e-4,      # Multiplier in the total loss, or a schedule
-                 center_lr:float=.5,          # Share of the way the centers move after a batch, 0..1
-                 normalize:bool=False,   # Compare on the unit sphere?
-                 use_noisy:bool=True):       # Do images with noisy labels take part?
+    "Pull the vectors before the neck to the center of their identity (Wen et al., ECCV 2016)."
+    def __init__(
+        self,
+        weight: float|Callable = 5e-4, # Multiplier in the total loss, or a schedule
+        center_lr: float = .5,         # Share of the way the centers move after a batch, 0..1
+        normalize: bool = False,       # Compare on the unit sphere?
+        use_noisy: bool = True,        # Do images with noisy labels take part?
+    ):
         super().__init__(weight, normalize, use_noisy)
         if not 0 <= center_lr <= 1: raise ConfigError(f"`center_lr` must lie in 0..1; got {center_lr}")
         self.center_lr, self.centers = center_lr, None
-    def _batch(self):
+
+    def metric_inputs(self) -> tuple[Tensor, Tensor]: # `(B', D)` vectors and `(B',)` identities
+        "As in `MetricLoss`, on the unit sphere where that is wanted."
+        feat, labels = super().metric_inputs()
+        return (F.normalize(feat) if self.normalize else feat), labels
+
+    def compute(self) -> Tensor:
+        "The unweighted loss of the batch."
         feat, labels = self.metric_inputs()
-        return (torch.nn.functional.normalize(feat) if self.normalize else feat), labels
-    def compute(self):
-        feat, labels = self._batch()
         if self.centers is None: self.centers = feat.new_zeros(len(self.dls.classes), feat.shape[1])
         self.centers = self.centers.to(feat)
         return center_loss(feat, labels, self.centers)
-    def after_backward(self): update_centers(self.centers, self._batch()[1], self._batch()[0].detach(), self.center_lr)
-    def state_tree(self) -> dict: return dict(centers=self.centers)
-    def load_state_tree(self, tree:dict): self.centers = tree['centers']
+
+    def after_backward(self) -> None:
+        "Move the centers."
+        feat, labels = self.metric_inputs()
+        update_centers(self.centers, labels, feat.detach(), self.center_lr)
+
+    def state_tree(self) -> dict:
+        "State for a checkpoint."
+        return dict(centers=self.centers)
+
+    def load_state_tree(
+        self,
+        tree: dict, # From `state_tree`
+    ) -> None:
+        "Restore the centers of a checkpoint."
+        self.centers = tree['centers']

@@ -6,6 +6,8 @@
 __all__ = ['label_certainty', 'subsample_noisy', 'corrupt_labels']
 
 # %% ../../nbs/115_reid.noisy.ipynb #reid-noisy-h4
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -16,15 +18,19 @@ from .distance import normalize_embeddings
 
 # %% ../../nbs/115_reid.noisy.ipynb #24aa19d7
 def label_certainty(
-    embeddings,      # `(N, D)` embeddings, e.g. by a network trained on annotated images
-    pids,     # `(N,)` labels
-    noisy,    # `(N,)` bool: labels that come from generation
+    embeddings:Tensor|np.ndarray, # `(N, D)`, e.g. by a network trained on annotated images
+    pids:Sequence,  # `(N,)` labels
+    noisy:Sequence, # `(N,)` bool: labels that come from generation
 ) -> Tensor:  # `(N,)` float32 in 0..1; 1 for annotated labels
-    "Cosine of each generated image with the mean of its person's annotated images, scaled to 0..1 over all generated ones."
+    "Cosine of each generated image with the mean of its person's annotated images, scaled to 0..1 over all."
     x, noisy = normalize_embeddings(embeddings).cpu().float(), np.asarray(noisy, dtype=bool)
     ids, y = np.unique(np.asarray(pids), return_inverse=True)
     sure = torch.from_numpy(np.flatnonzero(~noisy))
-    if lost := sorted(set(ids[y[noisy]]) - set(ids[y[~noisy]])): raise DataError(f"{len(lost)} people have generated images only, the first is {lost[0]}: there is nobody to compare them with. Add their sources to the table")
+    lost = sorted(set(ids[y[noisy]]) - set(ids[y[~noisy]]))
+    if lost:
+        raise DataError(f"{len(lost)} people have generated images only, the first is {lost[0]}: there is no "
+                        "annotated image to "
+                        "compare them with. Add their sources to the table")
     if not noisy.any(): return torch.ones(len(x))
     means = torch.zeros(len(ids), x.shape[1]).index_add_(0, torch.from_numpy(y)[sure], x[sure])
     cos = (x*torch.nn.functional.normalize(means)[y]).sum(1)
@@ -60,8 +66,11 @@ def corrupt_labels(
     "Give a share of the images a wrong identity, drawn evenly among the others."
     if not 0 <= fraction <= 1: raise ConfigError(f"`fraction` must lie in 0..1; got {fraction}")
     ids, rng = np.sort(index.pid.unique()), np.random.default_rng([seed, 490])
-    if fraction > 0 and len(ids) < 2: raise DataError(f"a wrong identity needs at least 2 identities to choose from; got {len(ids)}")
+    if fraction > 0 and len(ids) < 2:
+        raise DataError(f"a wrong identity needs at least 2 identities to choose from; got {len(ids)}")
     at = rng.permutation(len(index))[:round(fraction*len(index))]
     pid = index.pid.to_numpy().copy()
-    if len(at): pid[at] = ids[(np.searchsorted(ids, pid[at]) + rng.integers(1, len(ids), len(at))) % len(ids)]
+    if len(at):
+        shift = rng.integers(1, len(ids), len(at))
+        pid[at] = ids[(np.searchsorted(ids, pid[at]) + shift) % len(ids)]
     return index.assign(true_pid=index.pid, pid=pid)

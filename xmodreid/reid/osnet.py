@@ -19,8 +19,11 @@ from .base import ConvBN, ReIDOutput, check_images, init_weights
 # %% ../../nbs/101_reid.osnet.ipynb #cell-013
 class LightConv(nn.Sequential):
     "Pointwise then depthwise 3x3 convolution, batch normalization and ReLU."
-    def __init__(self, ni:int, # Input channels
-                 no:int):      # Output channels
+    def __init__(
+        self,
+        ni: int, # Input channels
+        no: int, # Output channels
+    ):
         super().__init__()
         self.point = nn.Conv2d(ni, no, 1, bias=False)
         self.depth = nn.Conv2d(no, no, 3, padding=1, groups=no, bias=False)
@@ -30,27 +33,45 @@ class LightConv(nn.Sequential):
 # %% ../../nbs/101_reid.osnet.ipynb #cell-016
 class ChannelGate(nn.Module):
     "Multiply each channel by a factor in (0, 1) computed from the channel means."
-    def __init__(self, ch:int,         # Channels
-                 reduction:int=16):    # The hidden layer has `ch // reduction` units
+    def __init__(
+        self,
+        ch: int,             # Channels
+        reduction: int = 16, # The hidden layer has `ch // reduction` units
+    ):
         super().__init__()
-        self.squeeze, self.excite = nn.Conv2d(ch, ch//reduction, 1), nn.Conv2d(ch//reduction, ch, 1)
-    def forward(self, x:Tensor) -> Tensor:
+        self.squeeze = nn.Conv2d(ch, ch//reduction, 1)
+        self.excite = nn.Conv2d(ch//reduction, ch, 1)
+
+    def forward(
+        self,
+        x: Tensor, # `(B, ch, h, w)`
+    ) -> Tensor:   # The same shape
+        "Weight the channels."
         w = x.mean((2, 3), keepdim=True)
         return x * torch.sigmoid(self.excite(F.relu(self.squeeze(w))))
 
 # %% ../../nbs/101_reid.osnet.ipynb #cell-019
 class OSBlock(nn.Module):
     "Residual block of four streams with 1, 2, 3 and 4 lite convolutions, fused by one shared gate."
-    def __init__(self, ni:int, # Input channels
-                 no:int):      # Output channels; the streams have a quarter of them
+    def __init__(
+        self,
+        ni: int, # Input channels
+        no: int, # Output channels; the streams have a quarter of them
+    ):
         super().__init__()
         mid = no//4
         self.reduce = ConvBN(ni, mid)
-        self.streams = nn.ModuleList(nn.Sequential(*(LightConv(mid, mid) for _ in range(n))) for n in (1, 2, 3, 4))
+        self.streams = nn.ModuleList(
+            nn.Sequential(*(LightConv(mid, mid) for _ in range(n))) for n in (1, 2, 3, 4))
         self.gate = ChannelGate(mid)
         self.expand = ConvBN(mid, no, act=False)
         self.skip = nn.Identity() if ni == no else ConvBN(ni, no, act=False)
-    def forward(self, x:Tensor) -> Tensor:
+
+    def forward(
+        self,
+        x: Tensor, # `(B, ni, h, w)`
+    ) -> Tensor:   # `(B, no, h, w)`
+        "Add the gated sum of the streams to the input."
         r = self.reduce(x)
         fused = sum(self.gate(s(r)) for s in self.streams)
         return F.relu(self.expand(fused) + self.skip(x))
@@ -63,32 +84,46 @@ def _stage(ni, no, transition):
 
 # %% ../../nbs/101_reid.osnet.ipynb #cell-024
 class OSNet(nn.Module):
-    "OSNet (ICCV 2019, figure 4 and table 2): `feat` and `embed` are both its 512-d vector, after batch normalization and ReLU as published."
-    def __init__(self, n_classes:int=0, # Identities to classify; 0 for no classifier
-                 width:float=1.,        # Multiplier of the channels: 0.25, 0.5, 0.75 or 1 were published
-                 dim:int=512,           # Length of the embedding
-                 stem_stride:int=4):    # How much the stem shrinks the image: 4 as published, 2 or 1 for small images
+    "OSNet (Zhou et al., ICCV 2019, figure 4 and table 2); `feat` and `embed` are both the published 512-d vector."
+    def __init__(
+        self,
+        n_classes: int = 0,   # Identities to classify; 0 for no classifier
+        width: float = 1.,    # Multiplier of the channels: 0.25, 0.5, 0.75 or 1 were published
+        dim: int = 512,       # Length of the embedding
+        stem_stride: int = 4, # How much the stem shrinks the image: 4 as published, 2 or 1 for small images
+    ):
         super().__init__()
         if stem_stride not in (1, 2, 4): raise ModelError(f"`stem_stride` must be 1, 2 or 4; got {stem_stride}")
         c0, c1, c2, c3 = (int(c*width) for c in (64, 256, 384, 512))
-        if c1//4 < 16: raise ModelError(f"`width` must be at least 0.25, the gate keeps a sixteenth of the stream's channels; got {width}")
+        if c1//4 < 16:
+            raise ModelError("`width` must be at least 0.25, because the gate keeps a sixteenth of the stream's "
+                             "channels; "
+                             f"got {width}")
         self.dim = dim
         self.stem = ConvBN(3, c0, 7, stride=1 if stem_stride == 1 else 2)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1) if stem_stride == 4 else nn.Identity()
-        self.stage1, self.stage2, self.stage3 = _stage(c0, c1, True), _stage(c1, c2, True), _stage(c2, c3, False)
+        self.stage1 = _stage(c0, c1, True)
+        self.stage2 = _stage(c1, c2, True)
+        self.stage3 = _stage(c2, c3, False)
         self.head = ConvBN(c3, c3)
         self.neck = nn.Sequential(nn.Linear(c3, dim), nn.BatchNorm1d(dim), nn.ReLU(inplace=True))
         self.classifier = nn.Linear(dim, n_classes) if n_classes else None
         self.apply(init_weights)
 
-    def feature_map(self, img:Tensor) -> Tensor: # `(B, C, h, w)` map before pooling
-        "The last feature map of a batch `(B, 3, H, W)`."
+    def feature_map(
+        self,
+        img: Tensor, # `(B, 3, H, W)` ImageNet-normalized
+    ) -> Tensor:     # `(B, C, h, w)` map before pooling
+        "The last feature map; `ModelError` for a batch of another shape."
         x = self.pool(self.stem(check_images(img, 'OSNet')))
         return self.head(self.stage3(self.stage2(self.stage1(x))))
 
-    def forward(self, img:Tensor,               # `(B, 3, H, W)` ImageNet-normalized
-                modality:Tensor|None=None       # Ignored: one network for both modalities
-               ) -> ReIDOutput:
+    def forward(
+        self,
+        img: Tensor,                 # `(B, 3, H, W)` ImageNet-normalized
+        modality: Tensor|None = None # Ignored: one network for both modalities
+    ) -> ReIDOutput:                 # `logits` only in training mode
+        "Embed a batch; classify it while training."
         v = self.neck(self.feature_map(img).mean((2, 3)))
         return ReIDOutput(v, v, self.classifier(v) if self.training and self.classifier is not None else None)
 
@@ -96,39 +131,48 @@ class OSNet(nn.Module):
 OSNET_KEY_PATTERNS = (  # (published name, our name), applied in this order
     (r'^module\.', ''), (r'^conv1\.', 'stem.'), (r'^conv5\.', 'head.'), (r'^fc\.', 'neck.'),
     (r'^conv([234])\.', lambda m: f'stage{int(m[1])-1}.'),
-    (r'^(stage\d\.[01])\.conv1\.', r'\1.reduce.'), (r'^(stage\d\.[01])\.conv3\.', r'\1.expand.'), (r'\.downsample\.', '.skip.'),
+    (r'^(stage\d\.[01])\.conv1\.', r'\1.reduce.'),
+    (r'^(stage\d\.[01])\.conv3\.', r'\1.expand.'),
+    (r'\.downsample\.', '.skip.'),
     (r'\.conv2a\.', '.streams.0.0.'), (r'\.conv2([bcd])\.', lambda m: f'.streams.{"abcd".index(m[1])}.'),
     (r'(\.streams\.\d\.\d)\.conv1\.', r'\1.point.'), (r'(\.streams\.\d\.\d)\.conv2\.', r'\1.depth.'),
     (r'\.gate\.fc1\.', '.gate.squeeze.'), (r'\.gate\.fc2\.', '.gate.excite.'))
 
 # %% ../../nbs/101_reid.osnet.ipynb #cell-033
-def osnet_key(name:str, # A name of the published state dict
-             ) -> str:  # The name in `OSNet`
+def osnet_key(
+    name: str, # A name of the published state dict
+) -> str:      # The name in `OSNet`
     "Our name for a tensor of the published layout; names that are ours already pass unchanged."
     for theirs, ours in OSNET_KEY_PATTERNS: name = re.sub(theirs, ours, name)
     return name
 
 # %% ../../nbs/101_reid.osnet.ipynb #cell-036
 def load_osnet(
-    model:OSNet,          # Network that receives the weights
-    state:dict|str|Path,  # State dict, or a `.pth`/`.tar`/`.safetensors` file of one
+    model: OSNet,         # Network that receives the weights
+    state: dict|str|Path, # State dict, or a `.pth`/`.tar`/`.safetensors` file of one
 ) -> list[str]:           # Names left at their old values: nothing, or the classifier
     "Copy published (or our) OSNet weights into `model`; raise `ModelError` if they do not fit."
     if not isinstance(state, dict): state = _read_state(Path(state))
     state = {osnet_key(k): v for k, v in state.get('state_dict', state).items()}
     own = model.state_dict()
-    skipped = [k for k in own if k.startswith('classifier.') and (k not in state or state[k].shape != own[k].shape)]
-    state = {k: v for k, v in state.items() if not (k.startswith('classifier.') and (k in skipped or k not in own))}
-    wrong = [f"{k}: {tuple(state[k].shape) if k in state else 'missing'}, expected {tuple(own[k].shape)}" for k in own
-             if k not in skipped and (k not in state or state[k].shape != own[k].shape)]
+    fits = {k: k in state and state[k].shape == own[k].shape for k in own}
+    skipped = [k for k in own if k.startswith('classifier.') and not fits[k]]
+    state = {k: v for k, v in state.items() if not k.startswith('classifier.') or fits.get(k)}
+    wrong = [_mismatch(k, state, own) for k in own if k not in skipped and not fits[k]]
     wrong += [f"{k}: unexpected" for k in state if k not in own]
     if wrong:
-        raise ModelError(f"these weights are not those of an OSNet with {model.stem.conv.out_channels} stem channels; "
-                         f"{len(wrong)} of {len(own)} tensors differ, first {wrong[0]}. Build the model with the width they were trained with")
+        raise ModelError(
+            f"these weights are not those of an OSNet with {model.stem.conv.out_channels} stem channels; "
+            f"{len(wrong)} of {len(own)} tensors differ, first {wrong[0]}. "
+            "Build the model with the width they were trained with")
     model.load_state_dict({**own, **state})
     return skipped
 
 # %% ../../nbs/101_reid.osnet.ipynb #cell-037
+def _mismatch(key, state, own):
+    found = tuple(state[key].shape) if key in state else 'missing'
+    return f"{key}: {found}, expected {tuple(own[key].shape)}"
+
 def _read_state(path):
     if not path.exists(): raise ModelError(f"no weights at {path}")
     if path.suffix == '.safetensors':

@@ -20,72 +20,113 @@ def stripe_pool(
     parts:int,  # Stripes
 ) -> Tensor:    # `(B, C, parts)`
     "The mean of each of `parts` horizontal stripes; `ModelError` for a map with fewer rows than that."
-    if x.shape[2] < parts: raise ModelError(f"a feature map of {x.shape[2]} rows cannot be cut into {parts} stripes. Use higher images or fewer parts")
+    if x.shape[2] < parts:
+        raise ModelError(f"a feature map of {x.shape[2]} rows cannot be cut into {parts} stripes. "
+                         "Use higher images or fewer parts")
     return F.adaptive_avg_pool2d(x, (parts, 1))[..., 0]
 
 # %% ../../nbs/103_reid.pcb.ipynb #cell-011
 class RefinedPooling(nn.Module):
-    "Mean of the map for each part, weighted by a part classifier (PCB, ECCV 2018, section 3.3)."
-    def __init__(self, dim:int,    # Channels of the map
-                 parts:int):       # Parts
+    "Mean of the map for each part, weighted by a part classifier (PCB, Sun et al., ECCV 2018, section 3.3)."
+    def __init__(
+        self,
+        dim: int,   # Channels of the map
+        parts: int, # Parts
+    ):
         super().__init__()
         self.part_classifier = nn.Conv2d(dim, parts, 1, bias=False)
         nn.init.normal_(self.part_classifier.weight, 0, .001)
         self.register_buffer('enabled', torch.tensor(False))
-    def weights(self, fmap:Tensor # `(B, dim, h, w)`
-               ) -> Tensor:       # `(B, parts, h, w)`, 1 in all at each place
+
+    def weights(
+        self,
+        fmap: Tensor, # `(B, dim, h, w)`
+    ) -> Tensor:      # `(B, parts, h, w)`, 1 in all at each place
         "How much each place belongs to each part."
         return self.part_classifier(fmap).softmax(1)
-    def forward(self, fmap:Tensor) -> Tensor: # `(B, dim, parts)`
+
+    def forward(
+        self,
+        fmap: Tensor, # `(B, dim, h, w)`
+    ) -> Tensor:      # `(B, dim, parts)`
+        "Weighted mean of the map for each part."
         p = self.weights(fmap).flatten(2)
         return fmap.flatten(2) @ p.transpose(1, 2) / p.sum(2)[:, None]
 
 # %% ../../nbs/103_reid.pcb.ipynb #cell-014
 class PCBHead(nn.Module):
-    "Stripes, shared reduction, one classifier a stripe (PCB, ECCV 2018, section 3)."
-    def __init__(self, dim:int,          # Channels of the feature map
-                 n_classes:int=0,        # Identities to classify; 0 for no classifiers
-                 parts:int=6,            # Stripes
-                 reduced_dim:int=256,        # Channels each stripe is reduced to
-                 dropout:float=.5,       # Share of the stripes' channels dropped while training
-                 refined_pooling:bool=False):     # Give it a part classifier, for refined part pooling?
+    "Stripes, shared reduction, one classifier per stripe (PCB, Sun et al., ECCV 2018, section 3)."
+    def __init__(
+        self,
+        dim: int,               # Channels of the feature map
+        n_classes: int = 0,     # Identities to classify; 0 for no classifiers
+        parts: int = 6,         # Stripes
+        reduced_dim: int = 256, # Channels each stripe is reduced to
+        dropout: float = .5,    # Share of the stripes' channels dropped while training
+        refined_pooling: bool = False, # Add a part classifier, for refined part pooling?
+    ):
         super().__init__()
         self.parts, self.dropout = parts, nn.Dropout(dropout)
         self.reduce = ConvBN(dim, reduced_dim)
         self.classifiers = nn.ModuleList(nn.Linear(reduced_dim, n_classes) for _ in range(parts if n_classes else 0))
         self.refined_pooling = RefinedPooling(dim, parts) if refined_pooling else None
-    def forward(self, fmap:Tensor # `(B, dim, h, w)`
-               ) -> ReIDOutput:   # `logits` are `(B, parts, classes)`
+
+    def forward(
+        self,
+        fmap: Tensor, # `(B, dim, h, w)`
+    ) -> ReIDOutput:  # `logits` are `(B, parts, classes)`
+        "Embedding of all parts; scores of each while training."
         v = self.pool_parts(fmap)
         embed = F.normalize(v, dim=1).flatten(1)
         logits = self.part_logits(self.dropout(v)) if self.training and len(self.classifiers) else None
         return ReIDOutput(embed, embed, logits)
-    def pool_parts(self, fmap:Tensor # `(B, dim, h, w)`
-              ) -> Tensor:       # `(B, dim, parts)`
-        "Stripes, or refined parts once the part classifier is on."
-        return self.refined_pooling(fmap) if self.refined_pooling is not None and self.refined_pooling.enabled else stripe_pool(fmap, self.parts)
-    def part_logits(self, v:Tensor # `(B, dim, parts)`
-                   ) -> Tensor:    # `(B, parts, classes)`
-        "What each stripe says."
+
+    def pool_parts(
+        self,
+        fmap: Tensor, # `(B, dim, h, w)`
+    ) -> Tensor:      # `(B, dim, parts)`
+        "Stripes, or refined parts once the part classifier is enabled."
+        if self.refined_pooling is not None and self.refined_pooling.enabled: return self.refined_pooling(fmap)
+        return stripe_pool(fmap, self.parts)
+
+    def part_logits(
+        self,
+        v: Tensor, # `(B, dim, parts)`
+    ) -> Tensor:   # `(B, parts, classes)`
+        "Class scores of each part."
         h = self.reduce(v[..., None])[..., 0]
         return torch.stack([c(h[:, :, i]) for i, c in enumerate(self.classifiers)], 1)
 
 # %% ../../nbs/103_reid.pcb.ipynb #cell-017
 class PCB(nn.Module):
     "ResNet backbone with last stride 1 and a `PCBHead`. Made for 384x128 images."
-    def __init__(self, n_classes:int=0,  # Identities to classify; 0 for no classifiers
-                 parts:int=6,            # Stripes
-                 reduced_dim:int=256,        # Channels each stripe is reduced to
-                 dropout:float=.5,       # Share of the stripes' channels dropped while training
-                 refined_pooling:bool=False,      # Give it a part classifier, for refined part pooling?
-                 **kwargs):              # Of `ResNetReID`: `layers`, `width`, `modality_stems`, `pretrained`, ...
+    def __init__(
+        self,
+        n_classes: int = 0,     # Identities to classify; 0 for no classifiers
+        parts: int = 6,         # Stripes
+        reduced_dim: int = 256, # Channels each stripe is reduced to
+        dropout: float = .5,    # Share of the stripes' channels dropped while training
+        refined_pooling: bool = False, # Add a part classifier, for refined part pooling?
+        **kwargs,               # Of `ResNetReID`: `layers`, `width`, `modality_stems`, `pretrained`, ...
+    ):
         super().__init__()
         self.backbone = ResNetReID(0, **kwargs)
         self.head = PCBHead(self.backbone.dim, n_classes, parts, reduced_dim, dropout, refined_pooling)
         self.dim = self.backbone.dim*parts
         self.backbone.neck = self.backbone.pool = nn.Identity()  # unused: the head stands in their place
-    def feature_map(self, img:Tensor, modality:Tensor|None=None) -> Tensor: return self.backbone.feature_map(img, modality)
-    def forward(self, img:Tensor,           # `(B, 3, H, W)` ImageNet-normalized
-                modality:Tensor|None=None   # `(B,)` 0 RGB, 1 IR, where the backbone has two stems
-               ) -> ReIDOutput:
+
+    def feature_map(
+        self,
+        img: Tensor,                  # `(B, 3, H, W)` ImageNet-normalized
+        modality: Tensor|None = None, # `(B,)` 0 RGB, 1 IR, where the backbone has two stems
+    ) -> Tensor:                      # `(B, C, h, w)`
+        "The last feature map, before pooling."
+        return self.backbone.feature_map(img, modality)
+
+    def forward(
+        self,
+        img: Tensor,                  # `(B, 3, H, W)` ImageNet-normalized
+        modality: Tensor|None = None, # `(B,)` 0 RGB, 1 IR, where the backbone has two stems
+    ) -> ReIDOutput:                  # `logits` are `(B, parts, classes)`, in training mode only
+        "Embed a batch; classify it while training."
         return self.head(self.feature_map(img, modality))

@@ -7,8 +7,8 @@ __all__ = ['BackboneLR', 'backbone_splitter', 'use_sgd', 'RPPPhases', 'train_pcb
 
 # %% ../../nbs/114_reid.pcb_training.ipynb #reid-pcb-training-h4
 from functools import partial
+from pathlib import Path
 
-import torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner
@@ -21,11 +21,17 @@ from ..training.checkpoint import fit_resumable
 # %% ../../nbs/114_reid.pcb_training.ipynb #cell-024
 class BackboneLR(Callback):
     "Train the first group of parameters with a share of the learning rate."
-    order,run_valid = 61,False  # after `ParamScheduler`
-    def __init__(self, lr_mult:float=.1): # What the rate is multiplied by
+    order, run_valid = 61, False  # after `ParamScheduler`
+    def __init__(
+        self,
+        lr_mult: float = .1, # What the rate is multiplied by
+    ):
         if lr_mult < 0: raise ConfigError(f"`lr_mult` must be >= 0; got {lr_mult}")
         self.lr_mult = lr_mult
-    def before_batch(self): self.opt.hypers[0]['lr'] = self.opt.hypers[-1]['lr']*self.lr_mult
+
+    def before_batch(self) -> None:
+        "Lower the rate of the first group."
+        self.opt.hypers[0]['lr'] = self.opt.hypers[-1]['lr']*self.lr_mult
 
 # %% ../../nbs/114_reid.pcb_training.ipynb #cell-025
 def backbone_splitter(
@@ -33,7 +39,8 @@ def backbone_splitter(
     name:str='backbone',  # Attribute that holds the pretrained part
 ) -> list:                # Its parameters, and all others
     "Split the parameters that are trained into two groups."
-    if not hasattr(model, name): raise ModelError(f"{type(model).__name__} has no part {name!r} to train at a rate of its own")
+    if not hasattr(model, name):
+        raise ModelError(f"{type(model).__name__} has no part {name!r} to train at a rate of its own")
     own = {id(p) for p in getattr(model, name).parameters()}
     train = [p for p in model.parameters() if p.requires_grad]
     return [[p for p in train if id(p) in own], [p for p in train if id(p) not in own]]
@@ -46,60 +53,98 @@ def use_sgd(
 ) -> Learner:              # `learn`
     "Train by SGD with momentum, weight decay in the gradient, the backbone at a share of the rate."
     backbone_splitter(learn.model, backbone)
-    learn.opt_func, learn.splitter, learn.opt = partial(SGD, mom=mom, decouple_wd=False), partial(backbone_splitter, name=backbone), None
+    learn.opt_func = partial(SGD, mom=mom, decouple_wd=False)
+    learn.splitter = partial(backbone_splitter, name=backbone)
+    learn.opt = None
     return learn.add_cb(BackboneLR(lr_mult))
 
 # %% ../../nbs/114_reid.pcb_training.ipynb #cell-027
 class RPPPhases(Callback):
-    "Train a PCB by stripes, then its part classifier alone, then everything."
-    order,run_valid = -5,False
-    def __init__(self, stripe_epochs:int=60,       # Epochs with stripes
-                 classifier_epochs:int=5,       # Epochs of the part classifier alone
-                 finetune_epochs:int=5):           # Epochs of everything with refined parts
-        if min(stripe_epochs, classifier_epochs, finetune_epochs) < 0 or stripe_epochs + classifier_epochs + finetune_epochs < 1: raise ConfigError(f"phases last 0 or more epochs, 1 in all at least; got {stripe_epochs}, {classifier_epochs}, {finetune_epochs}")
-        self.stripe_epochs, self.classifier, self.finetune_epochs, self.frozen = stripe_epochs, classifier_epochs, finetune_epochs, []
+    "Train a PCB by stripes, then its part classifier alone, then everything (PCB, Sun et al., ECCV 2018, algorithm 1)."
+    order, run_valid = -5, False
+
+    def __init__(
+        self,
+        stripe_epochs: int = 60,    # Epochs with stripes
+        classifier_epochs: int = 5, # Epochs of the part classifier alone
+        finetune_epochs: int = 5,   # Epochs of everything with refined parts
+    ):
+        epochs = stripe_epochs, classifier_epochs, finetune_epochs
+        if min(epochs) < 0 or sum(epochs) < 1:
+            raise ConfigError(f"phases last 0 or more epochs, 1 in all at least; got {', '.join(map(str, epochs))}")
+        self.stripe_epochs, self.classifier_epochs, self.finetune_epochs = epochs
+        self.frozen = []
+
     @property
     def phase(self) -> str:
         "`'stripes'`, `'part_classifier'` or `'finetune'`, by the epoch."
-        return 'stripes' if self.epoch < self.stripe_epochs else 'part_classifier' if self.epoch < self.stripe_epochs + self.classifier else 'finetune'
-    def before_fit(self):
+        if self.epoch < self.stripe_epochs: return 'stripes'
+        return 'part_classifier' if self.epoch < self.stripe_epochs + self.classifier_epochs else 'finetune'
+
+    def before_fit(self) -> None:
+        "Check the network and the number of epochs; raises `ModelError` or `ConfigError`."
         head = getattr(self.model, 'head', None)
-        if getattr(head, 'refined_pooling', None) is None: raise ModelError("refined part pooling needs a part classifier: build the network as PCB(..., refined_pooling=True)")
-        if self.n_epoch != (n := self.stripe_epochs + self.classifier + self.finetune_epochs): raise ConfigError(f"the phases last {self.stripe_epochs} + {self.classifier} + {self.finetune_epochs} = {n} epochs, the fit {self.n_epoch}. Make them equal")
+        if getattr(head, 'refined_pooling', None) is None:
+            raise ModelError("refined part pooling needs a part classifier: build the network as PCB(..., "
+                             "refined_pooling=True)")
+        n = self.stripe_epochs + self.classifier_epochs + self.finetune_epochs
+        if self.n_epoch != n:
+            raise ConfigError(f"the phases last {self.stripe_epochs} + {self.classifier_epochs} + "
+                              f"{self.finetune_epochs} = {n} "
+                              f"epochs, the fit {self.n_epoch}. Make them equal")
         self.refined_pooling = head.refined_pooling
-    def before_epoch(self):
+
+    def before_epoch(self) -> None:
+        "Enable the part classifier after the stripes; freeze everything else while it learns alone."
         self.refined_pooling.enabled.fill_(self.phase != 'stripes')
         if self.phase == 'part_classifier' and not self.frozen: self.freeze()
         if self.phase != 'part_classifier': self.unfreeze()
-    def freeze(self):
-        "Keep everything but the part classifier as it is."
-        self.frozen = [p for p in self.model.parameters() if p.requires_grad and p is not self.refined_pooling.part_classifier.weight]
-        for p in self.frozen: p.requires_grad_(False); p.grad = None
-    def unfreeze(self):
+
+    def freeze(self) -> None:
+        "Stop training everything but the part classifier."
+        own = self.refined_pooling.part_classifier.weight
+        self.frozen = [p for p in self.model.parameters() if p.requires_grad and p is not own]
+        for p in self.frozen:
+            p.requires_grad_(False)
+            p.grad = None
+
+    def unfreeze(self) -> None:
+        "Train everything again."
         for p in self.frozen: p.requires_grad_(True)
         self.frozen = []
-    def before_train(self):
+
+    def before_train(self) -> None:
+        "Frozen layers keep their statistics and drop nothing."
         if self.phase != 'part_classifier': return
-        for m in self.model.modules():  # frozen statistics and no dropout
+        for m in self.model.modules():
             if isinstance(m, (nn.modules.batchnorm._BatchNorm, nn.Dropout)): m.eval()
-    def after_fit(self): self.unfreeze()
-    cleanup = after_fit    # also where a fit breaks off
+
+    def after_fit(self) -> None:
+        "Leave the network trainable."
+        self.unfreeze()
+
+    cleanup = after_fit  # also when a fit is interrupted
 
 # %% ../../nbs/114_reid.pcb_training.ipynb #cell-028
 def train_pcb_rpp(
-    learn:Learner,       # A learner with a `PCB(..., refined_pooling=True)` and its loss terms
-    stripe_epochs:int=60,          # Epochs with stripes
-    classifier_epochs:int=5,    # Epochs of the part classifier alone
-    finetune_epochs:int=5,         # Epochs of everything with refined parts
-    lr:float=.1,         # Learning rate of SGD; `backbone` has a tenth of it. A tenth of both from two thirds of `stripe_epochs` on
-    out_dir=None,         # Where checkpoints lie; the training goes on from there
-) -> Learner:            # `learn`
-    "Train PCB and refined part pooling as the paper does: 60 epochs with stripes, the rate falling after 40, and 10 more."
+    learn: Learner,             # A learner with a `PCB(..., refined_pooling=True)` and its loss callbacks
+    stripe_epochs: int = 60,    # Epochs with stripes
+    classifier_epochs: int = 5, # Epochs of the part classifier alone
+    finetune_epochs: int = 5,   # Epochs of everything with refined parts
+    # Learning rate of SGD; the backbone has a tenth. Both are a tenth from two thirds of `stripe_epochs` on
+    lr: float = .1,
+    out_dir: str|Path|None = None, # Where checkpoints lie; the training is resumed from there
+) -> Learner:                   # `learn`
+    "Train PCB and refined part pooling as in the paper: 60 epochs with stripes, a lower rate after 40, and 10 more."
     n = stripe_epochs + classifier_epochs + finetune_epochs
-    rate = lambda pct: lr if pct*n < 2/3*stripe_epochs else .1*lr
-    cbs = [RPPPhases(stripe_epochs, classifier_epochs, finetune_epochs), ParamScheduler({'lr': rate})]
+
+    def rate(pct): return lr if pct*n < 2/3*stripe_epochs else .1*lr
+
+    own = [RPPPhases(stripe_epochs, classifier_epochs, finetune_epochs), ParamScheduler({'lr': rate})]
     use_sgd(learn)
-    fit = lambda n_epoch, cbs: learn.fit(n_epoch, lr, cbs=cbs)
-    if out_dir is None: fit(n, cbs)
-    else: fit_resumable(learn, n, out_dir, fit=lambda n_epoch, cbs=None, own=cbs: fit(n_epoch, [*own, *cbs]))
+
+    def fit(n_epoch, cbs=()): learn.fit(n_epoch, lr, cbs=[*own, *(cbs or ())])
+
+    if out_dir is None: fit(n)
+    else: fit_resumable(learn, n, out_dir, fit=fit)
     return learn

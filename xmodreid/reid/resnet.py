@@ -31,7 +31,13 @@ class GeM(nn.Module):
     def __init__(self, p:float=3.): # Exponent at the start
         super().__init__()
         self.p = nn.Parameter(torch.tensor(float(p)))
-    def forward(self, x:Tensor) -> Tensor: return gem_pool(x, self.p)
+
+    def forward(
+        self,
+        x: Tensor, # `(B, C, h, w)` non-negative maps
+    ) -> Tensor:   # `(B, C)`
+        "Pool the maps."
+        return gem_pool(x, self.p)
 
 # %% ../../nbs/102_reid.resnet.ipynb #cell-015
 class NonLocal(nn.Module):
@@ -44,18 +50,24 @@ class NonLocal(nn.Module):
         self.theta, self.phi, self.g = (nn.Conv2d(ch, mid, 1) for _ in range(3))
         self.out, self.bn = nn.Conv2d(mid, ch, 1), nn.BatchNorm2d(ch)
         nn.init.zeros_(self.bn.weight)
-    def forward(self, x:Tensor # `(B, C, h, w)`
-               ) -> Tensor:    # The same shape
+
+    def forward(
+        self,
+        x: Tensor, # `(B, C, h, w)`
+    ) -> Tensor:   # The same shape
+        "Add to each place the others, weighted by their similarity."
         theta, phi, g = (m(x).flatten(2) for m in (self.theta, self.phi, self.g))  # (B, C', n)
         attended = g @ (phi.transpose(1, 2) @ theta) / theta.shape[2]                    # (B, C', n)
         return x + self.bn(self.out(attended.unflatten(2, x.shape[2:])))
 
 # %% ../../nbs/102_reid.resnet.ipynb #cell-018
-RESNETS = {10: ('BasicBlock', (1, 1, 1, 1)), 18: ('BasicBlock', (2, 2, 2, 2)), 34: ('BasicBlock', (3, 4, 6, 3)), 50: ('Bottleneck', (3, 4, 6, 3))}
+RESNETS = { # layers: (block of torchvision, blocks of each layer)
+    10: ('BasicBlock', (1, 1, 1, 1)), 18: ('BasicBlock', (2, 2, 2, 2)),
+    34: ('BasicBlock', (3, 4, 6, 3)), 50: ('Bottleneck', (3, 4, 6, 3))}
 
 # %% ../../nbs/102_reid.resnet.ipynb #cell-019
 def resnet_layer(
-    block,       # torchvision's `BasicBlock` or `Bottleneck`
+    block:type,  # torchvision's `BasicBlock` or `Bottleneck`
     ni:int,      # Input channels
     planes:int,  # Channels of the block; its output has `planes*block.expansion`
     n:int,       # Blocks
@@ -63,7 +75,9 @@ def resnet_layer(
 ) -> nn.Sequential:
     "One of the four layers of a ResNet."
     no = planes*block.expansion
-    skip = nn.Sequential(nn.Conv2d(ni, no, 1, stride=stride, bias=False), nn.BatchNorm2d(no)) if stride != 1 or ni != no else None
+    skip = None
+    if stride != 1 or ni != no:
+        skip = nn.Sequential(nn.Conv2d(ni, no, 1, stride=stride, bias=False), nn.BatchNorm2d(no))
     return nn.Sequential(block(ni, planes, stride, skip), *(block(no, planes) for _ in range(n-1)))
 
 # %% ../../nbs/102_reid.resnet.ipynb #cell-021
@@ -80,37 +94,44 @@ class ResNetStem(nn.Sequential):
 # %% ../../nbs/102_reid.resnet.ipynb #cell-023
 class ResNetReID(nn.Module):
     "ResNet backbone, pooling and BNNeck; `feat` and `embed` have `self.dim` channels."
-    def __init__(self, n_classes:int=0,  # Identities to classify; 0 for no classifier
-                 layers:int=50,          # 10, 18, 34 or 50
-                 width:float=1.,         # Multiplier of the channels
-                 last_stride:int=1,      # Stride of layer 4; 2 is torchvision's
-                 depth:int=4,            # How many of the four layers to use; 3 makes a cheap network for small images
-                 pool:str='avg',         # 'avg' or 'gem'
-                 modality_stems:bool=False,   # A stem for each modality? Then `modality` must be given
-                 stem_stride:int=4,      # How much the stem shrinks the image
-                 non_local=(0, 0, 0, 0), # Non-local blocks in each layer, behind its last blocks; AGW: (0, 2, 3, 0)
-                 pretrained:bool=False): # Start from torchvision's ImageNet weights (a download)?
+    def __init__(
+        self,
+        n_classes: int = 0,         # Identities to classify; 0 for no classifier
+        layers: int = 50,           # 10, 18, 34 or 50
+        width: float = 1.,          # Multiplier of the channels
+        last_stride: int = 1,       # Stride of layer 4; 2 is torchvision's
+        depth: int = 4,             # How many of the four layers to use; 3 makes a cheap network for small images
+        pool: str = 'avg',          # 'avg' or 'gem'
+        modality_stems: bool = False, # A stem for each modality? Then `modality` must be given
+        stem_stride: int = 4,       # How much the stem shrinks the image
+        non_local: tuple = (0, 0, 0, 0), # Non-local blocks in each layer, behind its last blocks; AGW: (0, 2, 3, 0)
+        pretrained: bool = False,   # Start from torchvision's ImageNet weights (a download)?
+    ):
         super().__init__()
-        if layers not in RESNETS: raise ModelError(f"`layers` must be one of {list(RESNETS)}; got {layers}")
-        if pool not in ('avg', 'gem'): raise ModelError(f"`pool` must be 'avg' or 'gem'; got {pool!r}")
-        if depth not in (1, 2, 3, 4): raise ModelError(f"`depth` must be 1 to 4 layers; got {depth}")
-        self.depth, at = depth, _non_local_counts(non_local, RESNETS[layers][1], depth)
-        block, c = getattr(torchvision.models.resnet, RESNETS[layers][0]), int(64*width)
+        _check_settings(layers, pool, depth)
+        block_name, blocks = RESNETS[layers]
+        self.depth, at = depth, _non_local_counts(non_local, blocks, depth)
+        block, c = getattr(torchvision.models.resnet, block_name), int(64*width)
         self.stems = nn.ModuleList(ResNetStem(c, stem_stride) for _ in range(2 if modality_stems else 1))
         ni, strides = c, (1, 2, 2, last_stride)
-        for i, (n, s) in enumerate(zip(RESNETS[layers][1][:depth], strides)):
+        for i, (n, s) in enumerate(zip(blocks[:depth], strides)):
             setattr(self, f'layer{i+1}', resnet_layer(block, ni, c << i, n, s))
             ni = (c << i)*block.expansion
-        self.dim, self.pool = ni, GeM() if pool == 'gem' else nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.dim = ni
+        self.pool = GeM() if pool == 'gem' else nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         _init_convs(self)
-        self.non_local = nn.ModuleList(nn.ModuleList(NonLocal((c << i)*block.expansion) for _ in range(k)) for i, k in enumerate(at))
+        self.non_local = nn.ModuleList(
+            nn.ModuleList(NonLocal((c << i)*block.expansion) for _ in range(k)) for i, k in enumerate(at))
         self.neck = BNNeck(ni, n_classes)
         if pretrained: load_resnet(self, _imagenet_state(layers, width))
         elif modality_stems: self.stems[1].load_state_dict(self.stems[0].state_dict())
 
-    def forward(self, img:Tensor,           # `(B, 3, H, W)` ImageNet-normalized
-                modality:Tensor|None=None   # `(B,)` 0 RGB, 1 IR; needed by two stems, ignored by one
-               ) -> ReIDOutput:
+    def forward(
+        self,
+        img: Tensor,                  # `(B, 3, H, W)` ImageNet-normalized
+        modality: Tensor|None = None, # `(B,)` 0 RGB, 1 IR; needed by two stems, ignored by one
+    ) -> ReIDOutput:                  # `logits` only in training mode
+        "Embed a batch; classify it while training."
         return self.neck(self.pool(self.feature_map(img, modality)))
 
 # %% ../../nbs/102_reid.resnet.ipynb #cell-024
@@ -118,15 +139,22 @@ def _init_convs(model):
     for m in model.modules():
         if isinstance(m, nn.Conv2d): nn.init.kaiming_normal_(m.weight, mode='fan_out', nonlinearity='relu')
 
+def _check_settings(layers, pool, depth):
+    if layers not in RESNETS: raise ModelError(f"`layers` must be one of {list(RESNETS)}; got {layers}")
+    if pool not in ('avg', 'gem'): raise ModelError(f"`pool` must be 'avg' or 'gem'; got {pool!r}")
+    if depth not in (1, 2, 3, 4): raise ModelError(f"`depth` must be 1 to 4 layers; got {depth}")
+
 def _non_local_counts(non_local, blocks, depth):
     "How many non-local blocks each layer that is used gets."
     k = tuple(non_local)
     if len(k) != 4 or any(not 0 <= a <= b for a, b in zip(k, blocks)) or any(k[depth:]):
-        raise ModelError(f"`non_local` must be four numbers, at most {blocks} (the blocks of each layer) and 0 above `depth={depth}`; got {non_local}")
+        raise ModelError(f"`non_local` must be four numbers, at most {blocks} (the blocks of each layer) and 0 above "
+                         f"`depth={depth}`; got {non_local}")
     return k[:depth]
 
 def _imagenet_state(layers, width):
-    if width != 1 or layers == 10: raise ModelError(f"there are no ImageNet weights for ResNet-{layers} at width {width}; use `pretrained=False`")
+    if width != 1 or layers == 10:
+        raise ModelError(f"there are no ImageNet weights for ResNet-{layers} at width {width}; use `pretrained=False`")
     return getattr(torchvision.models, f'resnet{layers}')(weights='IMAGENET1K_V1').state_dict()
 
 # %% ../../nbs/102_reid.resnet.ipynb #cell-026
@@ -137,9 +165,13 @@ def stem(self:ResNetReID, img:Tensor, # `(B, 3, H, W)`
     "Pass each image through the stem of its modality."
     check_images(img, 'ResNetReID')
     if len(self.stems) == 1: return self.stems[0](img)
-    if modality is None: raise ModelError("this network has a stem for each modality: call it as `model(img, modality)` with `modality` (B,) of 0 (RGB) and 1 (IR)")
+    if modality is None:
+        raise ModelError("this network has a stem for each modality: call it as `model(img, modality)` with "
+                         "`modality` (B,) of "
+                         "0 (RGB) and 1 (IR)")
     rows = [(modality == m).nonzero()[:, 0] for m in (0, 1)]
-    if sum(map(len, rows)) != len(img): raise ModelError(f"`modality` must hold 0 or 1 for each of {len(img)} images; got {modality.tolist()}")
+    if sum(map(len, rows)) != len(img):
+        raise ModelError(f"`modality` must hold 0 or 1 for each of {len(img)} images; got {modality.tolist()}")
     out = torch.cat([stem(img[r]) for stem, r in zip(self.stems, rows) if len(r)])
     return out[torch.cat(rows).argsort()]
 
@@ -160,11 +192,13 @@ def feature_map(self:ResNetReID, img:Tensor, # `(B, 3, H, W)`
 def load_resnet(
     model:ResNetReID, # Network that receives the weights
     state:dict,       # State dict of a torchvision ResNet
-):
+) -> None:
     "Copy a torchvision ResNet into the backbone of `model`; raise `ModelError` if a tensor is missing or does not fit."
     own = {k: v for k, v in model.state_dict().items() if k.startswith(('stems', 'layer'))}
     theirs = {k: re.sub(r'^stems\.\d\.', '', k) for k in own}
     wrong = [t for k, t in theirs.items() if t not in state or state[t].shape != own[k].shape]
-    if wrong: raise ModelError(f"{len(wrong)} of {len(own)} backbone tensors are missing or differ in shape, first {wrong[0]!r}; "
-                               "build the model with the `layers` and `width` of the weights")
+    if wrong:
+        raise ModelError(f"{len(wrong)} of {len(own)} backbone tensors are missing or differ in shape, first "
+                         f"{wrong[0]!r}; "
+                         "build the model with the `layers` and `width` of the weights")
     model.load_state_dict({k: state[t] for k, t in theirs.items()}, strict=False)

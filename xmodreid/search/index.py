@@ -6,10 +6,11 @@
 __all__ = ['open_gallery', 'build_gallery', 'search_gallery']
 
 # %% ../../nbs/135_search.index.ipynb #search-index-h4
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
+import torch
 
 from ..errors import ConfigError, ModelError, check_choice
 from .base import DUPLICATE_POLICIES, BaseGallery, Embedder, load_embedder
@@ -18,48 +19,55 @@ from .milvus import MilvusIndex
 from .storage import load_gallery
 
 # %% ../../nbs/135_search.index.ipynb #cell-013
+def _is_server(location): return '://' in str(location) or str(location).endswith('.db')
+
 def open_gallery(
-    location,          # Folder, `http://...` of a Milvus server, or a file that ends in `.db`
-    name='gallery', # Collection on a server
-    **kwargs,       # `kind`, `duplicates`, `token` of a server's collection
-):
-    "The gallery at a place: a `GalleryIndex` or a `MilvusIndex`."
-    return MilvusIndex(str(location), name, **kwargs) if '://' in str(location) or str(location).endswith('.db') else load_gallery(location)
+    location: str|Path,    # Folder, `http://...` of a Milvus server, or a file that ends in `.db`
+    name: str = 'gallery', # Collection on a server
+    **kwargs,              # `kind`, `duplicates`, `token` of a server's collection
+) -> BaseGallery:          # A `GalleryIndex` or a `MilvusIndex`
+    "Open the gallery at a location."
+    return MilvusIndex(str(location), name, **kwargs) if _is_server(location) else load_gallery(location)
 
 def build_gallery(
-    source,             # Folder of images, CSV with a column `path`, or a table
-    model,              # File from `save_reid`
-    location,                # Folder to make or to add to, or a Milvus address
-    modality='rgb',     # Modality of images whose table does not tell
-    kind='exact',       # One of `INDEX_KINDS`, for a new gallery
-    dtype='float32',    # Of the stored vectors of a new gallery: 'float32' or 'float16'
-    duplicates='skip',  # One of `DUPLICATE_POLICIES`
-    batch_size:int=64,          # Images a batch
-    chunk_size:int=4096,      # Images between two saves
-    device=None,        # Where to compute, e.g. `'cuda'`
-):                      # The gallery, saved
-    "Embed images into a gallery. Called again after it was stopped, it goes on with the images that are missing."
-    server,embed = '://' in str(location) or str(location).endswith('.db'),Embedder(model, batch_size=batch_size, device=device)
-    if server: gallery = MilvusIndex(str(location), kind=kind, duplicates=duplicates)
-    else: gallery = load_gallery(location) if (Path(location)/'manifest.json').exists() else GalleryIndex(kind, dtype, duplicates)
-    gallery.duplicates,gallery.model_path = check_choice('duplicates', duplicates, DUPLICATE_POLICIES),gallery.model_path or embed.path
-    gallery.add_images(source, embed, modality, chunk_size, on_chunk=lambda: gallery.save(None if server or gallery.folder else location))
+    source: str|Path|Sequence|pd.DataFrame, # Folder of images, CSV with a column `path`, or a table
+    model: str|Path,           # File from `save_reid`
+    location: str|Path,        # Folder to make or to add to, or a Milvus address
+    modality: str = 'rgb',     # Modality of images whose table does not tell
+    kind: str = 'exact',       # One of `INDEX_KINDS`, for a new gallery
+    dtype: str = 'float32',    # Of the stored vectors of a new gallery: 'float32' or 'float16'
+    duplicates: str = 'skip',  # One of `DUPLICATE_POLICIES`
+    batch_size: int = 64,      # Images per batch
+    chunk_size: int = 4096,    # Images between two saves
+    device: str|torch.device|None = None, # Where to compute, e.g. `'cuda'`
+) -> BaseGallery:              # The gallery, saved
+    "Embed images into a gallery. Called again after it was stopped, it continues with the images that are missing."
+    embed = Embedder(model, batch_size=batch_size, device=device)
+    if _is_server(location): gallery = MilvusIndex(str(location), kind=kind, duplicates=duplicates)
+    elif (Path(location)/'manifest.json').exists(): gallery = load_gallery(location)
+    else: gallery = GalleryIndex(kind, dtype, duplicates)
+    gallery.duplicates = check_choice('duplicates', duplicates, DUPLICATE_POLICIES)
+    gallery.model_path = gallery.model_path or embed.path
+    gallery.add_images(source, embed, modality, chunk_size, on_chunk=lambda: gallery.save(location))
     return gallery
 
 # %% ../../nbs/135_search.index.ipynb #cell-014
 def search_gallery(
-    gallery,            # Folder of a gallery, Milvus address, or an opened gallery
-    images,           # An image, a list of images, a folder, a CSV, or a table
-    k:int=10,         # Answers a query
-    model=None,       # File from `save_reid`; by default the one the gallery was built with, where it still is
-    camid=None,       # Only images of this camera, or of these
-    modality=None,    # Only images of this modality
-    query_modality='rgb', # Modality of query images whose table does not tell
-    device=None,      # Where to compute, e.g. `'cuda'`
-) -> pd.DataFrame:    # As `BaseGallery.search_images` gives it
-    "Ask a gallery for the nearest images. Raises `DataError`, `ModelError` or `ConfigError`."
+    gallery: str|Path|BaseGallery, # Folder of a gallery, Milvus address, or an opened gallery
+    images: str|Path|Sequence|pd.DataFrame, # An image, a list of images, a folder, a CSV, or a table
+    k: int = 10,                   # Results per query
+    model: Embedder|str|Path|None = None, # File from `save_reid`; by default the one the gallery was built with
+    camid: int|Sequence|None = None,      # Only images of this camera, or of these
+    modality: str|Sequence|None = None,   # Only images of this modality
+    query_modality: str = 'rgb',   # Modality of query images whose table does not tell
+    device: str|torch.device|None = None, # Where to compute, e.g. `'cuda'`
+) -> pd.DataFrame:                 # As `BaseGallery.search_images` gives it
+    "The nearest images of a gallery. Raises `DataError`, `ModelError` or `ConfigError`."
     if not isinstance(gallery, BaseGallery): gallery = open_gallery(gallery)
     model = model or gallery.model_path
     if not model: raise ConfigError("the gallery does not know its model: pass the file as `model`")
-    if not isinstance(model, Embedder) and not Path(model).is_file(): raise ModelError(f"there is no model at {model}, with which the gallery was built. Pass the file where it is now as `model`")
-    return gallery.search_images(images, load_embedder(model, device), k, query_modality, camid=camid, modality=modality)
+    if not isinstance(model, Embedder) and not Path(model).is_file():
+        raise ModelError(f"there is no model at {model}, with which the gallery was built. "
+                         "Pass the file where it is now as `model`")
+    embed = load_embedder(model, device)
+    return gallery.search_images(images, embed, k, query_modality, camid=camid, modality=modality)

@@ -7,9 +7,12 @@ __all__ = ['MilvusIndex']
 
 # %% ../../nbs/134_search.milvus.ipynb #search-milvus-h4
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
+from fastcore.basics import patch
 
 from ..errors import ConfigError, DataError, check_choice
 from .ann import INDEX_KINDS
@@ -17,100 +20,168 @@ from .base import DUPLICATE_POLICIES, GALLERY_COLUMNS, BaseGallery, as_list, che
 from .gallery import check_rows, resolve_duplicates
 
 # %% ../../nbs/134_search.milvus.ipynb #cell-018
-_MILVUS_KINDS = dict(exact=('FLAT',{}), hnsw=('HNSW',dict(M=32, efConstruction=80)), ivf=('IVF_FLAT',dict(nlist=1024)), ivfpq=('IVF_PQ',dict(nlist=1024, m=64, nbits=8)))
+_MILVUS_KINDS = dict(
+    exact=('FLAT', {}), hnsw=('HNSW', dict(M=32, efConstruction=80)),
+    ivf=('IVF_FLAT', dict(nlist=1024)), ivfpq=('IVF_PQ', dict(nlist=1024, m=64, nbits=8)))
+_MAX_RESULTS = 16384 # A server answers at most so many images per query
 
-def _milvus(uri, token):
+def _connect(uri, token):
     "A client of the server at `uri`; `ConfigError` where that cannot be."
     try: from pymilvus import MilvusClient
-    except ImportError: raise ConfigError("a Milvus gallery needs its client: pip install pymilvus (and milvus-lite for a .db file)") from None
+    except ImportError:
+        raise ConfigError("a Milvus gallery needs its client: pip install pymilvus (and milvus-lite for a .db "
+                          "file)") from None
     try: return MilvusClient(uri, token=token)
-    except Exception as e: raise ConfigError(f"cannot reach a Milvus server at {uri} ({type(e).__name__}: {e}). Give http://host:port of a running server, or a file ending in .db") from None
-
-# %% ../../nbs/134_search.milvus.ipynb #cell-019
-class MilvusIndex(BaseGallery):
-    "A gallery on a Milvus server; what is added is kept at once."
-    def __init__(self, uri:str,          # `'http://host:19530'`, or a file that ends in `.db`
-                 name='gallery',         # Of the collection
-                 kind='exact',           # One of `INDEX_KINDS`, for a collection that is made new
-                 duplicates='skip',      # One of `DUPLICATE_POLICIES`
-                 token:str=''):          # `'user:password'` or an API key, where the server asks for one
-        self.kind,self.duplicates = check_choice('kind', kind, INDEX_KINDS),check_choice('duplicates', duplicates, DUPLICATE_POLICIES)
-        self.uri,self.name,self.model_path,self.client = uri,name,'',_milvus(uri, token)
-        if about := self._about():
-            self.client.load_collection(name)
-            self.dim,self.model,self.kind,self.model_path = (about[c] for c in ('dim','model','kind','model_path'))
-    def _about(self):
-        "What the gallery says of itself; `None` where there is none yet, or its making was cut off."
-        if not self.client.has_collection(about := f'{self.name}_about'): return None
-        self.client.load_collection(about)
-        rows = self.client.query(about, filter='id == 0', output_fields=['text'], consistency_level='Strong')
-        return json.loads(rows[0]['text']) if rows else None
-    def _count(self, name): return int(self.client.query(name, filter='', output_fields=['count(*)'], consistency_level='Strong')[0]['count(*)'])
-    def __len__(self): return self._count(self.name) if self.dim else 0
-    def __repr__(self): return f'MilvusIndex({self.uri!r}, {self.name!r}, {len(self)} images)'
-    def save(self, folder=None): "Nothing to do: the server keeps what it was given."
-    def compact(self): self.client.compact(self.name)
-    def close(self): self.client.close()
-
-# %% ../../nbs/134_search.milvus.ipynb #cell-020
-def _create(self, dim, model):
-    "Make the two collections; the description comes last, so empty ones without it were left by a making that was cut off."
-    from pymilvus import DataType
-    for name in filter(self.client.has_collection, (self.name,f'{self.name}_about')):
-        self.client.load_collection(name)
-        if self._count(name): raise ConfigError(f"{self.uri} has a collection {name} that is no gallery of this package. Choose another name")
-        self.client.drop_collection(name)
-    kind,params = _MILVUS_KINDS[self.kind]
-    for name,fields,d,(kind,params) in ((self.name,dict(path=4096, modality=8, pid=None, camid=None),dim,(kind,params)), (f'{self.name}_about',dict(text=4096),2,('FLAT',{}))):
-        schema,index = self.client.create_schema(auto_id=name==self.name),self.client.prepare_index_params()
-        schema.add_field('id', DataType.INT64, is_primary=True); schema.add_field('vector', DataType.FLOAT_VECTOR, dim=d)
-        for f,length in fields.items(): schema.add_field(f, DataType.VARCHAR, max_length=length) if length else schema.add_field(f, DataType.INT64)
-        index.add_index('vector', index_type=kind, metric_type='IP', params=params)
-        self.client.create_collection(name, schema=schema, index_params=index)
-    about = dict(dim=dim, model=model, kind=self.kind, model_path=self.model_path)
-    self.client.insert(f'{self.name}_about', [dict(id=0, vector=[0.,0.], text=json.dumps(about))])
-    self.dim,self.model = dim,model
-MilvusIndex._create = _create
+    except Exception as e:
+        raise ConfigError(f"cannot reach a Milvus server at {uri} ({type(e).__name__}: {e}). "
+                          "Give http://host:port of a running server, or a file ending in .db") from None
 
 def _where(column, values): return f"{column} in {json.dumps(list(values), ensure_ascii=False)}"
 
-def _ids_by_path(self, among, chunk_size=500):
-    "Path -> ids of those of the paths `among` that are in the collection."
-    paths,out = list(dict.fromkeys(among)),{}
-    for i in range(0, len(paths) if self.dim else 0, chunk_size):
-        for r in self.client.query(self.name, filter=_where('path', paths[i:i+chunk_size]), output_fields=['id','path'], consistency_level='Strong'): out.setdefault(r['path'], []).append(r['id'])
-    return out
-MilvusIndex.ids_by_path = _ids_by_path
+# %% ../../nbs/134_search.milvus.ipynb #cell-019
+class MilvusIndex(BaseGallery):
+    "A gallery on a Milvus server; what is added is stored at once."
+    def __init__(
+        self,
+        uri: str,                 # `'http://host:19530'`, or a file that ends in `.db`
+        name: str = 'gallery',    # Of the collection
+        kind: str = 'exact',      # One of `INDEX_KINDS`, for a collection that is made new
+        duplicates: str = 'skip', # One of `DUPLICATE_POLICIES`
+        token: str = '',          # `'user:password'` or an API key, where the server asks for one
+    ):
+        self.kind = check_choice('kind', kind, INDEX_KINDS)
+        self.duplicates = check_choice('duplicates', duplicates, DUPLICATE_POLICIES)
+        self.uri, self.name, self.model_path = uri, name, ''
+        self.client = _connect(uri, token)
+        about = self._read_about()
+        if about:
+            self.client.load_collection(name)
+            for c in ('dim', 'model', 'kind', 'model_path'): setattr(self, c, about[c])
 
-# %% ../../nbs/134_search.milvus.ipynb #cell-021
-def _milvus_add(self, embeddings, table, model_hash='', chunk_size=1000) -> int:
-    "As `GalleryIndex.add`."
-    index,x = check_rows(self, embeddings, table)
-    self.check_model(model_hash)
-    keep,old = resolve_duplicates(index, self.ids_by_path(index.path) if self.duplicates!='keep' else {}, self.duplicates)
-    if not len(keep): return 0
-    if not self.dim: self._create(x.shape[1], model_hash)
-    rows = [dict(r, vector=v.tolist()) for r,v in zip(index.iloc[keep].to_dict('records'), x[keep])]
-    for i in range(0, len(rows), chunk_size): self.client.insert(self.name, rows[i:i+chunk_size])
-    if old: self.remove(old)
-    return len(rows)
-MilvusIndex.add = _milvus_add
+    def __len__(self): return self._count(self.name) if self.dim else 0
 
-def _milvus_remove(self, ids) -> int:
-    "As `GalleryIndex.remove`."
-    n = len(self)
-    self.client.delete(self.name, filter=_where('id', map(int, as_list(ids))))
-    return n-len(self)
-MilvusIndex.remove = _milvus_remove
+    def __repr__(self): return f'MilvusIndex({self.uri!r}, {self.name!r}, {len(self)} images)'
 
-# %% ../../nbs/134_search.milvus.ipynb #cell-022
-def _milvus_search(self, embeddings, k=10, camid=None, modality=None, model_hash='') -> pd.DataFrame:
-    "As `GalleryIndex.search`. A server answers at most 16,384 images a query."
-    if not len(self): raise DataError("the gallery is empty: add images first")
-    camid,modality = check_filters(k, camid, modality)
-    self.check_model(model_hash)
-    where = ' and '.join(_where(c, v) for c,v in (('camid',camid),('modality',modality)) if v is not None)
-    found = self.client.search(self.name, data=self._vectors(embeddings).tolist(), limit=min(int(k), 16384, len(self)), filter=where, output_fields=GALLERY_COLUMNS, consistency_level='Strong')
-    rows = [dict(query=i, rank=j+1, distance=1-h['distance'], id=h['id'], **h['entity']) for i,hits in enumerate(found) for j,h in enumerate(hits)]
-    return pd.DataFrame(rows, columns=['query','rank','distance','id',*GALLERY_COLUMNS])
-MilvusIndex.search = _milvus_search
+    def ids_by_path(
+        self,
+        paths: Sequence,        # Paths of images
+        chunk_size: int = 500,  # Paths per request
+    ) -> dict:                  # Path -> ids
+        "Those of the paths that are in the collection."
+        paths, out = list(dict.fromkeys(paths)), {}
+        for i in range(0, len(paths) if self.dim else 0, chunk_size):
+            rows = self.client.query(self.name, filter=_where('path', paths[i:i+chunk_size]),
+                                     output_fields=['id', 'path'], consistency_level='Strong')
+            for r in rows: out.setdefault(r['path'], []).append(r['id'])
+        return out
+
+    def add(
+        self,
+        embeddings: np.ndarray|torch.Tensor, # `(N, D)` embeddings; normalized here
+        table: pd.DataFrame|Sequence,        # As in `GalleryIndex.add`
+        model_hash: str = '',                # `hash_module` of the model that made them
+        chunk_size: int = 1000,              # Images per request
+    ) -> int:                                # How many were added
+        "As `GalleryIndex.add`."
+        index, x = check_rows(self, embeddings, table)
+        self.check_model(model_hash)
+        existing = self.ids_by_path(index.path) if self.duplicates != 'keep' else {}
+        keep, old = resolve_duplicates(index, existing, self.duplicates)
+        if not len(keep): return 0
+        if not self.dim: self._create(x.shape[1], model_hash)
+        rows = [dict(r, vector=v.tolist()) for r, v in zip(index.iloc[keep].to_dict('records'), x[keep])]
+        for i in range(0, len(rows), chunk_size): self.client.insert(self.name, rows[i:i+chunk_size])
+        if old: self.remove(old)
+        return len(rows)
+
+    def remove(
+        self,
+        ids: int|Sequence, # Ids, as `search` gives them
+    ) -> int:              # How many were there
+        "As `GalleryIndex.remove`."
+        n = len(self)
+        self.client.delete(self.name, filter=_where('id', map(int, as_list(ids))))
+        return n-len(self)
+
+    def search(
+        self,
+        embeddings: np.ndarray|torch.Tensor, # `(Q, D)` embeddings of the queries
+        k: int = 10,                         # Results per query, at most 16,384
+        camid: int|Sequence|None = None,     # Only images of this camera, or of these
+        modality: str|Sequence|None = None,  # Only images of this modality
+        model_hash: str = '',                # `hash_module` of the queries' model
+    ) -> pd.DataFrame:                       # As `GalleryIndex.search`
+        "As `GalleryIndex.search`."
+        if not len(self): raise DataError("the gallery is empty: add images first")
+        camid, modality = check_filters(k, camid, modality)
+        self.check_model(model_hash)
+        filters = dict(camid=camid, modality=modality)
+        where = ' and '.join(_where(c, v) for c, v in filters.items() if v is not None)
+        found = self.client.search(self.name, data=self.unit_vectors(embeddings).tolist(), filter=where,
+                                   limit=min(int(k), _MAX_RESULTS, len(self)), output_fields=GALLERY_COLUMNS,
+                                   consistency_level='Strong')
+        rows = [dict(query=i, rank=j+1, distance=1-h['distance'], id=h['id'], **h['entity'])
+                for i, hits in enumerate(found) for j, h in enumerate(hits)]
+        return pd.DataFrame(rows, columns=['query', 'rank', 'distance', 'id', *GALLERY_COLUMNS])
+
+    def save(
+        self,
+        out_dir: str|None = None, # Ignored
+    ) -> None:
+        "Nothing to do: the server has stored what was added."
+
+    def compact(self) -> None:
+        "Ask the server to free the space of removed images."
+        self.client.compact(self.name)
+
+    def close(self) -> None:
+        "Close the connection."
+        self.client.close()
+
+# %% ../../nbs/134_search.milvus.ipynb #cell-020
+@patch
+def _count(self:MilvusIndex, name):
+    rows = self.client.query(name, filter='', output_fields=['count(*)'], consistency_level='Strong')
+    return int(rows[0]['count(*)'])
+
+@patch
+def _read_about(self:MilvusIndex):
+    "The stored description of the gallery; `None` where there is none yet, or its making was interrupted."
+    about = f'{self.name}_about'
+    if not self.client.has_collection(about): return None
+    self.client.load_collection(about)
+    rows = self.client.query(about, filter='id == 0', output_fields=['text'], consistency_level='Strong')
+    return json.loads(rows[0]['text']) if rows else None
+
+@patch
+def _drop_unfinished(self:MilvusIndex):
+    "Delete empty collections of the two names; `ConfigError` for one that holds something."
+    for name in filter(self.client.has_collection, (self.name, f'{self.name}_about')):
+        self.client.load_collection(name)
+        if self._count(name):
+            raise ConfigError(f"{self.uri} has a collection {name} that is no gallery of this package. Choose "
+                              "another name")
+        self.client.drop_collection(name)
+
+@patch
+def _create_collection(self:MilvusIndex, name, dim, text_fields, int_fields, kind):
+    "A collection with an id, a vector and other fields; ids are automatic except for the description."
+    from pymilvus import DataType
+    index_type, params = _MILVUS_KINDS[kind]
+    schema, index = self.client.create_schema(auto_id=name == self.name), self.client.prepare_index_params()
+    schema.add_field('id', DataType.INT64, is_primary=True)
+    schema.add_field('vector', DataType.FLOAT_VECTOR, dim=dim)
+    for field, length in text_fields.items(): schema.add_field(field, DataType.VARCHAR, max_length=length)
+    for field in int_fields: schema.add_field(field, DataType.INT64)
+    index.add_index('vector', index_type=index_type, metric_type='IP', params=params)
+    self.client.create_collection(name, schema=schema, index_params=index)
+
+@patch
+def _create(self:MilvusIndex, dim, model):
+    "Make the two collections; the description comes last."
+    self._drop_unfinished()
+    self._create_collection(self.name, dim, dict(path=4096, modality=8), ('pid', 'camid'), self.kind)
+    self._create_collection(f'{self.name}_about', 2, dict(text=4096), (), 'exact')
+    about = dict(dim=dim, model=model, kind=self.kind, model_path=self.model_path)
+    self.client.insert(f'{self.name}_about', [dict(id=0, vector=[0., 0.], text=json.dumps(about))])
+    self.dim, self.model = dim, model

@@ -308,7 +308,7 @@ class SaveSamples(Callback):
                 if ema is None: return cycle_image_rows(self.learn.model(*x), self.n)
                 with ema.averaged() as m: return cycle_image_rows(m(*x), self.n)
         finally: self.learn.model.train(was)
-    def progress(self, epoch:int=None):
+    def show(self, epoch:int=None):
         "The pictures of one epoch (the last by default) as a figure."
         if not self.rows: raise ModelError("no samples yet: they are painted at the end of an epoch. Train first")
         return image_grid(self.rows[max(self.rows) if epoch is None else epoch], col_titles=['source','target pose','generated','recovered'])

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 
 from ..errors import DataError, check_choice
 from .cluster import cluster_means
@@ -18,146 +19,163 @@ from .distance import bidirectional_knn, normalize_embeddings
 from .modality_clusters import ModalityClusters, blend_translations, modality_codes
 
 # %% ../../nbs/123_reid.matching.ipynb #cell-028
-def _image_and_translation_means(emb, groups, translated_emb):
-    "Cluster means of the images and of their translations."
-    return [None if e is None else cluster_means(e, groups.labels).cpu() for e in (emb,translated_emb)]
+def _cluster_means(emb, translated_emb, labels):
+    "Cluster means of the images and of their translations, on the CPU."
+    means = cluster_means(emb, labels).cpu()
+    return means, None if translated_emb is None else cluster_means(translated_emb, labels).cpu()
+
+def _take(x, rows): return None if x is None else x[rows]
 
 # %% ../../nbs/123_reid.matching.ipynb #cell-029
 def cluster_similarity(
-    emb,            # `(N, D)` embeddings
-    groups:ModalityClusters,  # Clusters of one modality each
-    translated_emb=None,       # `(N, D)` embeddings of each image's translation
-    translation_weight=.5,      # Share of the translations, 0..1
-) -> np.ndarray:    # `(R, I)` cosines of RGB and infrared cluster means
-    "How alike the clusters of both sides are."
-    (m,t),(r,i) = _image_and_translation_means(emb, groups, translated_emb),[np.flatnonzero(groups.modality==k) for k in (0,1)]
-    a,b = blend_translations(m[r], m[i], None if t is None else t[r], None if t is None else t[i], translation_weight)
-    return (a@b.T).numpy()
+    emb: Tensor,                       # `(N, D)` embeddings
+    clusters: ModalityClusters,        # Clusters of one modality each
+    translated_emb: Tensor|None=None,  # `(N, D)` embeddings of each image's translation
+    translation_weight: float = .5,    # Share of the translations, 0..1
+) -> np.ndarray:                       # `(R, I)` cosines, -1..1
+    "Similarity of each RGB cluster's mean to each infrared cluster's."
+    means, translated = _cluster_means(emb, translated_emb, clusters.labels)
+    rgb, ir = (np.flatnonzero(clusters.modality == m) for m in (0, 1))
+    a, b = blend_translations(means[rgb], means[ir], _take(translated, rgb), _take(translated, ir), translation_weight)
+    return (a @ b.T).numpy()
 
 # %% ../../nbs/123_reid.matching.ipynb #cell-030
+def _votes_from(m, x, translated, means, translated_means, clusters, translation_weight):
+    "Share of the images of each cluster of modality `m` that vote for each cluster of the other one."
+    own, other = np.flatnonzero(clusters.modality == m), np.flatnonzero(clusters.modality != m)
+    rows = np.flatnonzero(np.isin(clusters.labels, own))
+    a, b = blend_translations(x[rows], means[other], _take(translated, rows), _take(translated_means, other), translation_weight)
+    votes = np.zeros((len(own), len(other)))
+    np.add.at(votes, (np.searchsorted(own, clusters.labels[rows]), (a @ b.T).argmax(1).numpy()), 1)
+    return votes/votes.sum(1, keepdims=True)
+
 def cluster_votes(
-    emb,            # `(N, D)` embeddings
-    groups:ModalityClusters,  # Clusters of one modality each
-    translated_emb=None,       # `(N, D)` embeddings of each image's translation
-    translation_weight=.5,      # Share of the translations, 0..1
-) -> np.ndarray:    # `(R, I)` from 0 to 1: mean of the shares of both clusters' images that vote for the other
-    "Each image votes for the most similar prototype on the other side."
-    (m,tm),(x,t) = _image_and_translation_means(emb, groups, translated_emb),(None if e is None else normalize_embeddings(e).cpu() for e in (emb,translated_emb))
-    y,out = groups.labels,0.
-    for k in (0,1):
-        own,other = (np.flatnonzero(groups.modality==s) for s in (k,1-k))
-        rows = np.flatnonzero(np.isin(y, own))
-        a,b = blend_translations(x[rows], m[other], None if t is None else t[rows], None if t is None else tm[other], translation_weight)
-        votes = np.zeros((len(own),len(other)))
-        np.add.at(votes, (np.searchsorted(own, y[rows]),(a@b.T).argmax(1).numpy()), 1)
-        votes /= votes.sum(1, keepdims=True)
-        out = out+(votes.T if k else votes)/2
-    return out
+    emb: Tensor,                       # `(N, D)` embeddings
+    clusters: ModalityClusters,        # Clusters of one modality each
+    translated_emb: Tensor|None=None,  # `(N, D)` embeddings of each image's translation
+    translation_weight: float = .5,    # Share of the translations, 0..1
+) -> np.ndarray:                       # `(R, I)`, 0..1
+    "Mean of the shares of both clusters' images that vote for the other cluster; an image votes for the most similar mean."
+    means, translated_means = _cluster_means(emb, translated_emb, clusters.labels)
+    x = normalize_embeddings(emb).cpu()
+    translated = None if translated_emb is None else normalize_embeddings(translated_emb).cpu()
+    args = x, translated, means, translated_means, clusters, translation_weight
+    return _votes_from(0, *args)/2 + _votes_from(1, *args).T/2
 
 # %% ../../nbs/123_reid.matching.ipynb #cell-033
 def _check_similarity(S):
     S = np.asarray(S, dtype=float)
-    if S.ndim!=2 or not S.size or not np.isfinite(S).all(): raise DataError(f"similarities must be a finite matrix (RGB clusters, infrared clusters) with at least one of each; got {S.shape}")
+    if S.ndim != 2 or not S.size or not np.isfinite(S).all():
+        raise DataError("similarities must be a finite matrix (RGB clusters, infrared clusters) with at least one of each; "
+                        f"got {S.shape}")
     return S
 
 # %% ../../nbs/123_reid.matching.ipynb #cell-034
 def progressive_match(
-    S,        # `(R, I)` similarities of RGB and infrared clusters
-) -> np.ndarray: # `(P, 2)` pairs of row and column
-    "Progressive Hungarian matching (PGM, CVPR 2023): cheapest assignment with cost `1/exp(S)`; who is left over on the larger side is matched again, until all are."
+    S: np.ndarray, # `(R, I)` similarities of RGB and infrared clusters
+) -> np.ndarray:   # `(P, 2)` int64 pairs of row and column
+    "Hungarian matching with cost `1/exp(S)`, repeated with the clusters left over (PGM, CVPR 2023). `DataError` for NaN."
     S = _check_similarity(S)
-    cost,flip = np.exp(-S if S.shape[0]>=S.shape[1] else -S.T),S.shape[0]<S.shape[1]
-    left,pairs = np.arange(len(cost)),[]
+    flip = S.shape[0] < S.shape[1]
+    cost = np.exp(-S.T if flip else -S)   # rows: the modality with more clusters
+    left, pairs = np.arange(len(cost)), []
     while len(left):
-        r,c = linear_sum_assignment(cost[left])
-        pairs += zip(left[r],c)
-        left = np.delete(left, r)
-    out = np.array(sorted(pairs))
-    return out[:,::-1].copy() if flip else out
+        rows, columns = linear_sum_assignment(cost[left])
+        pairs += zip(left[rows], columns)
+        left = np.delete(left, rows)
+    pairs = np.array(sorted(pairs))
+    return pairs[:, ::-1].copy() if flip else pairs
 
 # %% ../../nbs/123_reid.matching.ipynb #cell-038
 def sinkhorn_plan(
-    S,             # `(R, I)` similarities
-    eps=.05,       # Strength of the entropy: small is sharp
-    steps=200,     # Rounds of Sinkhorn's scaling
-) -> np.ndarray:   # `(R, I)` plan: rows sum to 1/R, columns to 1/I
-    "Entropic optimal transport between equally heavy clusters (Sinkhorn, in logarithms)."
+    S: np.ndarray,     # `(R, I)` similarities
+    eps: float = .05,  # Strength of the entropy, above 0: small is sharp
+    steps: int = 200,  # Rounds of Sinkhorn's scaling
+) -> np.ndarray:       # `(R, I)` plan: rows sum to 1/R, columns to 1/I
+    "Entropic optimal transport between clusters of equal mass (Cuturi, NeurIPS 2013), in logarithms. `DataError` for NaN."
     L = torch.from_numpy(_check_similarity(S))/eps
-    r,c = L.shape
+    n_rows, n_columns = L.shape
     for _ in range(steps):
-        L = L-L.logsumexp(1, keepdim=True)-np.log(r)
-        L = L-L.logsumexp(0, keepdim=True)-np.log(c)
+        L = L - L.logsumexp(1, keepdim=True) - np.log(n_rows)
+        L = L - L.logsumexp(0, keepdim=True) - np.log(n_columns)
     return L.exp().numpy()
 
 # %% ../../nbs/123_reid.matching.ipynb #cell-039
 def sinkhorn_match(
-    S,             # `(R, I)` similarities
-    eps=.05,       # Strength of the entropy
-) -> np.ndarray:   # `(P, 2)` pairs of row and column
-    "Each cluster of the larger side goes where most of its mass is carried."
+    S: np.ndarray,     # `(R, I)` similarities
+    eps: float = .05,  # Strength of the entropy, above 0
+) -> np.ndarray:       # `(P, 2)` int64 pairs of row and column
+    "Match each cluster of the larger modality with the one that gets most of its mass. `DataError` for NaN."
     plan = sinkhorn_plan(S, eps)
-    if plan.shape[0]>=plan.shape[1]: return np.stack([np.arange(len(plan)),plan.argmax(1)], 1)
-    return np.stack([plan.argmax(0),np.arange(plan.shape[1])], 1)
+    if plan.shape[0] >= plan.shape[1]: return np.stack([np.arange(len(plan)), plan.argmax(1)], 1)
+    return np.stack([plan.argmax(0), np.arange(plan.shape[1])], 1)
 
 # %% ../../nbs/123_reid.matching.ipynb #cell-042
 def mutual_match(
-    S,             # `(R, I)` similarities
-) -> np.ndarray:   # `(P, 2)` pairs of row and column
-    "Pairs that are each other's best; many clusters stay alone."
+    S: np.ndarray, # `(R, I)` similarities
+) -> np.ndarray:   # `(P, 2)` int64 pairs of row and column
+    "Pairs that are each other's best match; many clusters stay unmatched. `DataError` for NaN."
     S = _check_similarity(S)
-    r = np.arange(len(S))
-    best = S.argmax(1)
-    return np.stack([r,best], 1)[S.argmax(0)[best]==r]
+    rows, best = np.arange(len(S)), S.argmax(1)
+    mutual = S.argmax(0)[best] == rows
+    return np.stack([rows, best], 1)[mutual]
 
 MATCHERS = dict(hungarian=progressive_match, sinkhorn=sinkhorn_match, mutual=mutual_match) # name: function of similarities
 
 # %% ../../nbs/123_reid.matching.ipynb #cell-044
 def match_clusters(
-    groups:ModalityClusters,   # From `cluster_per_modality`
-    emb,             # `(N, D)` embeddings
-    matcher='hungarian', # A name in `MATCHERS`
-    use_votes=False,     # Compare clusters by the votes of their images instead of by their means?
-    translated_emb=None,        # `(N, D)` embeddings of translations
-    translation_weight=.5,       # Share of the translations in the similarity
-) -> ModalityClusters:         # The same clusters; those that are joined, directly or over others, share their number
-    "Find each cluster's partner on the other side."
-    S = (cluster_votes if use_votes else cluster_similarity)(emb, groups, translated_emb, translation_weight)
-    r,i = MATCHERS[check_choice('matcher', matcher, MATCHERS)](S).T
-    rows,cols = (np.flatnonzero(groups.modality==m) for m in (0,1))
-    n = len(groups.modality)
-    links = sparse.coo_matrix((np.ones(len(r)), (rows[r],cols[i])), (n,n))
-    return groups._replace(identity=sparse.csgraph.connected_components(links, directed=False)[1].astype(np.int64))
+    clusters: ModalityClusters,        # From `cluster_per_modality`
+    emb: Tensor,                       # `(N, D)` embeddings
+    matcher: str = 'hungarian',        # A name in `MATCHERS`
+    use_votes: bool = False,           # Compare clusters by the votes of their images instead of by their means?
+    translated_emb: Tensor|None=None,  # `(N, D)` embeddings of translations
+    translation_weight: float = .5,    # Share of the translations in the similarity, 0..1
+) -> ModalityClusters:                 # The same clusters; those matched directly or through others share their `identity`
+    "Match the clusters of both modalities."
+    match = MATCHERS[check_choice('matcher', matcher, MATCHERS)]
+    compare = cluster_votes if use_votes else cluster_similarity
+    rows, columns = match(compare(emb, clusters, translated_emb, translation_weight)).T
+    rgb, ir = (np.flatnonzero(clusters.modality == m) for m in (0, 1))
+    n = len(clusters.modality)
+    links = sparse.coo_matrix((np.ones(len(rows)), (rgb[rows], ir[columns])), (n, n))
+    identity = sparse.csgraph.connected_components(links, directed=False)[1]
+    return clusters._replace(identity=identity.astype(np.int64))
 
 # %% ../../nbs/123_reid.matching.ipynb #cell-049
-def _identity_shares(groups, pids):
+def _identity_shares(clusters, pids):
     "`(C, P)` share of each person in each cluster."
-    ok,p = groups.labels>=0,np.unique(pids, return_inverse=True)[1]
-    counts = np.zeros((len(groups.modality),p.max()+1))
-    np.add.at(counts, (groups.labels[ok],p[ok]), 1)
+    ok = clusters.labels >= 0
+    person = np.unique(pids, return_inverse=True)[1]
+    counts = np.zeros((len(clusters.modality), person.max() + 1))
+    np.add.at(counts, (clusters.labels[ok], person[ok]), 1)
     return counts/counts.sum(1, keepdims=True)
 
 # %% ../../nbs/123_reid.matching.ipynb #cell-050
 def match_quality(
-    groups:ModalityClusters, # Clusters and partners
-    pids,          # `(N,)` true identities
-) -> dict:         # `match_rate`, share of the clusters with a partner on the other side; `precision`, see above; both 0..1
-    "How true the partnerships are: the chance that an image of a cluster and one of its partner show the same person."
-    P,same = _identity_shares(groups, np.asarray(pids)),groups.identity[:,None]==groups.identity[None]
-    r,c = np.nonzero(same & (groups.modality[:,None]==0) & (groups.modality[None]==1))
-    paired = np.isin(np.arange(len(P)), np.concatenate([r,c]))
-    return dict(match_rate=float(paired.mean()), precision=float((P[r]*P[c]).sum(1).mean()) if len(r) else float('nan'))
+    clusters: ModalityClusters, # Matched clusters
+    pids,                       # `(N,)` true identities
+) -> dict:                      # `match_rate`, share of the clusters that are matched; `precision`; both 0..1, `precision` NaN without a match
+    "How many clusters are matched, and how likely the images of a pair show the same person."
+    shares = _identity_shares(clusters, np.asarray(pids))
+    same = clusters.identity[:, None] == clusters.identity[None]
+    rgb, ir = np.nonzero(same & (clusters.modality[:, None] == 0) & (clusters.modality[None] == 1))
+    matched = np.isin(np.arange(len(shares)), np.concatenate([rgb, ir]))
+    precision = float((shares[rgb]*shares[ir]).sum(1).mean()) if len(rgb) else float('nan')
+    return dict(match_rate=float(matched.mean()), precision=precision)
 
 # %% ../../nbs/123_reid.matching.ipynb #cell-053
 @torch.no_grad()
 def round_trip(
-    emb,     # `(N, D)` embeddings
-    labels,  # `(N,)` cluster of each image; -1 left out
-    modality,    # `(N,)` modality of each image
-) -> float:  # 0..1
-    "Share of images that come back to their own cluster: over to the nearest image of the other side, and from there to the nearest of their own. Needs no true label."
-    ok = np.asarray(labels)>=0
-    x,s,y = normalize_embeddings(emb)[torch.from_numpy(ok)],modality_codes(modality)[ok],np.asarray(labels)[ok]
-    a,b = (np.flatnonzero(s==k) for k in (0,1))
-    if not len(a) or not len(b): return 0.
-    over,home = (i[:,0] for i,_ in bidirectional_knn(x[a], x[b], 1))
-    return float(np.concatenate([y[a][home[over]]==y[a],y[b][over[home]]==y[b]]).mean())
+    emb: Tensor,         # `(N, D)` embeddings
+    labels: np.ndarray,  # `(N,)` cluster of each image; -1 left out
+    modality,            # `(N,)` modality of each image, 0 RGB, 1 IR
+) -> float:              # 0..1
+    "Share of images that return to their own cluster, by way of the nearest image of the other modality. Needs no true label."
+    ok = np.asarray(labels) >= 0
+    x, codes, y = normalize_embeddings(emb)[torch.from_numpy(ok)], modality_codes(modality)[ok], np.asarray(labels)[ok]
+    rgb, ir = np.flatnonzero(codes == 0), np.flatnonzero(codes == 1)
+    if not len(rgb) or not len(ir): return 0.
+    (to_ir, _), (to_rgb, _) = bidirectional_knn(x[rgb], x[ir], 1)
+    to_ir, to_rgb = to_ir[:, 0], to_rgb[:, 0]
+    returned = [y[rgb][to_rgb[to_ir]] == y[rgb], y[ir][to_ir[to_rgb]] == y[ir]]
+    return float(np.concatenate(returned).mean())

@@ -40,7 +40,8 @@ def dbscan_labels(
     k1: int = 30,          # Neighbors that describe an image, itself included
     k2: int = 6,           # Neighbors whose descriptions are averaged
 ) -> np.ndarray:           # `(N,)` int64; -1 for outliers
-    "Cluster by DBSCAN on the sparse Jaccard distance. `ProtocolError` for NaN or fewer than `k1` images, `ConfigError` for `eps`."
+    """Cluster by DBSCAN on the sparse Jaccard distance. `ProtocolError` for NaN or fewer than `k1` images,
+    `ConfigError` for `eps`."""
     if not 0 < eps < 1: raise ConfigError(f"`eps` is a Jaccard distance and must lie between 0 and 1; got {eps}")
     distance = jaccard_distance(emb, k1, k2, max_distance=min(1., eps*(1 + 1e-6)))
     return DBSCAN(eps=eps, min_samples=min_samples, metric='precomputed').fit_predict(distance).astype(np.int64)
@@ -51,14 +52,17 @@ OUTLIER_POLICIES = ('drop', 'singletons', 'nearest')
 def assign_outliers(
     labels: np.ndarray,     # `(N,)` integers; -1 for outliers
     emb: Tensor,            # `(N, D)` embeddings
-    outliers: str = 'drop', # `'drop'`: stay -1; `'singletons'`: each a cluster of its own; `'nearest'`: join the cluster with the nearest center
+    # `'drop'`: stay -1; `'singletons'`: each a cluster of its own; `'nearest'`: join the cluster with the nearest
+    # center
+    outliers: str = 'drop',
 ) -> np.ndarray:            # `(N,)` int64, clusters numbered from 0 without gaps
     "Apply an outlier policy. `DataError` when all images are outliers, unless the policy is `'singletons'`."
     check_choice('outliers', outliers, OUTLIER_POLICIES)
     labels = np.array(labels, dtype=np.int64)
     out = labels < 0
     if out.all() and outliers != 'singletons':
-        raise DataError(f"all {len(labels)} images are outliers, so there is no cluster to learn from. Raise `eps`, lower "
+        raise DataError(f"all {len(labels)} images are outliers, so there is no cluster to learn from. Raise `eps`, "
+                        "lower "
                         "`min_samples`, pass outliers='singletons', or train the network longer on other data first")
     labels[~out] = np.unique(labels[~out], return_inverse=True)[1]
     if outliers == 'singletons': labels[out] = labels.max(initial=-1) + 1 + np.arange(out.sum())
@@ -88,7 +92,8 @@ def pseudo_labels(
     groups=None,             # `(N,)` groups to cluster separately, e.g. the modality; `None` for all together
     **kwargs,                # Of the method: `k` and `seed`, or `eps`, `min_samples`, `k1`, `k2`
 ) -> np.ndarray:             # `(N,)` int64, clusters numbered from 0; -1 for images that are left out
-    "Cluster numbers to train on. `ProtocolError` for NaN, `DataError` when all are outliers, `ConfigError` for impossible settings."
+    """Cluster numbers to train on. `ProtocolError` for NaN, `DataError` when all are outliers, `ConfigError` for
+    impossible settings."""
     cluster = CLUSTERINGS[check_choice('method', method, CLUSTERINGS)]
     x = normalize_embeddings(emb)
     groups = np.zeros(len(x), int) if groups is None else np.asarray(groups)
@@ -104,8 +109,9 @@ def cluster_stats(
     labels,           # `(N,)` cluster numbers; -1 for images left out
     pids=None,        # `(N,)` true identities, to compare with
     modalities=None,  # `(N,)` modality of each image
-) -> dict:            # `n_clusters`, `largest`, `median`, `outliers` (share, 0..1); with `pids` `ari` and `nmi`; with `modalities` `cross_modality`
-    "Sizes and quality of clusters. `ari`, `nmi` compare the images in clusters with `pids`; `cross_modality` is the share of clusters that contain both modalities, 0..1."
+) -> dict:            # `n_clusters`, `largest`, `median`, `outliers` (0..1), `ari`, `nmi`, `cross_modality` (0..1)
+    """Sizes and quality of clusters. `ari`, `nmi` compare the images in clusters with `pids`; `cross_modality` is the
+    share of clusters that contain both modalities, 0..1."""
     labels = np.asarray(labels)
     ok = labels >= 0
     sizes = np.unique(labels[ok], return_counts=True)[1]

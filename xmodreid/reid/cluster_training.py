@@ -80,7 +80,8 @@ class PseudoLabelLoader(ReidLoader):
 
     def __iter__(self) -> Iterator:
         if not len(self.sampler):
-            raise DataError("no image has a label yet, so there are no batches. Train with a label callback such as PseudoLabels, or call `relabel`")
+            raise DataError("no image has a label yet, so there are no batches. Train with a label callback such as "
+                            "PseudoLabels, or call `relabel`")
         return super().__iter__()
 
     def relabel(
@@ -90,7 +91,8 @@ class PseudoLabelLoader(ReidLoader):
         "Sample by these labels from now on. `DataError` for a wrong length or fewer than two clusters."
         labels = np.asarray(labels, dtype=np.int64)
         if len(labels) != len(self.index):
-            raise DataError(f"{len(labels)} labels for {len(self.index)} images; give each image one, -1 for those left out")
+            raise DataError(f"{len(labels)} labels for {len(self.index)} images; give each image one, -1 for those "
+                            "left out")
         epoch = self.epoch
         self.sampler = self.make_sampler(labels)
         self.set_epoch(epoch)
@@ -117,7 +119,8 @@ class PseudoLabelLoader(ReidLoader):
         "A PK sampler of some rows. `DataError` for fewer than two clusters."
         n = len(np.unique(labels[rows]))
         if n < 2:
-            raise DataError(f"{n} cluster{'s'*(n != 1)}{description} cannot be told apart. Ask for more clusters: a smaller `eps` or "
+            raise DataError(f"{n} cluster{'s'*(n != 1)}{description} cannot be told apart. Ask for more clusters: a "
+                            "smaller `eps` or "
                             "`min_samples`, or a larger `k`")
         cams = self.index.camid.to_numpy()[rows]
         pk = PKSampler(labels[rows], min(self.p, n), self.k, cams, modalities, seed, self.n_iters)
@@ -156,8 +159,9 @@ def pseudo_dls(
     threads: int = 0,          # Threads that decode; 0: one per core
     device='cpu',              # Where the batches go
     progress: bool = False,    # Show a progress bar while decoding?
-) -> DataLoaders:              # Empty until relabeled; `classes` lists the people of the table, who must not be tested on
-    "Loaders for unsupervised Re-ID: labels come later, from a label callback. `DataError` for test rows, `ConfigError` for `p` or `views`."
+) -> DataLoaders:              # Empty until relabeled; `classes` lists the people, who must not be tested on
+    """Loaders for unsupervised Re-ID: labels come later, from a label callback. `DataError` for test rows,
+    `ConfigError` for `p` or `views`."""
     index = to_train_index(index)
     check_choice('views', views, (1, 2))
     if n_iters is None: n_iters = math.ceil(len(index)/(p*k))
@@ -204,7 +208,8 @@ class LabelSource(Callback):
 
     @property
     def history(self) -> pd.DataFrame: # `epoch`, and the `stats` of each clustering
-        "How the clusters changed, one row per clustering. `ari` and `nmi` compare with the true identities, for the reader only."
+        """How the clusters changed, one row per clustering. `ari` and `nmi` compare with the true identities, for the
+        reader only."""
         return pd.DataFrame(self.rows)
 
     def find_clusters(self) -> ClusterState:
@@ -248,7 +253,8 @@ def label_source(
     "The one callback of a learner that makes its labels. `ModelError` when there is none, or more than one."
     found = [cb for cb in learn.cbs if isinstance(cb, kind)]
     if len(found) == 1: return found[0]
-    raise ModelError(f"{needed_by} needs one callback beside it that makes the clusters: {kind.choices}; found {len(found)}")
+    raise ModelError(f"{needed_by} needs one callback beside it that makes the clusters: {kind.choices}; found "
+                     f"{len(found)}")
 
 # %% ../../nbs/118_reid.cluster_training.ipynb #cell-032
 class PseudoLabels(LabelSource):
@@ -278,7 +284,8 @@ class PseudoLabels(LabelSource):
         parameters = inspect.signature(CLUSTERINGS[self.method]).parameters
         known = [k for k in parameters if k not in ('emb', 'seed')] + list(self.extra_settings)
         if unknown := sorted(set(kwargs) - set(known)):
-            raise ConfigError(f"{type(self).__name__}: {self.method} has no setting {', '.join(unknown)}; its settings are {', '.join(known)}")
+            raise ConfigError(f"{type(self).__name__}: {self.method} has no setting {', '.join(unknown)}; its "
+                              f"settings are {', '.join(known)}")
 
     @property
     def method_kwargs(self) -> dict:
@@ -287,10 +294,12 @@ class PseudoLabels(LabelSource):
         return self.kwargs | dict(seed=self.seed + self.epochs_started)
 
     def find_clusters(self) -> ClusterState:
-        "Embed and cluster the training images. `ModelError` for loaders of another kind or NaN, `DataError` when all images are outliers."
+        """Embed and cluster the training images. `ModelError` for loaders of another kind or NaN, `DataError` when all
+        images are outliers."""
         dl = self.dls.train
         if not hasattr(dl, 'relabel'):
-            raise ModelError(f"{type(self).__name__} needs a loader that takes new labels. Make the loaders with `pseudo_dls`")
+            raise ModelError(f"{type(self).__name__} needs a loader that takes new labels. Make the loaders with "
+                             "`pseudo_dls`")
         emb = embed_images(self.model, dl.ordered_loader(self.batch_size), self.flip)
         groups = dl.index.modality.to_numpy() if self.per_modality else None
         device = next(self.model.parameters()).device   # neighbors are computed where the model is

@@ -41,7 +41,8 @@ class SelectBestEpoch(Callback):
     def before_fit(self): self.source = label_source(self.learn, PerModalityClusterLabels, type(self).__name__)
 
     def before_epoch(self):
-        if self.source.labels_updated and self.epoch > 0: self._update_best(self.source.clustering.stats, self.epoch - 1)
+        if self.source.labels_updated and self.epoch > 0:
+            self._update_best(self.source.clustering.stats, self.epoch - 1)
 
     def after_fit(self):
         if hasattr(self, 'lr_finder'): return
@@ -116,7 +117,8 @@ def bmil(
     return [JointClusterLabels(True, **kwargs), *prototype_losses('both')]
 
 # name: function that gives the callbacks
-USL_RECIPES = dict(per_modality=per_modality, joint=joint, adca=adca, pgm=pgm, sinkhorn=sinkhorn, posed=posed, bmil=bmil)
+USL_RECIPES = dict(per_modality=per_modality, joint=joint, adca=adca, pgm=pgm, sinkhorn=sinkhorn, posed=posed,
+                   bmil=bmil)
 
 # %% ../../nbs/127_reid.crossmodal.ipynb #cell-045
 def cross_learner(
@@ -128,7 +130,8 @@ def cross_learner(
     seed: int = 0,          # Of the initial weights
     **kwargs,               # Of the network's builder
 ) -> Learner:
-    "A learner for unsupervised Re-ID across modalities; the callbacks decide what it does. `ConfigError` as `reid_learner`."
+    """A learner for unsupervised Re-ID across modalities; the callbacks decide what it does. `ConfigError` as
+    `reid_learner`."""
     if isinstance(model, str):
         with fixed_seed(seed): model = reid_model(model, 0, **kwargs)
     elif kwargs: raise ConfigError(f"{sorted(kwargs)} are settings of a named network; a finished one was given")

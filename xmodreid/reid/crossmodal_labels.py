@@ -38,7 +38,8 @@ def _cross_modality_stats(clusters, index, modality):
 class CrossModalityState(ClusterState):
     "One clustering of both modalities."
     clusters: ModalityClusters|None = None  # The clusters and their matches
-    translated_emb: Tensor|None = None      # `(N, D)` embeddings of the translations, on the CPU; `None` without, and after a resume
+    # `(N, D)` embeddings of the translations, on the CPU; `None` without, and after a resume
+    translated_emb: Tensor|None = None
 
 class PerModalityClusterLabels(PseudoLabels):
     "Each epoch, cluster each modality separately; no cluster is matched."
@@ -49,11 +50,13 @@ class PerModalityClusterLabels(PseudoLabels):
         every: int = 1,                  # Epochs between two clusterings
         batch_size: int = 128,           # Images per batch when embedding
         flip: bool = False,              # Average with mirror images when embedding?
-        translation_weight: float = .5,  # Share of the translations, where there are any, in similarities across modalities, 0..1
+        # Share of the translations, where there are any, in similarities across modalities, 0..1
+        translation_weight: float = .5,
         method: str = 'dbscan',          # A name in `CLUSTERINGS`
         outliers: str = 'drop',          # One of `OUTLIER_POLICIES`
         seed: int = 0,                   # Of k-means, together with the epoch
-        **kwargs,                        # Of the method: `k`, or `eps`, `min_samples`, `k1`, `k2`; `ir`: a dict of those that differ for infrared
+        # Of the method: `k`, or `eps`, `min_samples`, `k1`, `k2`; `ir`: a dict of those that differ for infrared
+        **kwargs,
     ):
         super().__init__(method, outliers, every, False, seed, batch_size, flip, **kwargs)
         self.translation_weight = translation_weight
@@ -65,7 +68,8 @@ class PerModalityClusterLabels(PseudoLabels):
 
     @property
     def translated_emb(self) -> Tensor|None:
-        "`(N, D)` embeddings of the translations; `None` without translations, before the first clustering and after a resume."
+        """`(N, D)` embeddings of the translations; `None` without translations, before the first clustering and after a
+        resume."""
         return None if self.clustering is None else self.clustering.translated_emb
 
     def make_clusters(
@@ -78,16 +82,19 @@ class PerModalityClusterLabels(PseudoLabels):
         return cluster_per_modality(emb, modality, self.method, self.outliers, **self.method_kwargs)
 
     def find_clusters(self) -> CrossModalityState:
-        "Embed and cluster the training images. Errors as `PseudoLabels`; `ModelError` for loaders that are not from `cross_dls`."
+        """Embed and cluster the training images. Errors as `PseudoLabels`; `ModelError` for loaders that are not from
+        `cross_dls`."""
         dl = self.dls.train
-        if not isinstance(dl, CrossModalityLoader): raise ModelError(f"{type(self).__name__} needs loaders from `cross_dls`")
+        if not isinstance(dl, CrossModalityLoader):
+            raise ModelError(f"{type(self).__name__} needs loaders from `cross_dls`")
         modality = (dl.index.modality == IR).to_numpy().astype(int)
         emb = embed_images(self.model, dl.ordered_loader(self.batch_size), self.flip)
         translated_emb = None if dl.translations is None else self._embed_translations(dl, emb)
         device = next(self.model.parameters()).device   # neighbors are computed where the model is
         x, t = emb.to(device), None if translated_emb is None else translated_emb.to(device)
         clusters = self.make_clusters(x, modality, t)
-        stats = dict(round_trip=round_trip(x, clusters.labels, modality)) | _cross_modality_stats(clusters, dl.index, modality)
+        stats = dict(round_trip=round_trip(x, clusters.labels, modality)) | _cross_modality_stats(clusters, dl.index,
+                                                                                                  modality)
         return CrossModalityState(clusters.labels, emb, stats, clusters, translated_emb)
 
     def _embed_translations(self, dl, emb):
@@ -142,5 +149,6 @@ class JointClusterLabels(PerModalityClusterLabels):
         "Cluster everything, then split by modality."
         if self.method != 'dbscan':
             return split_by_modality(pseudo_labels(emb, self.method, self.outliers, **self.method_kwargs), modality)
-        return cluster_jointly(emb, modality, self.modality_aware, outliers=self.outliers, translated_emb=translated_emb,
+        return cluster_jointly(emb, modality, self.modality_aware, outliers=self.outliers,
+                               translated_emb=translated_emb,
                                translation_weight=self.translation_weight, **self.method_kwargs)

@@ -50,7 +50,8 @@ class PairSampler(EpochSampler):
 
 # %% ../../nbs/124_reid.crossmodal_loaders.ipynb #cell-012
 class CrossModalityLoader(PseudoLabelLoader):
-    "Batches of `p` clusters x `k` images from each modality, RGB images in two views, translations under the cluster of their source."
+    """Batches of `p` clusters x `k` images from each modality, RGB images in two views, translations under the cluster
+    of their source."""
     def __init__(
         self,
         store: ImageStore,                        # Decoded images of `index`
@@ -125,7 +126,8 @@ class CrossModalityLoader(PseudoLabelLoader):
 
 # %% ../../nbs/124_reid.crossmodal_loaders.ipynb #cell-015
 def cross_dls(
-    index: pd.DataFrame,           # Index of the training images, both modalities; their identities are not used to train
+    # Index of the training images, both modalities; their identities are not used to train
+    index: pd.DataFrame,
     size: tuple = (288, 144),      # `(height, width)` of training, pixels
     p: int = 8,                    # Clusters of each modality per batch
     k: int = 16,                   # Images per cluster
@@ -139,12 +141,14 @@ def cross_dls(
     threads: int = 0,              # Threads that decode; 0: one per core
     device='cpu',                  # Where the batches go
     progress: bool = False,        # Show a progress bar while decoding?
-) -> DataLoaders:                  # Empty until relabeled; `classes` lists the people of the table, who must not be tested on
+) -> DataLoaders:                  # Empty until relabeled; `classes` lists the people, who must not be tested on
     "Loaders for unsupervised Re-ID across modalities. `DataError` for test rows or a missing modality."
     index = to_train_index(index)
     if index.modality.nunique() < 2:
-        raise DataError(f"only {index.modality.iloc[0]} images to train on; both modalities are needed. For one, use `pseudo_dls`")
-    if not 0 <= translation_prob <= 1: raise ConfigError(f"`translation_prob` is a probability, 0..1; got {translation_prob}")
+        raise DataError(f"only {index.modality.iloc[0]} images to train on; both modalities are needed. For one, use "
+                        "`pseudo_dls`")
+    if not 0 <= translation_prob <= 1:
+        raise ConfigError(f"`translation_prob` is a probability, 0..1; got {translation_prob}")
     def make(store, index, **kwargs):
         views = None if translations is None else make_translated_views(index, translations, store)
         return CrossModalityLoader(store, index, p, k, n_iters, views, translation_prob, two_views, **kwargs)

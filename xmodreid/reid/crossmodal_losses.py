@@ -24,7 +24,8 @@ def modality_prototype_loss(
     labels: Tensor,          # `(B,)` int64 cluster of each image
     modality: Tensor,        # `(C,)` modality of each cluster
     identity: Tensor,        # `(C,)` person of each cluster
-    cross_modality: tuple=(),# Modalities whose images are compared with the OTHER one, too: `()`, `(0,)`, `(1,)` or `(0, 1)`
+    # Modalities whose images are compared with the OTHER one, too: `()`, `(0,)`, `(1,)` or `(0, 1)`
+    cross_modality: tuple=(),
     temp: float = .05,       # Temperature, above 0
     n_hard: int|None = None, # Negative prototypes that count: the nearest; `None`: all
 ) -> Tensor|int:             # Scalar; 0 for a batch without positives
@@ -85,7 +86,8 @@ class MeanPrototypeLoss(ReIDLoss):
     def compute(self) -> Tensor:
         "Loss of the batch; `ModelError` for a label without prototype."
         crosses = CROSS_MODALITY_SCHEDULES[self.cross_modality](self.epoch_index)
-        loss = modality_prototype_loss(self.pred.embed, self.memory.features, self.labels, self.modality, self.identity, crosses,
+        loss = modality_prototype_loss(self.pred.embed, self.memory.features, self.labels, self.modality,
+                                       self.identity, crosses,
                                        self.memory.temp, self.n_hard)
         return F.relu(loss - self.floor) if self.floor else loss
 
@@ -116,7 +118,8 @@ def unified_prototype_targets(
     modality: Tensor,   # `(C,)` modality of each cluster
     temp: float = .05,  # Temperature, above 0
 ) -> Tensor:            # `(B, C)` float32 or wider; rows sum to 1, half in each modality
-    "Soft labels of PoSeD (MM 2026): the mean similarity of image and prototype to all prototypes, a softmax per modality."
+    """Soft labels of PoSeD (MM 2026): the mean similarity of image and prototype to all prototypes, a softmax per
+    modality."""
     z = .5*(memory[labels] + feat) @ memory.T / temp
     z = z.to(torch.promote_types(z.dtype, torch.float32))   # rows in half precision would not sum to 1
     out = torch.zeros_like(z)
@@ -149,4 +152,5 @@ class UnifiedPrototypeLoss(HardPrototypeLoss):
     def compute(self) -> Tensor:
         "Loss of the images of this epoch's modality."
         rows = self.modality[self.labels] == self.epoch_index % 2
-        return unified_prototype_loss(self.pred.embed[rows], self.memory.features, self.labels[rows], self.modality, self.memory.temp)
+        return unified_prototype_loss(self.pred.embed[rows], self.memory.features, self.labels[rows], self.modality,
+                                      self.memory.temp)

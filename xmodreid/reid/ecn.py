@@ -40,8 +40,10 @@ def invariance_loss(
     temp: float = .05,  # Temperature, above 0
     knn: int = 0,       # Nearest exemplars that count as 1/k each; 0: only the image's own
 ) -> Tensor:            # Scalar
-    "Exemplar and neighborhood invariance (ECN, CVPR 2019, equations 3 to 7). `ConfigError` for more neighbors than exemplars."
-    if not 0 <= knn <= len(memory): raise ConfigError(f"`knn` must lie in 0..{len(memory)}, the number of exemplars; got {knn}")
+    """Exemplar and neighborhood invariance (ECN, CVPR 2019, equations 3 to 7). `ConfigError` for more neighbors than
+    exemplars."""
+    if not 0 <= knn <= len(memory):
+        raise ConfigError(f"`knn` must lie in 0..{len(memory)}, the number of exemplars; got {knn}")
     sim = feat @ memory.T / temp
     target = torch.zeros_like(sim)
     if knn: target.scatter_(1, sim.detach().topk(knn, 1).indices, 1/knn)
@@ -79,7 +81,8 @@ class ExemplarMemory:
         "Loss of a batch; the memory is not changed. `ModelError` for embeddings that are not finite."
         if not (ok := feat.detach().isfinite().all(1)).all():
             bad = (~ok).nonzero()[:, 0].tolist()
-            raise ModelError(f"embeddings {bad} of the batch hold NaN or infinity: the training diverged. Lower the learning rate")
+            raise ModelError(f"embeddings {bad} of the batch hold NaN or infinity: the training diverged. Lower the "
+                             "learning rate")
         self.features = self.features.to(feat)
         return invariance_loss(feat, self.features, rows, self.temp, self.n_neighbors(epoch))
 
@@ -94,7 +97,8 @@ class ExemplarMemory:
 
 # %% ../../nbs/121_reid.ecn.ipynb #cell-017
 class ExemplarLoader(ReidLoader):
-    "Yields `(img, modality, label, camid, noisy, row, unlabeled)`: labeled source images, if any, then unlabeled ones or their translations."
+    """Yields `(img, modality, label, camid, noisy, row, unlabeled)`: labeled source images, if any, then unlabeled ones
+    or their translations."""
     def __init__(
         self,
         store: ImageStore,              # Decoded images of `index`
@@ -147,7 +151,8 @@ def _stack_tables(index, source):
     original_rows, translated_rows = find_translations(index)
     labels = np.zeros(n + len(index), int)
     labels[:n] = np.unique(source.pid, return_inverse=True)[1]
-    for i, (row, translated) in enumerate(zip(original_rows, translated_rows)): labels[n + np.array([row, *translated])] = i
+    for i, (row, translated) in enumerate(zip(original_rows, translated_rows)):
+        labels[n + np.array([row, *translated])] = i
     both = pd.concat([source, index], ignore_index=True) if n else index
     return _StackedTable(both, labels, n + original_rows, [[n + r for r in rows] for rows in translated_rows])
 
@@ -165,15 +170,17 @@ def ecn_dls(
     threads: int = 0,                 # Threads that decode; 0: one per core
     device='cpu',                     # Where the batches go
     progress: bool = False,           # Show a progress bar while decoding?
-) -> DataLoaders:                     # `n_exemplars`, `n_source` and `classes` (all people of both tables, who must not be tested on)
+) -> DataLoaders:                     # `n_exemplars`, `n_source`, `classes` (all people, who must not be tested on)
     "Loaders for exemplar memory. `DataError` for test rows and for translations without source."
     index = to_train_index(index)
     source = index[:0] if source is None else to_train_index(source)
-    if not 0 <= translation_prob <= 1: raise ConfigError(f"`translation_prob` is a probability, 0..1; got {translation_prob}")
+    if not 0 <= translation_prob <= 1:
+        raise ConfigError(f"`translation_prob` is a probability, 0..1; got {translation_prob}")
     both = _stack_tables(index, source)
     sampler = UnpairedSampler(len(source) or 1, len(both.original_rows), batch_size, seed, n_iters)
     def make(store, index, **kwargs):
-        return ExemplarLoader(store, index, both.labels, np.arange(len(source)), both.original_rows, both.translated_rows,
+        return ExemplarLoader(store, index, both.labels, np.arange(len(source)), both.original_rows,
+                              both.translated_rows,
                               sampler, translation_prob, **kwargs)
     dls = train_dls(make, both.index, batch_size, size, seed, augment, cache, threads, device, progress)
     dls.n_exemplars, dls.n_source = len(both.original_rows), source.pid.nunique()
@@ -289,8 +296,10 @@ class InvarianceLoss(ReIDLoss):
 # %% ../../nbs/121_reid.ecn.ipynb #cell-030
 @dataclass(frozen=True)
 class ECNConfig:
-    "Settings of exemplar memory; the defaults are the paper's (60 epochs, 128 images of each kind, 256x128). `ConfigError` for a value out of range."
-    weight: float = .3         # Share of the invariance in the loss, 0..1; the source has the rest. Without a source it is all
+    """Settings of exemplar memory; the defaults are the paper's (60 epochs, 128 images of each kind, 256x128).
+    `ConfigError` for a value out of range."""
+    # Share of the invariance in the loss, 0..1; the source has the rest. Without a source it is all
+    weight: float = .3
     temp: float = .05          # Temperature of the memory, above 0
     knn: int = 6               # Neighbors
     alpha: float = .01         # An exemplar keeps `alpha * epoch` of itself
@@ -313,7 +322,8 @@ def ecn_learner(
     seed: int = 0,                   # Of the initial weights
     **kwargs,                        # Of the network's builder
 ) -> Learner:
-    "A learner for exemplar memory. Train it with `learn.fit_reid(60, warmup=0, schedule='step', milestones=(2/3,))`, as the paper does."
+    """A learner for exemplar memory. Train it with `learn.fit_reid(60, warmup=0, schedule='step', milestones=(2/3,))`,
+    as the paper does."""
     if not isinstance(model, str) and kwargs:
         raise ConfigError(f"{sorted(kwargs)} are settings of a named network; a finished one was given")
     with fixed_seed(seed):

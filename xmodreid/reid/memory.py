@@ -6,8 +6,6 @@
 __all__ = ['cluster_memory_loss', 'momentum_update', 'hardest_positives', 'camera_memory_loss', 'ClusterMemory']
 
 # %% ../../nbs/117_reid.memory.ipynb #reid-memory-h4
-import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -61,7 +59,8 @@ def camera_memory_loss(
     temp: float = .05,   # Temperature, above 0
     n_hard: int = 50,    # Negative prototypes that count: the nearest
 ) -> Tensor:             # Scalar
-    "Mean over the positive prototypes of their negative log-probability among all positives and the hardest negatives (CAP, AAAI 2021)."
+    """Mean over the positive prototypes of their negative log-probability among all positives and the hardest negatives
+    (CAP, AAAI 2021)."""
     sim = F.normalize(feat) @ memory.T / temp
     hard_negatives = sim.masked_fill(positives, -torch.inf).topk(min(n_hard, sim.shape[1]), 1).values
     candidates = torch.cat([sim.masked_fill(~positives, -torch.inf), hard_negatives], 1)
@@ -85,7 +84,8 @@ class ClusterMemory:
         self.mode = check_choice('mode', mode, ('mean', 'hard'))
         self.by_camera, self.n_hard = by_camera, n_hard
         self.features: Tensor|None = None  # `(M, D)` prototypes of length 1
-        self.keys: Tensor|None = None      # `(M, 2)` cluster and camera of each prototype; without `by_camera` the camera is 0
+        # `(M, 2)` cluster and camera of each prototype; without `by_camera` the camera is 0
+        self.keys: Tensor|None = None
 
     def _make_keys(self, labels, cams):
         return torch.stack([labels, cams if self.by_camera else torch.zeros_like(labels)], 1)
@@ -110,10 +110,12 @@ class ClusterMemory:
         cams: Tensor|None=None,  # `(B,)` camera of each image, with `by_camera`
     ) -> Tensor:                 # `(B,)` row numbers
         "The prototype of each image; `ModelError` for an image whose cluster has none."
-        if self.features is None: raise ModelError("the memory is empty: call `fill`, or add `PseudoLabels` to the learner")
+        if self.features is None:
+            raise ModelError("the memory is empty: call `fill`, or add `PseudoLabels` to the learner")
         matches = (self._make_keys(labels, cams)[:, None] == self.keys.to(labels.device)).all(2)
         if not (ok := matches.any(1)).all():
-            raise ModelError(f"the memory has no prototype for label {int(labels[~ok][0])}. Fill it from the labels that are trained on")
+            raise ModelError(f"the memory has no prototype for label {int(labels[~ok][0])}. Fill it from the labels "
+                             "that are trained on")
         return matches.int().argmax(1)
 
     def loss(

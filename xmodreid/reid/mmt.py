@@ -61,7 +61,8 @@ class MMTConfig:
     ) -> PseudoLabels:
         "The callback that makes the clusters."
         if self.method == 'kmeans': return PseudoLabels('kmeans', self.outliers, seed=seed, k=self.n_clusters)
-        return PseudoLabels('dbscan', self.outliers, seed=seed, eps=self.eps, min_samples=self.min_samples, k1=self.k1, k2=self.k2)
+        return PseudoLabels('dbscan', self.outliers, seed=seed, eps=self.eps, min_samples=self.min_samples, k1=self.k1,
+                            k2=self.k2)
 
 # %% ../../nbs/119_reid.mmt.ipynb #cell-011
 class MutualOutput(NamedTuple):
@@ -80,7 +81,8 @@ def find_classifier(
     model: nn.Module, # A Re-ID network
 ) -> nn.Linear:
     "The one classifier of a network; `ModelError` for a network with none or several."
-    found = [m for name, m in model.named_modules() if name.rsplit('.', 1)[-1] == 'classifier' and isinstance(m, nn.Linear)]
+    def is_classifier(name, m): return name.rsplit('.', 1)[-1] == 'classifier' and isinstance(m, nn.Linear)
+    found = [m for name, m in model.named_modules() if is_classifier(name, m)]
     if len(found) != 1:
         raise ModelError(f"{type(model).__name__} has {len(found)} classifiers; a student needs exactly one. "
                          "Build an OSNet or a ResNet with `n_classes`")
@@ -91,7 +93,8 @@ class MutualNet(nn.Module):
     "Two students and their teachers (MMT, figure 2). `ModelError` for students with different classifiers."
     def __init__(
         self,
-        student1: nn.Module, # First student: returns a `ReIDOutput`, has a classifier for the largest number of clusters
+        # First student: returns a `ReIDOutput`, has a classifier for the largest number of clusters
+        student1: nn.Module,
         student2: nn.Module, # Second student, with other initial weights
     ):
         super().__init__()
@@ -151,7 +154,8 @@ class MutualLoss(ReIDLoss):
     def compute(self) -> Tensor:
         "Sum over both students. `ModelError` for another model."
         if not isinstance(self.pred, MutualOutput):
-            raise ModelError(f"{type(self).__name__} needs a `MutualNet`; the model returned {type(self.pred).__name__}. Use `mmt_learner`")
+            raise ModelError(f"{type(self).__name__} needs a `MutualNet`; the model returned "
+                             f"{type(self.pred).__name__}. Use `mmt_learner`")
         return sum(self.student_loss(student, teacher) for student, teacher in self.pred.student_teacher_pairs)
 
 class MutualCrossEntropyLoss(MutualLoss):
@@ -220,7 +224,8 @@ class MeanTeachers(Callback):
 
 # %% ../../nbs/119_reid.mmt.ipynb #cell-021
 class InitClassifiersFromClusters(Callback):
-    "When the clusters are new, set the classifiers to the centers of the clusters. `ModelError` for more clusters than classes."
+    """When the clusters are new, set the classifiers to the centers of the clusters. `ModelError` for more clusters
+    than classes."""
     order, run_valid = -24, False  # right after the label callback
 
     @torch.no_grad()
@@ -233,7 +238,8 @@ class InitClassifiersFromClusters(Callback):
     def _set_weights(self, centers):
         capacity = find_classifier(self.model.student1).out_features
         if len(centers) > capacity:
-            raise ModelError(f"{len(centers)} clusters were found, more than the {capacity} the classifiers were made for. Raise "
+            raise ModelError(f"{len(centers)} clusters were found, more than the {capacity} the classifiers were made "
+                             "for. Raise "
                              "`n_clusters` in the settings, or make fewer clusters: larger `eps` or `min_samples`")
         self.model.n_active.fill_(len(centers))
         for net in self.model.networks:
@@ -261,13 +267,15 @@ def _build_students(model, config, seed, kwargs):
 
 def mmt_learner(
     dls: DataLoaders,                  # From `pseudo_dls`, best with `views=2`
-    model='resnet50',                  # A name in `REID_MODELS`, or two networks with classifiers for `config.n_clusters`
+    # A name in `REID_MODELS`, or two networks with classifiers for `config.n_clusters`
+    model='resnet50',
     config: MMTConfig = MMTConfig(),   # Settings
     cbs: list|None = None,             # More callbacks, e.g. `ReIDMetrics`
     seed: int = 0,                     # Of the initial weights and of k-means
     **kwargs,                          # Of the network's builder
 ) -> Learner:
-    "A learner for mutual mean teaching. Train it with `learn.fit_reid(40, warmup=0, schedule='flat')`, as the paper does."
+    """A learner for mutual mean teaching. Train it with `learn.fit_reid(40, warmup=0, schedule='flat')`, as the paper
+    does."""
     nets = _build_students(model, config, seed, kwargs)
     if len(nets) != 2: raise ConfigError(f"mutual teaching needs two networks; got {len(nets)}")
     losses = [MutualCrossEntropyLoss(1-config.soft_ce, config.smoothing), MutualSoftCrossEntropyLoss(config.soft_ce),

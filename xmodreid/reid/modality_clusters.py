@@ -87,7 +87,8 @@ def blend_translations(
 # %% ../../nbs/122_reid.modality_clusters.ipynb #cell-016
 def _check_neighbors(k, counts, translation_weight):
     if k % 2 or not 2 <= k <= 2*min(counts):
-        raise ProtocolError(f"k={k} must be even, and at most {2*min(counts)}: half of the neighbors come from each modality, "
+        raise ProtocolError(f"k={k} must be even, and at most {2*min(counts)}: half of the neighbors come from each "
+                            "modality, "
                             f"which have {counts.tolist()} images")
     if not 0 <= translation_weight <= 1:
         raise ConfigError(f"`translation_weight` is the share of the translations, 0..1; got {translation_weight}")
@@ -100,7 +101,7 @@ def modality_neighbors(
     translated_emb: Tensor|None=None,  # `(N, D)` embeddings of each image's translation into the other modality
     translation_weight: float = .5,    # Share of the translations in a similarity across modalities, 0..1
     chunk: int|None = None,            # Rows at a time
-) -> tuple:                            # `(N, k)` int64 neighbors and `(N, k)` squared distances: own, other, own, other, ...
+) -> tuple:                            # `(N, k)` int64 neighbors and squared distances: own, other, own, other, ...
     "Half of the neighbors from each modality, nearest first, interleaved. `ProtocolError` for an impossible `k`."
     x, codes = normalize_embeddings(emb), modality_codes(modality, len(emb))
     _check_neighbors(k, np.bincount(codes), translation_weight)
@@ -158,7 +159,8 @@ def _joint_neighbors(x, modality, k1, modality_aware, translated_emb, translatio
 def cluster_jointly(
     emb: Tensor,                       # `(N, D)` embeddings
     modality,                          # `(N,)` modality of each image, 0 RGB, 1 IR
-    modality_aware: bool = True,       # Half of the neighbors from each modality? `False`: the nearest wherever they are
+    # Half of the neighbors from each modality? `False`: the nearest wherever they are
+    modality_aware: bool = True,
     eps: float = .6,                   # Radius in Jaccard distance, between 0 and 1
     min_samples: int = 4,              # Images within the radius that make a core
     k1: int = 30,                      # Neighbors that describe an image
@@ -167,7 +169,8 @@ def cluster_jointly(
     translated_emb: Tensor|None=None,  # `(N, D)` embeddings of translations
     translation_weight: float = .5,    # Share of the translations in a similarity across modalities, 0..1
 ) -> ModalityClusters:
-    "Cluster both modalities together by DBSCAN, then split by modality. `ConfigError` for `eps`, `DataError` for no cluster."
+    """Cluster both modalities together by DBSCAN, then split by modality. `ConfigError` for `eps`, `DataError` for no
+    cluster."""
     if not 0 < eps < 1: raise ConfigError(f"`eps` is a Jaccard distance and must lie between 0 and 1; got {eps}")
     x = normalize_embeddings(emb)
     neighbors = _joint_neighbors(x, modality, k1, modality_aware, translated_emb, translation_weight)

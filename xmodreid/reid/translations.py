@@ -9,10 +9,8 @@ __all__ = ['translation_sources', 'group_by_source', 'find_translations', 'Trans
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..data.augmentation import augment as apply_augment
 from ..data.images import ImageStore
 from ..data.index import resolve_path
 from ..data.samplers import SequentialBatchSampler
@@ -25,12 +23,14 @@ def translation_sources(
     translations: pd.DataFrame,  # Index with `source_path`
     index: pd.DataFrame,         # Index of the originals
 ) -> np.ndarray:                 # `(M,)` int64 row of `index` that each translation was made from
-    "Find the source of each translation; `DataError` when one is not in the table. Paths are compared after resolving them."
+    """Find the source of each translation; `DataError` when one is not in the table. Paths are compared after resolving
+    them."""
     row_of_path = {resolve_path(p): i for i, p in enumerate(index.path)}
     rows = np.array([row_of_path.get(resolve_path(p), -1) for p in translations.source_path], dtype=np.int64)
     if (missing := rows < 0).any():
         first = translations.source_path[missing].iloc[0]
-        raise DataError(f"{missing.sum()} generated images have no source in the table, the first is made from {first}. "
+        raise DataError(f"{missing.sum()} generated images have no source in the table, the first is made from "
+                        f"{first}. "
                         "Put originals and translations together with `concat_index(originals, generated)`")
     return rows
 
@@ -80,18 +80,21 @@ def _translate_all(index, translate, store, batch_size):
 
 def make_translated_views(
     index: pd.DataFrame,    # Index of the training images
-    translations,           # Index of translations with `source_path`; or `f(img, modality) -> img` on `(B, 3, H, W)` in [0, 1]
+    # Index of translations with `source_path`; or `f(img, modality) -> img` on `(B, 3, H, W)` in [0, 1]
+    translations,
     store: ImageStore,      # Decoded images of `index`
     batch_size: int = 256,  # Images per call of `f`
 ) -> TranslatedViews:
     "Read translations, or make them once. `DataError` for one whose source or modality does not fit."
     if callable(translations):
-        return TranslatedViews(_translate_all(index, translations, store, batch_size), np.arange(len(index)), len(index))
+        return TranslatedViews(_translate_all(index, translations, store, batch_size), np.arange(len(index)),
+                               len(index))
     if 'source_path' not in translations:
         raise DataError("the table of translations has no column `source_path`, which says what each was made from")
     sources = translation_sources(translations, index)
     same = translations.modality.to_numpy() == index.modality.to_numpy()[sources]
     if same.any():
-        raise DataError(f"{translations.path[same].iloc[0]} has the modality of its source; a translation must have the other modality")
+        raise DataError(f"{translations.path[same].iloc[0]} has the modality of its source; a translation must have "
+                        "the other modality")
     cache = 'none' if store.data is None else 'memory'
     return TranslatedViews(ImageStore(translations.path, store.size, cache, threads=store.threads), sources, len(index))

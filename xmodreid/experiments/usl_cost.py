@@ -9,12 +9,13 @@ __all__ = ['simulate_sysu_features', 'MemoryMeter', 'clustering_cost', 'recipe_c
 import threading
 import time
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import psutil
 import torch
 import torch.nn.functional as F
+from sklearn.cluster import DBSCAN
+from torch import Tensor
 
 from ..errors import check_choice
 from ..reid.jaccard import jaccard_from_neighbors
@@ -23,77 +24,90 @@ from ..reid.modality_clusters import modality_neighbors, split_by_modality
 
 # %% ../../nbs/experiments/09_usl_cost.ipynb #cell-025
 def simulate_sysu_features(
-    n:int=34167,        # Images; the share of RGB is that of SYSU-MM01, 22,258 of 34,167
-    kind='structured',  # `'structured'` or `'random'`
-    dim:int=2048,       # Length
-    people:int=395,     # Identities
-    seed:int=0,         # Of the draw
-):                      # `(n, dim)` features of length 1, `(n,)` modality, `(n,)` person
+    n: int = 34167,            # Images; the share of RGB is that of SYSU-MM01, 22,258 of 34,167
+    kind: str = 'structured',  # `'structured'` or `'random'`
+    dim: int = 2048,           # Length of the features
+    people: int = 395,         # Identities
+    seed: int = 0,             # Of the random numbers
+) -> tuple:                    # `(n, dim)` features of length 1, `(n,)` modality, `(n,)` person
     "Features of the size and structure of SYSU-MM01's training set."
-    g,nr = torch.Generator().manual_seed(seed),round(n*22258/34167)
-    modality,pid = torch.cat([torch.zeros(nr),torch.ones(n-nr)]).long(),torch.cat([torch.arange(nr),torch.arange(n-nr)])%people
+    check_choice('kind', kind, ('structured', 'random'))
+    g = torch.Generator().manual_seed(seed)
+    n_rgb = round(n*22258/34167)
+    modality = (torch.arange(n) >= n_rgb).long()
+    pid = torch.cat([torch.arange(n_rgb), torch.arange(n - n_rgb)]) % people
     x = torch.randn(n, dim, generator=g)
-    if check_choice('kind', kind, ('structured','random'))=='structured':
-        identity,cams,shift = (torch.randn(k, dim, generator=g) for k in (people,6,2))
-        cam = torch.where(modality==0, torch.randint(0,4,(n,), generator=g), torch.randint(4,6,(n,), generator=g))
+    if kind == 'structured':
+        identity, cams, shift = (torch.randn(k, dim, generator=g) for k in (people, 6, 2))
+        rgb_cam, ir_cam = torch.randint(0, 4, (n,), generator=g), torch.randint(4, 6, (n,), generator=g)
+        cam = torch.where(modality == 0, rgb_cam, ir_cam)
         x.mul_(1.2).add_(identity[pid]).add_(.5*cams[cam]).add_(.8*shift[modality])
-    return F.normalize(x),modality.numpy(),pid.numpy()
+    return F.normalize(x), modality.numpy(), pid.numpy()
 
 # %% ../../nbs/experiments/09_usl_cost.ipynb #cell-026
 class MemoryMeter:
-    "Processor seconds and peak memory of a block: `with MemoryMeter() as m: ...`, then `m.seconds`, `m.gb` (beyond what was in use before)."
-    def __enter__(self):
-        self.process,self.running = psutil.Process(),True
+    """Processor seconds and peak memory of a block: `with MemoryMeter() as m: ...`, then `m.seconds` and `m.gb`, beyond
+    what was in use before."""
+    def __enter__(self) -> 'MemoryMeter':
+        self.process, self.running = psutil.Process(), True
         self.base = self.peak = self.process.memory_info().rss
-        self.thread = threading.Thread(target=self._sample_memory, daemon=True); self.thread.start()
+        self.thread = threading.Thread(target=self._sample_memory, daemon=True)
+        self.thread.start()
         self.start_time = time.process_time()
         return self
+
     def _sample_memory(self):
         while self.running:
             self.peak = max(self.peak, self.process.memory_info().rss)
             time.sleep(.01)
+
     def __exit__(self, *exc):
-        self.seconds,self.running = time.process_time()-self.start_time,False
+        self.seconds, self.running = time.process_time() - self.start_time, False
         self.thread.join()
-        self.gb = (max(self.peak, self.process.memory_info().rss)-self.base)/1e9
+        self.gb = (max(self.peak, self.process.memory_info().rss) - self.base)/1e9
 
 # %% ../../nbs/experiments/09_usl_cost.ipynb #cell-028
 def clustering_cost(
-    x,                 # `(N, D)` features
-    modality,              # `(N,)` modality of each
-    pids=None,         # True people; they take the place of clusters where none are found
-    eps:float=.6,      # Radius
-    k1:int=30,         # Neighbors
-    k2:int=6,          # Neighbors averaged
-) -> pd.DataFrame:     # One row a step: `step`, `seconds` (processor), `gb` (peak, beyond the features)
+    x: Tensor,               # `(N, D)` features
+    modality: np.ndarray,    # `(N,)` modality of each, 0 RGB, 1 IR
+    pids: np.ndarray|None=None, # True people; used in place of clusters where none are found
+    eps: float = .6,         # Radius in Jaccard distance, 0..1
+    k1: int = 30,            # Neighbors, an even number
+    k2: int = 6,             # Neighbors averaged
+) -> pd.DataFrame:           # One row per step: `step`, `seconds` (processor), `gb` (peak, beyond the features)
     "What one epoch's clustering and matching cost across modalities."
-    from sklearn.cluster import DBSCAN
-    out = {}
-    def step(name, f):
-        with MemoryMeter() as m: made = f()
-        out[name] = m
+    rows = []
+    def measure(step, f, *args, **kwargs):
+        with MemoryMeter() as m: made = f(*args, **kwargs)
+        rows.append(dict(step=step, seconds=m.seconds, gb=m.gb))
         return made
-    near = step('neighbors', lambda: modality_neighbors(x, modality, k1))
-    J = step('Jaccard', lambda: jaccard_from_neighbors(x, *near, k2, eps*(1+1e-6)))
-    labels = step('DBSCAN', lambda: DBSCAN(eps=eps, min_samples=4, metric='precomputed').fit_predict(J))
-    if labels.max()<1 and pids is not None: labels = pids
-    groups = step('split', lambda: split_by_modality(labels, modality))
-    S = step('similarity', lambda: cluster_similarity(x, groups))
-    for name,f in (('votes',lambda: cluster_votes(x, groups)),('hungarian',lambda: progressive_match(S)),('sinkhorn',lambda: sinkhorn_match(S))): step(name, f)
-    index = pd.DataFrame([dict(step=k, seconds=m.seconds, gb=m.gb) for k,m in out.items()])
-    index.attrs.update(images=len(x), n_clusters=len(groups.modality), outliers=float((labels<0).mean()))
-    return index
+
+    neighbors = measure('neighbors', modality_neighbors, x, modality, k1)
+    distance = measure('Jaccard', jaccard_from_neighbors, x, *neighbors, k2, eps*(1 + 1e-6))
+    dbscan = DBSCAN(eps=eps, min_samples=4, metric='precomputed')
+    labels = measure('DBSCAN', dbscan.fit_predict, distance)
+    if labels.max() < 1 and pids is not None: labels = pids
+    clusters = measure('split', split_by_modality, labels, modality)
+    similarity = measure('similarity', cluster_similarity, x, clusters)
+    measure('votes', cluster_votes, x, clusters)
+    measure('hungarian', progressive_match, similarity)
+    measure('sinkhorn', sinkhorn_match, similarity)
+    table = pd.DataFrame(rows)
+    table.attrs.update(images=len(x), n_clusters=len(clusters.modality), outliers=float((labels < 0).mean()))
+    return table
 
 # %% ../../nbs/experiments/09_usl_cost.ipynb #cell-031
 def recipe_cost(
-    clustering_s:float,   # Seconds of clustering and matching an epoch
-    train_per_s:float,    # Images a second forwards and backwards
-    embed_per_s:float,    # Images a second forwards
-    epochs:int=100,       # Of both stages
-    iters:int=200,        # Steps an epoch
-    batch:int=8*16*3,     # Images a step
-    images:int=34167,     # Training images, embedded once an epoch
-) -> dict:                # Hours: `training`, `embedding`, `clustering`, `all`
-    "How long the whole recipe takes."
-    h = dict(training=epochs*iters*batch/train_per_s, embedding=epochs*images/embed_per_s, clustering=epochs*clustering_s)
-    return {k: v/3600 for k,v in {**h, 'all':sum(h.values())}.items()}
+    clustering_s: float,    # Seconds of clustering and matching per epoch
+    train_per_s: float,     # Images per second, forwards and backwards
+    embed_per_s: float,     # Images per second, forwards only
+    epochs: int = 100,      # Of both stages
+    iters: int = 200,       # Steps per epoch
+    batch: int = 8*16*3,    # Images per step
+    images: int = 34167,    # Training images, embedded once per epoch
+) -> dict[str, float]:      # Hours: `training`, `embedding`, `clustering`, `all`
+    "How long a whole recipe takes."
+    seconds = dict(training=epochs*iters*batch/train_per_s, embedding=epochs*images/embed_per_s,
+                   clustering=epochs*clustering_s)
+    seconds['all'] = sum(seconds.values())
+    return {k: v/3600 for k, v in seconds.items()}

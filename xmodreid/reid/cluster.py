@@ -21,42 +21,49 @@ from .jaccard import jaccard_distance
 
 # %% ../../nbs/116_reid.cluster.ipynb #cell-007
 def kmeans_labels(
-    emb,        # `(N, D)` embeddings; compared on the unit sphere
-    k:int=500,  # Number of clusters
-    seed:int=0, # Of the first centers
-) -> np.ndarray: # `(N,)` int64 in 0..clusters-1
+    emb: Tensor,    # `(N, D)` embeddings; compared on the unit sphere
+    k: int = 500,   # Number of clusters, 2..N
+    seed: int = 0,  # Of the first centers
+) -> np.ndarray:    # `(N,)` int64 in 0..clusters-1
     "Cluster by k-means. `ProtocolError` for NaN, `ConfigError` for fewer images than clusters."
     x = normalize_embeddings(emb).cpu().numpy()
-    if not 2 <= k <= len(x): raise ConfigError(f"k={k} clusters of {len(x)} images were asked for; `k` must lie in 2..{len(x)}")
-    return np.unique(KMeans(k, n_init=1, random_state=seed).fit_predict(x), return_inverse=True)[1].astype(np.int64)
+    if not 2 <= k <= len(x):
+        raise ConfigError(f"k={k} clusters were requested for {len(x)} images; `k` must lie in 2..{len(x)}")
+    found = KMeans(k, n_init=1, random_state=seed).fit_predict(x)
+    return np.unique(found, return_inverse=True)[1].astype(np.int64)
 
 # %% ../../nbs/116_reid.cluster.ipynb #cell-008
 def dbscan_labels(
-    emb,               # `(N, D)` embeddings; compared on the unit sphere
-    eps:float=.6,      # Radius in Jaccard distance, 0..1; .6 was published for SYSU-MM01, .3 for RegDB
-    min_samples:int=4, # Images within the radius, itself included, that make an image the core of a cluster
-    k1:int=30,         # Neighbors that describe an image, itself included
-    k2:int=6,          # Neighbors whose descriptions are averaged
-) -> np.ndarray:       # `(N,)` int64; -1 for outliers
-    "Cluster by DBSCAN on the sparse Jaccard distance; memory grows with N. `ProtocolError` for NaN or fewer than `k1` images."
-    if not 0 < eps < 1: raise ConfigError(f"`eps` must lie between 0 and 1, where the Jaccard distance does; got {eps}")
-    dist = jaccard_distance(emb, k1, k2, max_distance=min(1., eps*(1 + 1e-6)))
-    return DBSCAN(eps=eps, min_samples=min_samples, metric='precomputed').fit_predict(dist).astype(np.int64)
+    emb: Tensor,           # `(N, D)` embeddings; compared on the unit sphere
+    eps: float = .6,       # Radius in Jaccard distance, between 0 and 1; published: .6 for SYSU-MM01, .3 for RegDB
+    min_samples: int = 4,  # Images within the radius, itself included, that make an image the core of a cluster
+    k1: int = 30,          # Neighbors that describe an image, itself included
+    k2: int = 6,           # Neighbors whose descriptions are averaged
+) -> np.ndarray:           # `(N,)` int64; -1 for outliers
+    """Cluster by DBSCAN on the sparse Jaccard distance. `ProtocolError` for NaN or fewer than `k1` images,
+    `ConfigError` for `eps`."""
+    if not 0 < eps < 1: raise ConfigError(f"`eps` is a Jaccard distance and must lie between 0 and 1; got {eps}")
+    distance = jaccard_distance(emb, k1, k2, max_distance=min(1., eps*(1 + 1e-6)))
+    return DBSCAN(eps=eps, min_samples=min_samples, metric='precomputed').fit_predict(distance).astype(np.int64)
 
 # %% ../../nbs/116_reid.cluster.ipynb #cell-012
 OUTLIER_POLICIES = ('drop', 'singletons', 'nearest')
 
 def assign_outliers(
-    labels,        # `(N,)` integers; -1 for outliers
-    emb,           # `(N, D)` embeddings
-    outliers:str='drop', # `'drop'`: stay -1; `'singletons'`: each a cluster of its own; `'nearest'`: join the cluster with the nearest center
-) -> np.ndarray:   # `(N,)` int64, clusters numbered from 0 without gaps
-    "Decide what becomes of the outliers. `DataError` where all are outliers, unless each may be its own cluster."
+    labels: np.ndarray,     # `(N,)` integers; -1 for outliers
+    emb: Tensor,            # `(N, D)` embeddings
+    # `'drop'`: stay -1; `'singletons'`: each a cluster of its own; `'nearest'`: join the cluster with the nearest
+    # center
+    outliers: str = 'drop',
+) -> np.ndarray:            # `(N,)` int64, clusters numbered from 0 without gaps
+    "Apply an outlier policy. `DataError` when all images are outliers, unless the policy is `'singletons'`."
     check_choice('outliers', outliers, OUTLIER_POLICIES)
     labels = np.array(labels, dtype=np.int64)
     out = labels < 0
     if out.all() and outliers != 'singletons':
-        raise DataError(f"all {len(labels)} images are outliers, so there is no cluster to learn from. Raise `eps`, lower `min_samples`, pass outliers='singletons', or train the network longer on other data first")
+        raise DataError(f"all {len(labels)} images are outliers, so there is no cluster to learn from. Raise `eps`, "
+                        "lower "
+                        "`min_samples`, pass outliers='singletons', or train the network longer on other data first")
     labels[~out] = np.unique(labels[~out], return_inverse=True)[1]
     if outliers == 'singletons': labels[out] = labels.max(initial=-1) + 1 + np.arange(out.sum())
     if outliers == 'nearest' and out.any():
@@ -66,12 +73,12 @@ def assign_outliers(
 
 # %% ../../nbs/116_reid.cluster.ipynb #cell-013
 def cluster_means(
-    emb,      # `(N, D)` embeddings
-    labels,   # `(N,)` cluster numbers without gaps; -1 takes no part
-) -> Tensor:  # `(n_clusters, D)`, rows of length 1
+    emb: Tensor,  # `(N, D)` embeddings
+    labels,       # `(N,)` cluster numbers without gaps, an array or tensor; -1 takes no part
+) -> Tensor:      # `(n_clusters, D)`, rows of length 1
     "Center of each cluster: the mean of its members on the unit sphere."
-    x, y = normalize_embeddings(emb), torch.as_tensor(labels)
-    y = y.to(x.device)
+    x = normalize_embeddings(emb)
+    y = torch.as_tensor(labels).to(x.device)
     sums = x.new_zeros(int(y.max()) + 1, x.shape[1]).index_add_(0, y[y >= 0], x[y >= 0])
     return F.normalize(sums)
 
@@ -79,20 +86,22 @@ def cluster_means(
 CLUSTERINGS = {'kmeans': kmeans_labels, 'dbscan': dbscan_labels} # name: function of embeddings
 
 def pseudo_labels(
-    emb,                   # `(N, D)` embeddings
-    method:str='dbscan',   # A name in `CLUSTERINGS`
-    outliers:str='drop',   # One of `OUTLIER_POLICIES`
-    groups=None,            # `(N,)` groups to be clustered apart, e.g. the modality; `None` for all together
-    **kwargs,              # Of the method: `k` and `seed`, or `eps`, `min_samples`, `k1`, `k2`
-) -> np.ndarray:           # `(N,)` int64, clusters numbered from 0; -1 for images that are left out
-    "Cluster numbers to train on. Errors: NaN, all outliers, impossible settings."
-    cluster, x = CLUSTERINGS[check_choice('method', method, CLUSTERINGS)], normalize_embeddings(emb)
+    emb: Tensor,             # `(N, D)` embeddings
+    method: str = 'dbscan',  # A name in `CLUSTERINGS`
+    outliers: str = 'drop',  # One of `OUTLIER_POLICIES`
+    groups=None,             # `(N,)` groups to cluster separately, e.g. the modality; `None` for all together
+    **kwargs,                # Of the method: `k` and `seed`, or `eps`, `min_samples`, `k1`, `k2`
+) -> np.ndarray:             # `(N,)` int64, clusters numbered from 0; -1 for images that are left out
+    """Cluster numbers to train on. `ProtocolError` for NaN, `DataError` when all are outliers, `ConfigError` for
+    impossible settings."""
+    cluster = CLUSTERINGS[check_choice('method', method, CLUSTERINGS)]
+    x = normalize_embeddings(emb)
     groups = np.zeros(len(x), int) if groups is None else np.asarray(groups)
     labels = np.full(len(x), -1)
-    for g in np.unique(groups):
-        at = np.flatnonzero(groups == g)
-        own = assign_outliers(cluster(x[at], **kwargs), x[at], outliers)
-        labels[at] = np.where(own < 0, -1, own + labels.max() + 1)
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        own = assign_outliers(cluster(x[rows], **kwargs), x[rows], outliers)
+        labels[rows] = np.where(own < 0, -1, own + labels.max() + 1)
     return labels
 
 # %% ../../nbs/116_reid.cluster.ipynb #cell-019
@@ -100,16 +109,19 @@ def cluster_stats(
     labels,           # `(N,)` cluster numbers; -1 for images left out
     pids=None,        # `(N,)` true identities, to compare with
     modalities=None,  # `(N,)` modality of each image
-) -> dict:            # `n_clusters`, `largest`, `median`, `outliers` (share, 0..1); `ari`, `nmi` of the images in clusters; `cross_modality` (share of clusters in both modalities)
-    "What the clusters look like, and how true they are."
+) -> dict:            # `n_clusters`, `largest`, `median`, `outliers` (0..1), `ari`, `nmi`, `cross_modality` (0..1)
+    """Sizes and quality of clusters. `ari`, `nmi` compare the images in clusters with `pids`; `cross_modality` is the
+    share of clusters that contain both modalities, 0..1."""
     labels = np.asarray(labels)
     ok = labels >= 0
     sizes = np.unique(labels[ok], return_counts=True)[1]
-    out = dict(n_clusters=len(sizes), largest=int(sizes.max(initial=0)), median=float(np.median(sizes)) if len(sizes) else 0., outliers=float((~ok).mean()))
+    stats = dict(n_clusters=len(sizes), largest=int(sizes.max(initial=0)),
+                 median=float(np.median(sizes)) if len(sizes) else 0., outliers=float((~ok).mean()))
     if pids is not None:
         true = np.asarray(pids)[ok]
-        out.update(ari=float(adjusted_rand_score(true, labels[ok])), nmi=float(normalized_mutual_info_score(true, labels[ok])))
+        stats['ari'] = float(adjusted_rand_score(true, labels[ok]))
+        stats['nmi'] = float(normalized_mutual_info_score(true, labels[ok]))
     if modalities is not None:
-        kinds = pd.Series(np.asarray(modalities)[ok]).groupby(labels[ok]).nunique()
-        out['cross_modality'] = float((kinds > 1).mean()) if len(kinds) else 0.
-    return out
+        n_modalities = pd.Series(np.asarray(modalities)[ok]).groupby(labels[ok]).nunique()
+        stats['cross_modality'] = float((n_modalities > 1).mean()) if len(n_modalities) else 0.
+    return stats

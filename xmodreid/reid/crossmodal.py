@@ -7,14 +7,13 @@ __all__ = ['USL_RECIPES', 'SelectBestEpoch', 'prototype_losses', 'per_modality',
            'bmil', 'cross_learner']
 
 # %% ../../nbs/127_reid.crossmodal.ipynb #reid-crossmodal-h4
-import numpy as np
-import torch.nn.functional as F
 from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 
-from ..data.augmentation import augment as apply_augment
 from ..errors import ConfigError, ModelError, check_choice
 from ..random import fixed_seed
+from .cluster_training import label_source
 from .crossmodal_labels import JointClusterLabels, MatchedClusterLabels, PerModalityClusterLabels
 from .crossmodal_losses import HardPrototypeLoss, MeanPrototypeLoss, UnifiedPrototypeLoss
 from .learner import reid_learner
@@ -24,78 +23,119 @@ from ..training.losses import LossCallback
 # %% ../../nbs/127_reid.crossmodal.ipynb #cell-042
 class SelectBestEpoch(Callback):
     "Keep the weights of the epoch whose clusters score highest, without a label: `learn.select_best_epoch.load()`."
-    order,run_valid = -22,False
-    def __init__(self, criterion:str='round_trip'): # `'round_trip'`, or `'match_rate'`: the share of clusters with a partner
-        check_choice('criterion', criterion, ('round_trip','match_rate'))
-        self.criterion,self.best,self.best_epoch,self.state = criterion,-1.,None,None
-    def _update_best(self, row, epoch):
-        if row[self.criterion]>self.best: self.best,self.best_epoch,self.state = row[self.criterion],epoch,{k:v.detach().cpu().clone() for k,v in self.model.state_dict().items()}
+    order, run_valid = -22, False  # after the label callback
+    def __init__(
+        self,
+        criterion: str = 'round_trip', # `'round_trip'`, or `'match_rate'`: the share of clusters that are matched
+    ):
+        self.criterion = check_choice('criterion', criterion, ('round_trip', 'match_rate'))
+        self.best = -1.
+        self.best_epoch: int|None = None
+        self.state: dict|None = None  # weights of the best epoch
+
+    def _update_best(self, stats, epoch):
+        if stats[self.criterion] <= self.best: return
+        self.best, self.best_epoch = stats[self.criterion], epoch
+        self.state = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+
+    def before_fit(self): self.source = label_source(self.learn, PerModalityClusterLabels, type(self).__name__)
+
     def before_epoch(self):
-        made = self.learn.pseudo_labels
-        if made.labels_updated and self.epoch>0: self._update_best(made.rows[-1], self.epoch-1)
-    def before_fit(self):
-        if not hasattr(getattr(self.learn, 'pseudo_labels', None), 'cluster_images'): raise ModelError("SelectBestEpoch needs a callback beside it that makes the clusters: PerModalityClusterLabels, MatchedClusterLabels or JointClusterLabels")
+        if self.source.labels_updated and self.epoch > 0:
+            self._update_best(self.source.clustering.stats, self.epoch - 1)
+
     def after_fit(self):
         if hasattr(self, 'lr_finder'): return
-        made = self.learn.pseudo_labels
-        kept = made.emb,made.translated_emb,made.clusters      # a further fit goes on with these
-        self._update_best(made.cluster_images(), self.n_epoch-1)
-        made.emb,made.translated_emb,made.clusters = kept
-    def load(self):
-        "Put the chosen weights into the model."
+        self._update_best(self.source.find_clusters().stats, self.n_epoch - 1)
+
+    def load(self) -> int: # The epoch, from 0
+        "Put the selected weights into the model. `ModelError` before any training."
         if self.state is None: raise ModelError("nothing was trained yet, so there is no epoch to choose")
         self.model.load_state_dict(self.state)
         return self.best_epoch
-    def state_tree(self) -> dict: return dict(best=self.best, epoch=self.best_epoch, state=self.state)
-    def load_state_tree(self, tree:dict): self.best,self.best_epoch,self.state = tree['best'],tree['epoch'],tree['state']
+
+    def state_tree(self) -> dict:
+        "What a checkpoint keeps."
+        return dict(best=self.best, epoch=self.best_epoch, state=self.state)
+
+    def load_state_tree(
+        self,
+        tree: dict, # From `state_tree`
+    ) -> None:
+        "Restore the selection."
+        self.best, self.best_epoch, self.state = tree['best'], tree['epoch'], tree['state']
 
 # %% ../../nbs/127_reid.crossmodal.ipynb #cell-044
-def prototype_losses(cross_modality, n_hard=50): return [HardPrototypeLoss(.5, cross_modality, n_hard=n_hard), MeanPrototypeLoss(.5, cross_modality, floor=.2, n_hard=n_hard)]
+def prototype_losses(
+    cross_modality: str,      # A name in `CROSS_MODALITY_SCHEDULES`
+    n_hard: int|None = 50,    # Negative prototypes that count: the nearest; `None`: all
+) -> list[LossCallback]:
+    "Half a hard prototype loss and half a mean one with floor 0.2."
+    hard = HardPrototypeLoss(.5, cross_modality, n_hard=n_hard)
+    return [hard, MeanPrototypeLoss(.5, cross_modality, floor=.2, n_hard=n_hard)]
 
-def per_modality(**kw): # Settings of `PerModalityClusterLabels`
+def per_modality(
+    **kwargs, # Of `PerModalityClusterLabels`
+) -> list[Callback]:
     "Stage 1: cluster contrast inside each modality."
-    return [PerModalityClusterLabels(**kw), *prototype_losses('per_modality', None)]
+    return [PerModalityClusterLabels(**kwargs), *prototype_losses('per_modality', None)]
 
-def joint(**kw): # Settings of `JointClusterLabels`
+def joint(
+    **kwargs, # Of `JointClusterLabels`
+) -> list[Callback]:
     "Stage 2, the plain way: cluster everything together."
-    return [JointClusterLabels(False, **kw), *prototype_losses('both')]
+    return [JointClusterLabels(False, **kwargs), *prototype_losses('both')]
 
-def adca(**kw): # Settings of `MatchedClusterLabels`
+def adca(
+    **kwargs, # Of `MatchedClusterLabels`
+) -> list[Callback]:
     "ADCA (ACM MM 2022): pairs that vote for each other."
-    return [MatchedClusterLabels('mutual', use_votes=True, **kw), *prototype_losses('both')]
+    return [MatchedClusterLabels('mutual', use_votes=True, **kwargs), *prototype_losses('both')]
 
-def pgm(**kw): # Settings of `MatchedClusterLabels`
-    "PGM (CVPR 2023): progressive Hungarian matching; the modalities take turns in looking across."
-    return [MatchedClusterLabels('hungarian', **kw), *prototype_losses('alternate')]
+def pgm(
+    **kwargs, # Of `MatchedClusterLabels`
+) -> list[Callback]:
+    "PGM (CVPR 2023): progressive Hungarian matching; the modalities are compared across alternately."
+    return [MatchedClusterLabels('hungarian', **kwargs), *prototype_losses('alternate')]
 
-def sinkhorn(**kw): # Settings of `MatchedClusterLabels`
+def sinkhorn(
+    **kwargs, # Of `MatchedClusterLabels`
+) -> list[Callback]:
     "Pairs by optimal transport."
-    return [MatchedClusterLabels('sinkhorn', **kw), *prototype_losses('both')]
+    return [MatchedClusterLabels('sinkhorn', **kwargs), *prototype_losses('both')]
 
-def posed(**kw): # Settings of `MatchedClusterLabels`
+def posed(
+    **kwargs, # Of `MatchedClusterLabels`
+) -> list[Callback]:
     "PoSeD (MM 2026): Hungarian pairs, and soft labels over both modalities."
-    return [MatchedClusterLabels('hungarian', **kw), *prototype_losses('alternate'), UnifiedPrototypeLoss()]
+    return [MatchedClusterLabels('hungarian', **kwargs), *prototype_losses('alternate'), UnifiedPrototypeLoss()]
 
-def bmil(**kw): # Settings of `JointClusterLabels`
+def bmil(
+    **kwargs, # Of `JointClusterLabels`
+) -> list[Callback]:
     "BMIL (AAAI 2026): joint clusters with neighbors from both modalities."
-    return [JointClusterLabels(True, **kw), *prototype_losses('both')]
+    return [JointClusterLabels(True, **kwargs), *prototype_losses('both')]
 
-USL_RECIPES = dict(per_modality=per_modality, joint=joint, adca=adca, pgm=pgm, sinkhorn=sinkhorn, posed=posed, bmil=bmil) # name: function that gives the callbacks
+# name: function that gives the callbacks
+USL_RECIPES = dict(per_modality=per_modality, joint=joint, adca=adca, pgm=pgm, sinkhorn=sinkhorn, posed=posed,
+                   bmil=bmil)
 
 # %% ../../nbs/127_reid.crossmodal.ipynb #cell-045
 def cross_learner(
-    dls,                  # From `cross_dls`
-    model='resnet50_agw', # A name in `REID_MODELS`, or a module that returns a `ReIDOutput`
-    cbs=None,             # A recipe's callbacks, terms among them, and more; `per_modality()` when `None`
-    lr:float=3.5e-4,      # Peak learning rate of Adam
-    wd:float=5e-4,        # Weight decay
-    seed:int=0,           # Of the first weights
-    **kwargs,             # Of the network's builder
+    dls: DataLoaders,       # From `cross_dls`
+    model='resnet50_agw',   # A name in `REID_MODELS`, or a module that returns a `ReIDOutput`
+    cbs: list|None = None,  # A recipe's callbacks, losses among them, and more; `per_modality()` when `None`
+    lr: float = 3.5e-4,     # Peak learning rate of Adam
+    wd: float = 5e-4,       # Weight decay
+    seed: int = 0,          # Of the initial weights
+    **kwargs,               # Of the network's builder
 ) -> Learner:
-    "A learner for unsupervised Re-ID across modalities; what it does is what the callbacks do."
+    """A learner for unsupervised Re-ID across modalities; the callbacks decide what it does. `ConfigError` as
+    `reid_learner`."""
     if isinstance(model, str):
         with fixed_seed(seed): model = reid_model(model, 0, **kwargs)
     elif kwargs: raise ConfigError(f"{sorted(kwargs)} are settings of a named network; a finished one was given")
     cbs = per_modality() if cbs is None else list(cbs)
-    terms = [c for c in cbs if isinstance(c, LossCallback)]
-    return reid_learner(dls, model, terms, lr, wd, [c for c in cbs if c not in terms])
+    losses = [cb for cb in cbs if isinstance(cb, LossCallback)]
+    others = [cb for cb in cbs if not isinstance(cb, LossCallback)]
+    return reid_learner(dls, model, losses, lr, wd, others)

@@ -6,100 +6,150 @@
 __all__ = ['PairSampler', 'CrossModalityLoader', 'cross_dls']
 
 # %% ../../nbs/124_reid.crossmodal_loaders.ipynb #reid-crossmodal-loaders-h4
+from collections.abc import Iterator
+
 import numpy as np
+import pandas as pd
 import torch
-import torch.nn.functional as F
 from fastai.data.core import DataLoaders
-from fastcore.basics import patch
 
 from ..data.augmentation import augment as apply_augment
+from ..data.images import ImageStore
 from ..data.reid_loaders import ReidLoader, to_train_index, train_dls
 from ..data.samplers import EpochSampler, SequentialBatchSampler
 from ..data.transforms import normalize_images
 from ..errors import ConfigError, DataError
 from .cluster_training import PseudoLabelLoader
-from .translations import make_translated_views
+from .translations import TranslatedViews, make_translated_views
+from ..skeleton import IR, RGB
 
 # %% ../../nbs/124_reid.crossmodal_loaders.ipynb #cell-011
 class PairSampler(EpochSampler):
     "RGB batches and infrared batches of two samplers, joined."
-    def __init__(self, rgb, ir): self.samplers = rgb,ir
+    def __init__(
+        self,
+        rgb: EpochSampler, # Yields rows of RGB images
+        ir: EpochSampler,  # Yields as many batches of infrared rows
+    ):
+        self.samplers = rgb, ir
+
     @property
-    def epoch(self) -> int: return self.samplers[0].epoch
-    def set_epoch(self, epoch:int):
-        for s in self.samplers: s.set_epoch(epoch)
-    def __len__(self): return len(self.samplers[0])
-    def __iter__(self): return (np.concatenate(b) for b in zip(*self.samplers))
+    def epoch(self) -> int:
+        "The epoch of both samplers."
+        return self.samplers[0].epoch
+
+    def set_epoch(
+        self,
+        epoch: int, # Number of the epoch that comes next, from 0
+    ) -> None:
+        "Set the epoch of both samplers."
+        for sampler in self.samplers: sampler.set_epoch(epoch)
+
+    def __len__(self) -> int: return len(self.samplers[0])
+    def __iter__(self) -> Iterator: return (np.concatenate(batches) for batches in zip(*self.samplers))
 
 # %% ../../nbs/124_reid.crossmodal_loaders.ipynb #cell-012
 class CrossModalityLoader(PseudoLabelLoader):
-    "Batches of `p` clusters x `k` images from each modality; RGB images in two views; translations marked `noisy`, under the cluster of their source."
-    def __init__(self, store, index, p, k, n_iters, translations=None, translation_prob=1., two_views=True, **kwargs):
+    """Batches of `p` clusters x `k` images from each modality, RGB images in two views, translations under the cluster
+    of their source."""
+    def __init__(
+        self,
+        store: ImageStore,                        # Decoded images of `index`
+        index: pd.DataFrame,                      # Index of the images
+        p: int,                                   # Clusters of each modality per batch
+        k: int,                                   # Images per cluster
+        n_iters: int,                             # Batches per epoch
+        translations: TranslatedViews|None=None,  # Translated images
+        translation_prob: float = 1.,             # Probability that an image's translation joins the batch, 0..1
+        two_views: bool = True,                   # Each RGB image a second time, in random colors?
+        **kwargs,                                 # As `PseudoLabelLoader`
+    ):
         super().__init__(store, index, p, k, n_iters, **kwargs)
-        self.translations,self.translation_prob,self.two_views = translations,translation_prob,two_views
-    def make_sampler(self, labels):
-        "A sampler for each modality, joined; clusters hold one modality each."
-        ir = (self.index.modality=='ir').to_numpy()
-        rows = (np.flatnonzero((labels>=0) & (ir==m)) for m in (False,True))
-        return PairSampler(*(self.make_pk_sampler(labels, r, self.seed+m, suffix=of) for m,(r,of) in enumerate(zip(rows, (' of RGB images',' of infrared images')))))
+        self.translations, self.translation_prob, self.two_views = translations, translation_prob, two_views
 
-# %% ../../nbs/124_reid.crossmodal_loaders.ipynb #cell-013
-@patch
-def _augmented_part(self:CrossModalityLoader, img, cols, names, gen):
-    img = normalize_images(img.to(self.device),'unit')
-    for m,name in enumerate(names):
-        at = (cols[0]==m).nonzero()[:,0]
-        if len(at) and gen is not None: img[at] = apply_augment(img[at], name, gen)
-    return normalize_images(img,'imagenet'),cols
+    def make_sampler(
+        self,
+        labels: np.ndarray, # `(N,)` cluster of each image, -1 left out
+    ) -> PairSampler:
+        "A sampler for each modality, joined. `DataError` for fewer than two clusters of a modality."
+        ir = (self.index.modality == IR).to_numpy()
+        rgb_rows, ir_rows = np.flatnonzero((labels >= 0) & ~ir), np.flatnonzero((labels >= 0) & ir)
+        return PairSampler(self.make_pk_sampler(labels, rgb_rows, self.seed, description=' of RGB images'),
+                           self.make_pk_sampler(labels, ir_rows, self.seed + 1, description=' of infrared images'))
 
-@patch
-def _translated_part(self:CrossModalityLoader, rows, cols, gen):
-    "A translation of each image that has one, with probability `translation_prob`."
-    u,pick = (torch.rand(len(rows), generator=gen).numpy() for _ in range(2))
-    use = [(i,self.translations.rows_by_source[r][int(pick[i]*len(self.translations.rows_by_source[r]))]) for i,r in enumerate(rows) if len(self.translations.rows_by_source[r]) and u[i]<self.translation_prob]
-    if not use: return []
-    i,j = (torch.tensor(v) for v in zip(*use))
-    cols = cols[:,i].clone()
-    cols[0],cols[3] = 1-cols[0],1
-    return [self._augmented_part(self.translations[j.numpy()], cols, self.augments, gen)]
+    def make_batch(
+        self,
+        rows: np.ndarray,  # `(B,)` rows, RGB first
+        gen,               # Generator of the augmentation; `None` for neither augmentation nor views nor translations
+    ) -> tuple:            # `(img, modality, label, camid, noisy, row)`
+        "One batch: the images, RGB images again, translations."
+        cols = self.columns[:, torch.from_numpy(rows)].to(self.device)
+        parts = [self._augment_part(self.store[rows], cols, self.augments, gen)]
+        if gen is not None and self.two_views:
+            rgb = (cols[0] == 0).cpu()
+            parts.append(self._augment_part(self.store[rows[rgb.numpy()]], cols[:, rgb], ('rgb2', 'ir'), gen))
+        if gen is not None and self.translations is not None: parts += self._translated_part(rows, cols, gen)
+        images, columns = zip(*parts)
+        return torch.cat(images), *torch.cat(columns, 1)
 
-@patch
-def make_batch(self:CrossModalityLoader, rows, gen):
-    cols = self.columns[:,torch.from_numpy(rows)].to(self.device)
-    parts = [self._augmented_part(self.store[rows], cols, self.augments, gen)]
-    if gen is not None and self.two_views:
-        rgb = (cols[0]==0).cpu()
-        parts.append(self._augmented_part(self.store[rows[rgb.numpy()]], cols[:,rgb], ('rgb2','ir'), gen))
-    if gen is not None and self.translations is not None: parts += self._translated_part(rows, cols, gen)
-    return torch.cat([p[0] for p in parts]), *torch.cat([p[1] for p in parts], 1)
+    def _augment_part(self, img, cols, names, gen):
+        "Normalized images and their columns; augmented by the recipe of their modality."
+        img = normalize_images(img.to(self.device), 'unit')
+        for m, name in enumerate(names):
+            rows = (cols[0] == m).nonzero()[:, 0]
+            if len(rows) and gen is not None: img[rows] = apply_augment(img[rows], name, gen)
+        return normalize_images(img, 'imagenet'), cols
 
-# %% ../../nbs/124_reid.crossmodal_loaders.ipynb #cell-014
-@patch
-def ordered_translations(self:CrossModalityLoader, batch_size:int=128): # Images a batch
-    "All translations in order, not augmented, to be embedded."
-    index = self.index.iloc[self.translations.source_rows].assign(modality=lambda d: d.modality.map({'rgb':'ir','ir':'rgb'}))
-    return ReidLoader(self.translations, index, np.zeros(len(index), int), SequentialBatchSampler(len(index), batch_size), device=self.device)
+    def _translated_part(self, rows, cols, gen):
+        "A translation of each image that has one, with probability `translation_prob`: a list of one part, or none."
+        use, pick = torch.rand(len(rows), generator=gen).numpy(), torch.rand(len(rows), generator=gen).numpy()
+        positions, chosen = [], []
+        for i, row in enumerate(rows):
+            choices = self.translations.rows_by_source[row]
+            if not len(choices) or use[i] >= self.translation_prob: continue
+            positions.append(i)
+            chosen.append(choices[int(pick[i]*len(choices))])
+        if not positions: return []
+        cols = cols[:, torch.tensor(positions)].clone()
+        cols[0], cols[3] = 1 - cols[0], 1   # other modality, noisy
+        return [self._augment_part(self.translations[np.array(chosen)], cols, self.augments, gen)]
+
+    def ordered_translations(
+        self,
+        batch_size: int = 128, # Images per batch
+    ) -> ReidLoader:
+        "All translations in order, not augmented, to be embedded."
+        index = self.index.iloc[self.translations.source_rows]
+        index = index.assign(modality=index.modality.map({RGB: IR, IR: RGB}))
+        sampler = SequentialBatchSampler(len(index), batch_size)
+        return ReidLoader(self.translations, index, np.zeros(len(index), int), sampler, device=self.device)
 
 # %% ../../nbs/124_reid.crossmodal_loaders.ipynb #cell-015
 def cross_dls(
-    index,                   # Index of the training images, both modalities; their identities are not used to train
-    size=(288,144),       # `(height, width)` of training
-    p:int=8,              # Clusters of each modality a batch
-    k:int=16,             # Images of each cluster
-    n_iters:int=200,      # Batches an epoch
-    translations=None,          # Translations: an index with `source_path`, or a function, see `make_translated_views`
-    translation_prob:float=1.,       # Probability that an image's translation joins the batch, 0..1
-    two_views:bool=True,  # Each RGB image a second time, in other colors?
-    seed:int=0,           # Order and augmentation
-    augment='rgb1',       # As in `reid_dls`
-    cache:str='memory',   # `'memory'`, or `'none'`: decode at each use
-    threads:int=0,        # Threads that decode; 0: one a core
-    device='cpu',         # Where the batches go
-    progress:bool=False,      # Show a progress bar while decoding?
-) -> DataLoaders:         # Empty until relabeled; `classes` lists the people of the table, who must not be tested on
+    # Index of the training images, both modalities; their identities are not used to train
+    index: pd.DataFrame,
+    size: tuple = (288, 144),      # `(height, width)` of training, pixels
+    p: int = 8,                    # Clusters of each modality per batch
+    k: int = 16,                   # Images per cluster
+    n_iters: int = 200,            # Batches per epoch
+    translations=None,             # An index with `source_path`, or a function, see `make_translated_views`
+    translation_prob: float = 1.,  # Probability that an image's translation joins the batch, 0..1
+    two_views: bool = True,        # Each RGB image a second time, in random colors?
+    seed: int = 0,                 # Order and augmentation
+    augment='rgb1',                # As in `reid_dls`
+    cache: str = 'memory',         # `'memory'`, or `'none'`: decode at each use
+    threads: int = 0,              # Threads that decode; 0: one per core
+    device='cpu',                  # Where the batches go
+    progress: bool = False,        # Show a progress bar while decoding?
+) -> DataLoaders:                  # Empty until relabeled; `classes` lists the people, who must not be tested on
     "Loaders for unsupervised Re-ID across modalities. `DataError` for test rows or a missing modality."
     index = to_train_index(index)
-    if index.modality.nunique()<2: raise DataError(f"only {index.modality.iloc[0]} images to train on; both modalities are needed. For one, use `pseudo_dls`")
-    if not 0<=translation_prob<=1: raise ConfigError(f"`translation_prob` is a probability, 0..1; got {translation_prob}")
-    def make(store, index, **kw): return CrossModalityLoader(store, index, p, k, n_iters, None if translations is None else make_translated_views(index, translations, store), translation_prob, two_views, **kw)
+    if index.modality.nunique() < 2:
+        raise DataError(f"only {index.modality.iloc[0]} images to train on; both modalities are needed. For one, use "
+                        "`pseudo_dls`")
+    if not 0 <= translation_prob <= 1:
+        raise ConfigError(f"`translation_prob` is a probability, 0..1; got {translation_prob}")
+    def make(store, index, **kwargs):
+        views = None if translations is None else make_translated_views(index, translations, store)
+        return CrossModalityLoader(store, index, p, k, n_iters, views, translation_prob, two_views, **kwargs)
     return train_dls(make, index, p*k, size, seed, augment, cache, threads, device, progress)

@@ -7,68 +7,104 @@ __all__ = ['CROSS_MODALITY_SCHEDULES', 'modality_prototype_loss', 'MeanPrototype
            'unified_prototype_targets', 'unified_prototype_loss', 'UnifiedPrototypeLoss']
 
 # %% ../../nbs/126_reid.crossmodal_losses.ipynb #reid-crossmodal-losses-h4
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data.augmentation import augment as apply_augment
-from ..errors import ModelError, check_choice
+from ..errors import check_choice
+from .cluster_training import label_source
+from .crossmodal_labels import PerModalityClusterLabels
 from .loss_callbacks import ReIDLoss
 from .memory import ClusterMemory, camera_memory_loss
 
 # %% ../../nbs/126_reid.crossmodal_losses.ipynb #cell-028
 def modality_prototype_loss(
-    feat:Tensor,        # `(B, D)` embeddings; brought to length 1 here
-    memory:Tensor,      # `(C, D)` prototypes of length 1
-    labels:Tensor,      # `(B,)` cluster of each image
-    modality:Tensor,        # `(C,)` modality of each cluster
-    identity:Tensor,       # `(C,)` supposed person of each cluster
-    cross_modality=(),          # Sides whose images are compared with the OTHER modality, too: `()`, `(0,)`, `(1,)` or `(0, 1)`
-    temp:float=.05,     # Temperature
-    n_hard:int=None,    # Wrong prototypes that count: the nearest; `None`: all
-) -> Tensor:            # Scalar
-    "Multi-positive InfoNCE against the prototypes of each modality; half the sum over both. An image without partner is not asked."
-    own,positives,parts = modality[labels],identity[labels][:,None]==identity[None],[]
-    included = torch.zeros(2, dtype=torch.bool, device=feat.device)
-    included[list(cross_modality)] = True
-    for m in (0,1):
-        cols = modality==m
-        at = ((own==m) | included[own]) & positives[:,cols].any(1)
-        if at.any(): parts.append(.5*camera_memory_loss(feat[at], memory[cols], positives[at][:,cols], temp, n_hard or len(memory)))
+    feat: Tensor,            # `(B, D)` embeddings; normalized to length 1 here
+    memory: Tensor,          # `(C, D)` prototypes of length 1
+    labels: Tensor,          # `(B,)` int64 cluster of each image
+    modality: Tensor,        # `(C,)` modality of each cluster
+    identity: Tensor,        # `(C,)` person of each cluster
+    # Modalities whose images are compared with the OTHER one, too: `()`, `(0,)`, `(1,)` or `(0, 1)`
+    cross_modality: tuple=(),
+    temp: float = .05,       # Temperature, above 0
+    n_hard: int|None = None, # Negative prototypes that count: the nearest; `None`: all
+) -> Tensor|int:             # Scalar; 0 for a batch without positives
+    "Multi-positive InfoNCE against the prototypes of each modality; half the sum over both."
+    own = modality[labels]
+    positives = identity[labels][:, None] == identity[None]
+    crosses = torch.zeros(2, dtype=torch.bool, device=feat.device)
+    crosses[list(cross_modality)] = True
+    parts = []
+    for m in (0, 1):
+        columns = modality == m
+        rows = ((own == m) | crosses[own]) & positives[:, columns].any(1)
+        if not rows.any(): continue
+        part = camera_memory_loss(feat[rows], memory[columns], positives[rows][:, columns], temp, n_hard or len(memory))
+        parts.append(.5*part)
     return sum(parts)
 
 # %% ../../nbs/126_reid.crossmodal_losses.ipynb #cell-034
-CROSS_MODALITY_SCHEDULES = dict(per_modality=lambda epoch: (), both=lambda epoch: (0,1), alternate=lambda epoch: (epoch%2,)) # name: which side looks across in an epoch
+def _never_cross(epoch): return ()
+def _cross_both(epoch): return 0, 1
+def _cross_alternately(epoch): return (epoch % 2,)
+
+# name: function of the epoch that gives the modalities whose images are compared with the other one, too
+CROSS_MODALITY_SCHEDULES = dict(per_modality=_never_cross, both=_cross_both, alternate=_cross_alternately)
 
 # %% ../../nbs/126_reid.crossmodal_losses.ipynb #cell-035
 class MeanPrototypeLoss(ReIDLoss):
-    "Tell each image from the mean prototypes of its modality, and of the other where it has a partner."
+    "Compare each image with the mean prototypes of its modality, and of the other one where its cluster is matched."
     mode = 'mean'
-    def __init__(self, weight=.5,           # Multiplier in the total loss, or a schedule
-                 cross_modality:str='per_modality',       # Which images look across: a name in `CROSS_MODALITY_SCHEDULES`
-                 floor:float=0.,            # Only what exceeds this counts
-                 temp:float=.05,            # Temperature
-                 momentum:float=.1,         # Share of the old prototype that an update keeps
-                 n_hard:int=None):          # Wrong prototypes that count: the nearest; `None`: all
+    def __init__(
+        self,
+        weight=.5,                             # Multiplier in the total loss, or a schedule
+        cross_modality: str = 'per_modality',  # Which images cross: a name in `CROSS_MODALITY_SCHEDULES`
+        floor: float = 0.,                     # Only the part of the loss above this counts
+        temp: float = .05,                     # Temperature, above 0
+        momentum: float = .1,                  # Share of the old prototype that an update keeps, 0..1
+        n_hard: int|None = None,               # Negative prototypes that count: the nearest; `None`: all
+    ):
         super().__init__(weight)
-        self.memory,self.cross_modality,self.floor,self.n_hard = ClusterMemory(temp, momentum, self.mode),check_choice('cross_modality', cross_modality, CROSS_MODALITY_SCHEDULES),floor,n_hard
+        self.memory = ClusterMemory(temp, momentum, self.mode)
+        self.cross_modality = check_choice('cross_modality', cross_modality, CROSS_MODALITY_SCHEDULES)
+        self.floor, self.n_hard = floor, n_hard
+
+    def before_fit(self): self.source = label_source(self.learn, PerModalityClusterLabels, type(self).__name__)
+
     def before_epoch(self):
-        made = getattr(self.learn, 'pseudo_labels', None)
-        if getattr(made, 'clusters', None) is None: raise ModelError(f"{type(self).__name__} needs a callback beside it that makes the clusters: PerModalityClusterLabels, MatchedClusterLabels or JointClusterLabels")
-        if made.labels_updated: self.memory.fill(made.emb, made.labels)
-        dev = next(self.model.parameters()).device
-        self.modality,self.identity,self.memory.features = torch.from_numpy(made.clusters.modality).to(dev),torch.from_numpy(made.clusters.identity).to(dev),self.memory.features.to(dev)
+        if self.source.labels_updated: self.memory.fill(self.source.emb, self.source.labels)
+        device = next(self.model.parameters()).device
+        self.modality = torch.from_numpy(self.source.clusters.modality).to(device)
+        self.identity = torch.from_numpy(self.source.clusters.identity).to(device)
+        self.memory.features = self.memory.features.to(device)
+
     @property
-    def epoch_index(self) -> int: return self.learn.pseudo_labels.epochs_started-1 # epochs of all fits before this one
-    def compute(self):
-        loss = modality_prototype_loss(self.pred.embed, self.memory.features, self.labels, self.modality, self.identity, CROSS_MODALITY_SCHEDULES[self.cross_modality](self.epoch_index), self.memory.temp, self.n_hard)
-        return F.relu(loss-self.floor) if self.floor else loss
+    def epoch_index(self) -> int:
+        "The epoch, from 0, counted over all fits."
+        return self.source.epochs_started - 1
+
+    def compute(self) -> Tensor:
+        "Loss of the batch; `ModelError` for a label without prototype."
+        crosses = CROSS_MODALITY_SCHEDULES[self.cross_modality](self.epoch_index)
+        loss = modality_prototype_loss(self.pred.embed, self.memory.features, self.labels, self.modality,
+                                       self.identity, crosses,
+                                       self.memory.temp, self.n_hard)
+        return F.relu(loss - self.floor) if self.floor else loss
+
     def after_backward(self):
-        real = self.yb[2]==0                # translations learn from the prototypes, they do not move them
+        real = self.yb[2] == 0   # translations learn from the prototypes, but do not move them
         self.memory.update(self.pred.embed[real], self.labels[real])
-    def state_tree(self) -> dict: return dict(features=self.memory.features, codes=self.memory.codes)
-    def load_state_tree(self, tree:dict): self.memory.features,self.memory.codes = tree['features'],tree['codes']
+
+    def state_tree(self) -> dict:
+        "What a checkpoint keeps: the memory."
+        return self.memory.state_tree()
+
+    def load_state_tree(
+        self,
+        tree: dict, # From `state_tree`
+    ) -> None:
+        "Restore the memory."
+        self.memory.load_state_tree(tree)
 
 class HardPrototypeLoss(MeanPrototypeLoss):
     "The same with hard prototypes: the least similar image moves them."
@@ -76,30 +112,45 @@ class HardPrototypeLoss(MeanPrototypeLoss):
 
 # %% ../../nbs/126_reid.crossmodal_losses.ipynb #cell-038
 def unified_prototype_targets(
-    feat:Tensor,      # `(B, D)` embeddings of length 1
-    memory:Tensor,    # `(C, D)` prototypes of length 1
-    labels:Tensor,    # `(B,)` cluster of each image
-    modality:Tensor,      # `(C,)` modality of each cluster
-    temp:float=.05,   # Temperature
-) -> Tensor:          # `(B, C)`; rows sum to 1, half on each side
-    "The teacher of PoSeD (MM 2026): half the prototype's view of all prototypes, half the image's own, a softmax over each modality apart."
-    z = .5*(memory[labels]+feat)@memory.T/temp
-    z = z.to(torch.promote_types(z.dtype, torch.float32))     # rows of half-precision numbers would not sum to 1
+    feat: Tensor,       # `(B, D)` embeddings of length 1
+    memory: Tensor,     # `(C, D)` prototypes of length 1
+    labels: Tensor,     # `(B,)` int64 cluster of each image
+    modality: Tensor,   # `(C,)` modality of each cluster
+    temp: float = .05,  # Temperature, above 0
+) -> Tensor:            # `(B, C)` float32 or wider; rows sum to 1, half in each modality
+    """Soft labels of PoSeD (MM 2026): the mean similarity of image and prototype to all prototypes, a softmax per
+    modality."""
+    z = .5*(memory[labels] + feat) @ memory.T / temp
+    z = z.to(torch.promote_types(z.dtype, torch.float32))   # rows in half precision would not sum to 1
     out = torch.zeros_like(z)
-    for m in (0,1): out[:,modality==m] = z[:,modality==m].softmax(1)/2
+    for m in (0, 1): out[:, modality == m] = z[:, modality == m].softmax(1)/2
     return out
 
 # %% ../../nbs/126_reid.crossmodal_losses.ipynb #cell-039
-def unified_prototype_loss(feat:Tensor, memory:Tensor, labels:Tensor, modality:Tensor, temp:float=.05) -> Tensor: # As `unified_prototype_targets`
-    "Cross entropy of an image's softmax over all prototypes against the teacher's."
+def unified_prototype_loss(
+    feat: Tensor,       # `(B, D)` embeddings; normalized to length 1 here
+    memory: Tensor,     # `(C, D)` prototypes of length 1
+    labels: Tensor,     # `(B,)` int64 cluster of each image
+    modality: Tensor,   # `(C,)` modality of each cluster
+    temp: float = .05,  # Temperature, above 0
+) -> Tensor:            # Scalar
+    "Cross entropy of an image's softmax over all prototypes with the soft labels (PoSeD, MM 2026)."
     feat = F.normalize(feat)
     with torch.no_grad(): target = unified_prototype_targets(feat, memory, labels, modality, temp)
-    return -(target*(feat@memory.T/temp).log_softmax(1)).sum(1).mean()
+    return -(target*(feat @ memory.T / temp).log_softmax(1)).sum(1).mean()
 
 class UnifiedPrototypeLoss(HardPrototypeLoss):
-    "PoSeD's soft labels over a unified hard memory: RGB images in even epochs, infrared ones in odd epochs."
-    def __init__(self, weight=1., temp:float=.05, momentum:float=.1): # Multiplier; temperature; share of the old prototype kept
+    "PoSeD's soft labels over a hard memory of both modalities: RGB images in even epochs, infrared ones in odd epochs."
+    def __init__(
+        self,
+        weight=1.,             # Multiplier in the total loss, or a schedule
+        temp: float = .05,     # Temperature, above 0
+        momentum: float = .1,  # Share of the old prototype that an update keeps, 0..1
+    ):
         super().__init__(weight, 'alternate', temp=temp, momentum=momentum)
-    def compute(self):
-        at = self.modality[self.labels]==self.epoch_index%2
-        return unified_prototype_loss(self.pred.embed[at], self.memory.features, self.labels[at], self.modality, self.memory.temp)
+
+    def compute(self) -> Tensor:
+        "Loss of the images of this epoch's modality."
+        rows = self.modality[self.labels] == self.epoch_index % 2
+        return unified_prototype_loss(self.pred.embed[rows], self.memory.features, self.labels[rows], self.modality,
+                                      self.memory.temp)

@@ -19,9 +19,10 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import Tensor, nn
 
+from ..data.images import ImageStore
 from ..data.reid_loaders import ReidLoader, to_train_index, train_dls
-from ..data.samplers import UnpairedSampler
-from ..errors import ConfigError, ModelError
+from ..data.samplers import EpochSampler, UnpairedSampler
+from ..errors import ConfigError, ModelError, check_choice
 from ..random import fixed_seed
 from .learner import reid_learner
 from .loss_callbacks import ReIDLoss
@@ -33,15 +34,17 @@ from .translations import find_translations
 
 # %% ../../nbs/121_reid.ecn.ipynb #cell-008
 def invariance_loss(
-    feat:Tensor,     # `(B, D)` embeddings, used as they are
-    memory:Tensor,   # `(N, D)` exemplars
-    rows:Tensor,     # `(B,)` exemplar of each image
-    temp:float=.05,  # Temperature
-    knn:int=0,       # Nearest exemplars that count as 1/k each; 0: the own one only
-) -> Tensor:         # Scalar
-    "Exemplar and neighborhood invariance (ECN, CVPR 2019, equations 3 to 7)."
+    feat: Tensor,       # `(B, D)` embeddings, used as they are
+    memory: Tensor,     # `(N, D)` exemplars
+    rows: Tensor,       # `(B,)` int64 exemplar of each image
+    temp: float = .05,  # Temperature, above 0
+    knn: int = 0,       # Nearest exemplars that count as 1/k each; 0: only the image's own
+) -> Tensor:            # Scalar
+    """Exemplar and neighborhood invariance (ECN, CVPR 2019, equations 3 to 7). `ConfigError` for more neighbors than
+    exemplars."""
+    if not 0 <= knn <= len(memory):
+        raise ConfigError(f"`knn` must lie in 0..{len(memory)}, the number of exemplars; got {knn}")
     sim = feat @ memory.T / temp
-    if not 0 <= knn <= len(memory): raise ConfigError(f"`knn` must lie in 0..{len(memory)}, the exemplars there are; got {knn}")
     target = torch.zeros_like(sim)
     if knn: target.scatter_(1, sim.detach().topk(knn, 1).indices, 1/knn)
     target.scatter_(1, rows[:, None], 1.)
@@ -50,136 +53,242 @@ def invariance_loss(
 # %% ../../nbs/121_reid.ecn.ipynb #cell-011
 class ExemplarMemory:
     "One vector for every unlabeled image."
-    def __init__(self, n:int,              # Images
-                 dim:int,                  # Length of the embeddings
-                 temp:float=.05,           # Temperature
-                 knn:int=6,                # Neighbors
-                 alpha:float=.01,          # The old exemplar keeps `alpha * epoch` of itself, at most all
-                 knn_start_epoch:int=5):          # First epoch, from 0, with neighbors
+    def __init__(
+        self,
+        n: int,                    # Images
+        dim: int,                  # Length of the embeddings
+        temp: float = .05,         # Temperature, above 0
+        knn: int = 6,              # Neighbors
+        alpha: float = .01,        # The old exemplar keeps `alpha * epoch` of itself, at most all
+        knn_start_epoch: int = 5,  # First epoch, from 0, with neighbors
+    ):
         self.features = torch.zeros(n, dim)
         self.temp, self.knn, self.alpha, self.knn_start_epoch = temp, knn, alpha, knn_start_epoch
-    def loss(self, feat, rows, epoch:int) -> Tensor:
-        "Loss of a batch; the memory stays as it is. `ModelError` for embeddings that are not finite."
+
+    def n_neighbors(
+        self,
+        epoch: int, # Epoch, from 0
+    ) -> int:
+        "Neighbors that count in an epoch."
+        return self.knn if epoch >= self.knn_start_epoch else 0
+
+    def loss(
+        self,
+        feat: Tensor,  # `(B, D)` embeddings
+        rows: Tensor,  # `(B,)` exemplar of each
+        epoch: int,    # Epoch, from 0
+    ) -> Tensor:       # Scalar
+        "Loss of a batch; the memory is not changed. `ModelError` for embeddings that are not finite."
         if not (ok := feat.detach().isfinite().all(1)).all():
-            raise ModelError(f"embeddings {(~ok).nonzero()[:, 0].tolist()} of the batch hold NaN or infinity: the training diverged. Lower the learning rate")
+            bad = (~ok).nonzero()[:, 0].tolist()
+            raise ModelError(f"embeddings {bad} of the batch hold NaN or infinity: the training diverged. Lower the "
+                             "learning rate")
         self.features = self.features.to(feat)
-        return invariance_loss(feat, self.features, rows, self.temp, self.knn if epoch >= self.knn_start_epoch else 0)
-    def update(self, feat, rows, epoch:int):
-        "Move the exemplars to a batch, image after image."
+        return invariance_loss(feat, self.features, rows, self.temp, self.n_neighbors(epoch))
+
+    def update(
+        self,
+        feat: Tensor,  # `(B, D)` embeddings
+        rows: Tensor,  # `(B,)` exemplar of each
+        epoch: int,    # Epoch, from 0
+    ) -> None:
+        "Move the exemplars towards a batch, image by image."
         momentum_update(self.features, rows, feat.detach(), min(1., self.alpha*epoch))
 
 # %% ../../nbs/121_reid.ecn.ipynb #cell-017
 class ExemplarLoader(ReidLoader):
-    "Yields `(img, modality, label, camid, noisy, row, unlabeled)`: labeled source images, if any, then unlabeled ones or their translations."
-    def __init__(self, store, index, labels, source, original_rows, translated_rows, sampler, translation_prob=.5, **kwargs):
+    """Yields `(img, modality, label, camid, noisy, row, unlabeled)`: labeled source images, if any, then unlabeled ones
+    or their translations."""
+    def __init__(
+        self,
+        store: ImageStore,              # Decoded images of `index`
+        index: pd.DataFrame,            # Source images above unlabeled ones
+        labels: np.ndarray,             # `(N,)` class of a source image, exemplar of an unlabeled one
+        source_rows: np.ndarray,        # Rows of the labeled source
+        original_rows: np.ndarray,      # Row of each exemplar
+        translated_rows: list,          # For each exemplar a list of the rows of its translations
+        sampler: EpochSampler,          # Yields pairs of source and exemplar numbers
+        translation_prob: float = .5,   # Probability that a translation takes the place of its image, 0..1
+        **kwargs,                       # As `ReidLoader`
+    ):
         super().__init__(store, index, labels, sampler, **kwargs)
-        self.source, self.original_rows, self.translated_rows, self.translation_prob = source, original_rows, translated_rows, translation_prob
-    def _replace_by_translations(self, at, gen):
-        "Rows of exemplars `at`, some of them replaced by a translation."
-        rows = self.original_rows[at].copy()
-        u, pick = (torch.rand(len(at), generator=gen).tolist() for _ in range(2))
-        for i, e in enumerate(at):
-            if self.translated_rows[e] and u[i] < self.translation_prob: rows[i] = self.translated_rows[e][int(pick[i]*len(self.translated_rows[e]))]
+        self.source_rows, self.original_rows, self.translated_rows = source_rows, original_rows, translated_rows
+        self.translation_prob = translation_prob
+
+    def _sample_rows(self, exemplars, gen):
+        "Row of each exemplar, or of one of its translations."
+        rows = self.original_rows[exemplars].copy()
+        if gen is None: return rows
+        use = torch.rand(len(exemplars), generator=gen).tolist()
+        pick = torch.rand(len(exemplars), generator=gen).tolist()
+        for i, e in enumerate(exemplars):
+            choices = self.translated_rows[e]
+            if choices and use[i] < self.translation_prob: rows[i] = choices[int(pick[i]*len(choices))]
         return rows
-    def make_batch(self, rows, gen):
-        a, b = rows
-        s = self.source[a] if len(self.source) else np.zeros(0, int)
-        img, *cols = super().make_batch(np.concatenate([s, self._replace_by_translations(b, gen) if gen is not None else self.original_rows[b]]), gen)
-        return img, *cols, (torch.arange(len(img), device=img.device) >= len(s)).long()
+
+    def make_batch(
+        self,
+        rows: tuple,  # Numbers of source images and of exemplars
+        gen,          # Generator of augmentation and translations; `None` for neither
+    ) -> tuple:       # `(img, modality, label, camid, noisy, row, unlabeled)`
+        "One batch: labeled images first."
+        source, exemplars = rows
+        labeled = self.source_rows[source] if len(self.source_rows) else np.zeros(0, int)
+        batch = super().make_batch(np.concatenate([labeled, self._sample_rows(exemplars, gen)]), gen)
+        unlabeled = torch.arange(len(batch[0]), device=batch[0].device) >= len(labeled)
+        return *batch, unlabeled.long()
 
 # %% ../../nbs/121_reid.ecn.ipynb #cell-018
+class _StackedTable(NamedTuple):
+    "Labeled source images above unlabeled ones."
+    index: pd.DataFrame
+    labels: np.ndarray
+    original_rows: np.ndarray
+    translated_rows: list
+
 def _stack_tables(index, source):
-    "Source above unlabeled images; their labels; rows of the originals and of their translations."
-    n, (original_rows, translated_rows) = len(source), find_translations(index)
-    labels = np.concatenate([np.unique(source.pid, return_inverse=True)[1], np.zeros(len(index), int)]) if n else np.zeros(len(index), int)
-    for i, (row, own) in enumerate(zip(original_rows, translated_rows)): labels[n + np.array([row, *own])] = i
-    return pd.concat([source, index], ignore_index=True) if n else index, labels, n + original_rows, [[n + r for r in own] for own in translated_rows]
+    n = len(source)
+    original_rows, translated_rows = find_translations(index)
+    labels = np.zeros(n + len(index), int)
+    labels[:n] = np.unique(source.pid, return_inverse=True)[1]
+    for i, (row, translated) in enumerate(zip(original_rows, translated_rows)):
+        labels[n + np.array([row, *translated])] = i
+    both = pd.concat([source, index], ignore_index=True) if n else index
+    return _StackedTable(both, labels, n + original_rows, [[n + r for r in rows] for rows in translated_rows])
 
 # %% ../../nbs/121_reid.ecn.ipynb #cell-019
 def ecn_dls(
-    index,                    # Index of the unlabeled images and, with `source_path`, their translations
-    source=None,           # Index of labeled images; their `pid` is trained on. `None`: no labels at all
-    size=(256,128),        # `(height, width)` of training
-    batch_size:int=64,             # Images of each kind in a batch
-    n_iters:int=None,      # Batches an epoch; `None`: once through the larger kind
-    translation_prob:float=.5,   # Probability that a translation comes in place of its image, 0..1
-    seed:int=0,            # Order and augmentation
-    augment='rgb1',        # As in `reid_dls`
-    cache:str='memory',    # `'memory'`, or `'none'`: decode at each use
-    threads:int=0,         # Threads that decode; 0: one a core
-    device='cpu',          # Where the batches go
-    show:bool=False,       # Show a progress bar while decoding?
-) -> DataLoaders:          # `n_exemplars`, `n_source` and `classes` (all people of both tables, who must not be tested on)
+    index: pd.DataFrame,              # Index of the unlabeled images and, with `source_path`, their translations
+    source: pd.DataFrame|None = None, # Index of labeled images; their `pid` is trained on. `None`: no labels at all
+    size: tuple = (256, 128),         # `(height, width)` of training, pixels
+    batch_size: int = 64,             # Images of each kind per batch
+    n_iters: int|None = None,         # Batches per epoch; `None`: once through the larger kind
+    translation_prob: float = .5,     # Probability that a translation takes the place of its image, 0..1
+    seed: int = 0,                    # Order and augmentation
+    augment='rgb1',                   # As in `reid_dls`
+    cache: str = 'memory',            # `'memory'`, or `'none'`: decode at each use
+    threads: int = 0,                 # Threads that decode; 0: one per core
+    device='cpu',                     # Where the batches go
+    progress: bool = False,           # Show a progress bar while decoding?
+) -> DataLoaders:                     # `n_exemplars`, `n_source`, `classes` (all people, who must not be tested on)
     "Loaders for exemplar memory. `DataError` for test rows and for translations without source."
-    index, source = to_train_index(index), index[:0] if source is None else to_train_index(source)
-    if not 0 <= translation_prob <= 1: raise ConfigError(f"`translation_prob` is a probability, 0..1; got {translation_prob}")
-    both, labels, original_rows, translated_rows = _stack_tables(index, source)
-    sampler = UnpairedSampler(len(source) or 1, len(original_rows), batch_size, seed, n_iters)
-    def make(store, index, **kw): return ExemplarLoader(store, index, labels, np.arange(len(source)), original_rows, translated_rows, sampler, translation_prob, **kw)
-    dls = train_dls(make, both, batch_size, size, seed, augment, cache, threads, device, show)
-    dls.n_exemplars, dls.n_source = len(original_rows), source.pid.nunique()
+    index = to_train_index(index)
+    source = index[:0] if source is None else to_train_index(source)
+    if not 0 <= translation_prob <= 1:
+        raise ConfigError(f"`translation_prob` is a probability, 0..1; got {translation_prob}")
+    both = _stack_tables(index, source)
+    sampler = UnpairedSampler(len(source) or 1, len(both.original_rows), batch_size, seed, n_iters)
+    def make(store, index, **kwargs):
+        return ExemplarLoader(store, index, both.labels, np.arange(len(source)), both.original_rows,
+                              both.translated_rows,
+                              sampler, translation_prob, **kwargs)
+    dls = train_dls(make, both.index, batch_size, size, seed, augment, cache, threads, device, progress)
+    dls.n_exemplars, dls.n_source = len(both.original_rows), source.pid.nunique()
     return dls
 
 # %% ../../nbs/121_reid.ecn.ipynb #cell-025
 class ECNOutput(NamedTuple):
     "What an `ECNNet` returns."
-    feat: Tensor                # `(B, D)` vector of the backbone
-    embed: Tensor               # The same, to search with
-    logits: Tensor|None = None  # `(B, source identities)` scores, while training
-    exemplar: Tensor|None = None# `(B, dim)` vector to compare with the memory, while training
+    feat: Tensor                  # `(B, D)` vector of the backbone
+    embed: Tensor                 # `(B, D)` the vector to search with
+    logits: Tensor|None = None    # `(B, source identities)` scores, while training
+    exemplar: Tensor|None = None  # `(B, dim)` vector to compare with the memory, while training
 
 class ECNNet(nn.Module):
     "A Re-ID network with the two heads of exemplar memory."
-    def __init__(self, model:nn.Module,   # Returns a `ReIDOutput`; `dim` is the length of its vectors
-                 n_source:int=0,        # Identities of the labeled source; 0 for none
-                 dim:int=4096,          # Length of the vectors in the memory
-                 dropout:float=.5):     # Share of them dropped while training
+    def __init__(
+        self,
+        model: nn.Module,     # Returns a `ReIDOutput`; its `dim` is the length of its vectors
+        n_source: int = 0,    # Identities of the labeled source; 0 for none
+        dim: int = 4096,      # Length of the vectors in the memory
+        dropout: float = .5,  # Share of them dropped while training, 0..1
+    ):
         super().__init__()
-        self.backbone, self.feat, self.bn, self.drop = model, nn.Linear(model.dim, dim), nn.BatchNorm1d(dim), nn.Dropout(dropout)
-        nn.init.kaiming_normal_(self.feat.weight, mode='fan_out'); nn.init.zeros_(self.feat.bias)
-        self.classifier = nn.Linear(dim, n_source) if n_source else None
-        if n_source: nn.init.normal_(self.classifier.weight, 0, .001); nn.init.zeros_(self.classifier.bias)
+        self.backbone = model
+        self.feat = nn.Linear(model.dim, dim)
+        self.bn = nn.BatchNorm1d(dim)
+        self.drop = nn.Dropout(dropout)
+        nn.init.kaiming_normal_(self.feat.weight, mode='fan_out')
+        nn.init.zeros_(self.feat.bias)
+        self.classifier = None
+        if n_source:
+            self.classifier = nn.Linear(dim, n_source)
+            nn.init.normal_(self.classifier.weight, 0, .001)
+            nn.init.zeros_(self.classifier.bias)
         self.dim = model.dim
-    def forward(self, img:Tensor,             # `(B, 3, H, W)`
-                modality:Tensor|None=None):   # `(B,)` 0 RGB, 1 IR
+
+    def forward(
+        self,
+        img: Tensor,                 # `(B, 3, H, W)` ImageNet-normalized
+        modality: Tensor|None=None,  # `(B,)` 0 RGB, 1 IR
+    ) -> ECNOutput:
+        "Backbone and, while training, both heads."
         out = self.backbone(img, modality)
         if not self.training: return ECNOutput(out.feat, out.embed)
         x = self.bn(self.feat(out.feat))
         logits = None if self.classifier is None else self.classifier(self.drop(F.relu(x)))
         return ECNOutput(out.feat, out.embed, logits, self.drop(F.normalize(x)))
+
     def final(self) -> nn.Module:
-        "A copy of the backbone, in evaluation mode: what searches, can be saved by `save_reid`, and shown."
+        "A copy of the backbone, in evaluation mode: the network to search with and to save with `save_reid`."
         return copy.deepcopy(self.backbone).eval()
 
 # %% ../../nbs/121_reid.ecn.ipynb #cell-028
 class SourceCrossEntropyLoss(ReIDLoss):
     "Cross entropy of the labeled source images."
-    def compute(self):
-        at = self.yb[4] == 0
-        return cross_entropy_loss(self.logits[at], self.labels[at], 0.)
+    def compute(self) -> Tensor:
+        "Mean over the labeled images of the batch."
+        labeled = self.yb[4] == 0
+        return cross_entropy_loss(self.logits[labeled], self.labels[labeled], 0.)
 
 class InvarianceLoss(ReIDLoss):
     "Exemplar, camera and neighborhood invariance of the unlabeled images; holds the memory."
-    def __init__(self, weight=.3,         # Multiplier in the total loss, or a schedule
-                 temp:float=.05,          # Temperature
-                 knn:int=6,               # Neighbors
-                 alpha:float=.01,         # An exemplar keeps `alpha * epoch` of itself
-                 knn_start_epoch:int=5):         # First epoch, from 0, with neighbors
+    def __init__(
+        self,
+        weight=.3,                 # Multiplier in the total loss, or a schedule
+        temp: float = .05,         # Temperature, above 0
+        knn: int = 6,              # Neighbors
+        alpha: float = .01,        # An exemplar keeps `alpha * epoch` of itself
+        knn_start_epoch: int = 5,  # First epoch, from 0, with neighbors
+    ):
         super().__init__(weight)
-        self.memory_args, self.memory, self.epochs_started = (temp, knn, alpha, knn_start_epoch), None, 0
+        self.memory_args = temp, knn, alpha, knn_start_epoch
+        self.memory: ExemplarMemory|None = None
+        self.epochs_started = 0   # in all fits
+
+    @property
+    def epoch_index(self) -> int:
+        "The epoch, from 0, counted over all fits."
+        return self.epochs_started - 1
+
     def before_fit(self):
         n = getattr(self.dls, 'n_exemplars', None)
-        if n is None or not hasattr(self.model, 'bn'): raise ModelError("InvarianceLoss needs an `ECNNet` and loaders from `ecn_dls`. Use `ecn_learner`")
+        if n is None or not hasattr(self.model, 'bn'):
+            raise ModelError("InvarianceLoss needs an `ECNNet` and loaders from `ecn_dls`. Use `ecn_learner`")
         if self.memory is None: self.memory = ExemplarMemory(n, self.model.bn.num_features, *self.memory_args)
+
     def before_epoch(self):
         if not hasattr(self, 'gather_preds'): self.epochs_started += 1
-    def _batch(self):
-        at = self.yb[4] == 1
-        return self.pred.exemplar[at], self.labels[at], self.epochs_started - 1      # epochs of all fits before this one
-    def compute(self): return self.memory.loss(*self._batch())
-    def after_backward(self): self.memory.update(*self._batch())
-    def state_tree(self) -> dict: return dict(features=None if self.memory is None else self.memory.features, epochs_started=self.epochs_started)
-    def load_state_tree(self, tree:dict):
+
+    def _unlabeled_batch(self):
+        unlabeled = self.yb[4] == 1
+        return self.pred.exemplar[unlabeled], self.labels[unlabeled], self.epoch_index
+
+    def compute(self) -> Tensor:
+        "Loss of the unlabeled images; `ModelError` for embeddings that are not finite."
+        return self.memory.loss(*self._unlabeled_batch())
+
+    def after_backward(self): self.memory.update(*self._unlabeled_batch())
+
+    def state_tree(self) -> dict:
+        "What a checkpoint keeps."
+        return dict(features=None if self.memory is None else self.memory.features, epochs_started=self.epochs_started)
+
+    def load_state_tree(
+        self,
+        tree: dict, # From `state_tree`
+    ) -> None:
+        "Restore the memory."
         self.epochs_started = tree['epochs_started']
         if tree['features'] is None: self.memory = None
         else: self.memory.features = tree['features']
@@ -187,29 +296,41 @@ class InvarianceLoss(ReIDLoss):
 # %% ../../nbs/121_reid.ecn.ipynb #cell-030
 @dataclass(frozen=True)
 class ECNConfig:
-    "Settings of exemplar memory; the defaults are the paper's (60 epochs, 128 images of each kind, 256x128)."
-    weight:float=.3                      # Share of the invariance in the loss, 0..1; the source has the rest. Without a source it is all
-    temp:float=.05; knn:int=6; alpha:float=.01; knn_start_epoch:int=5 # Of the memory
-    dim:int=4096; dropout:float=.5       # Of the network
-    optimizer:str='sgd'                  # `'sgd'`, momentum .9, the backbone at a tenth of the rate; or `'adam'`, one rate
-    lr:float=.1; wd:float=5e-4           # Rate: x 0.1 after 40 of 60 epochs
+    """Settings of exemplar memory; the defaults are the paper's (60 epochs, 128 images of each kind, 256x128).
+    `ConfigError` for a value out of range."""
+    # Share of the invariance in the loss, 0..1; the source has the rest. Without a source it is all
+    weight: float = .3
+    temp: float = .05          # Temperature of the memory, above 0
+    knn: int = 6               # Neighbors
+    alpha: float = .01         # An exemplar keeps `alpha * epoch` of itself
+    knn_start_epoch: int = 5   # First epoch, from 0, with neighbors
+    dim: int = 4096            # Length of the vectors in the memory
+    dropout: float = .5        # Share of them dropped while training, 0..1
+    optimizer: str = 'sgd'     # `'sgd'`, momentum .9, the backbone at a tenth of the rate; or `'adam'`, one rate
+    lr: float = .1             # Learning rate: x 0.1 after 40 of 60 epochs
+    wd: float = 5e-4           # Weight decay
 
     def __post_init__(self):
         if not 0 <= self.weight <= 1: raise ConfigError(f"`weight` must lie in 0..1; got {self.weight}")
-        if self.optimizer not in ('sgd', 'adam'): raise ConfigError(f"optimizer={self.optimizer!r} is not known. Choose one of: sgd, adam")
+        check_choice('optimizer', self.optimizer, ('sgd', 'adam'))
 
 def ecn_learner(
-    dls,                          # From `ecn_dls`
-    model='resnet50',               # A name in `REID_MODELS`, or a network with `dim`
-    config:ECNConfig=ECNConfig(), # Settings
-    cbs=None,                     # More callbacks, e.g. `ReIDMetrics`
-    seed:int=0,                   # Of the first weights
-    **kwargs,                     # Of the network's builder
+    dls: DataLoaders,                # From `ecn_dls`
+    model='resnet50',                # A name in `REID_MODELS`, or a network with `dim`
+    config: ECNConfig = ECNConfig(), # Settings
+    cbs: list|None = None,           # More callbacks, e.g. `ReIDMetrics`
+    seed: int = 0,                   # Of the initial weights
+    **kwargs,                        # Of the network's builder
 ) -> Learner:
-    "A learner for exemplar memory. Train it with `learn.fit_reid(60, warmup=0, schedule='step', milestones=(2/3,))`, as the paper does."
-    if not isinstance(model, str) and kwargs: raise ConfigError(f"{sorted(kwargs)} are settings of a named network; a finished one was given")
-    with fixed_seed(seed): model = ECNNet(reid_model(model, 0, **kwargs) if isinstance(model, str) else model, dls.n_source, config.dim, config.dropout)
-    c, w = config, config.weight if dls.n_source else 1.
-    terms = [InvarianceLoss(w, c.temp, c.knn, c.alpha, c.knn_start_epoch)] + ([SourceCrossEntropyLoss(1-w)] if dls.n_source else [])
-    learn = reid_learner(dls, model, terms, c.lr, c.wd, cbs)
-    return use_sgd(learn) if c.optimizer == 'sgd' else learn
+    """A learner for exemplar memory. Train it with `learn.fit_reid(60, warmup=0, schedule='step', milestones=(2/3,))`,
+    as the paper does."""
+    if not isinstance(model, str) and kwargs:
+        raise ConfigError(f"{sorted(kwargs)} are settings of a named network; a finished one was given")
+    with fixed_seed(seed):
+        backbone = reid_model(model, 0, **kwargs) if isinstance(model, str) else model
+        net = ECNNet(backbone, dls.n_source, config.dim, config.dropout)
+    weight = config.weight if dls.n_source else 1.
+    losses = [InvarianceLoss(weight, config.temp, config.knn, config.alpha, config.knn_start_epoch)]
+    if dls.n_source: losses.append(SourceCrossEntropyLoss(1 - weight))
+    learn = reid_learner(dls, net, losses, config.lr, config.wd, cbs)
+    return use_sgd(learn) if config.optimizer == 'sgd' else learn

@@ -6,8 +6,6 @@
 __all__ = ['cluster_memory_loss', 'momentum_update', 'hardest_positives', 'camera_memory_loss', 'ClusterMemory']
 
 # %% ../../nbs/117_reid.memory.ipynb #reid-memory-h4
-import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,11 +15,11 @@ from .cluster import cluster_means
 
 # %% ../../nbs/117_reid.memory.ipynb #cell-035
 def cluster_memory_loss(
-    feat:Tensor,     # `(B, D)` embeddings; brought to length 1 here
-    memory:Tensor,   # `(M, D)` prototypes of length 1
-    rows:Tensor,     # `(B,)` prototype of each image
-    temp:float=.05,  # Temperature
-) -> Tensor:         # Scalar
+    feat: Tensor,        # `(B, D)` embeddings; normalized to length 1 here
+    memory: Tensor,      # `(M, D)` prototypes of length 1
+    rows: Tensor,        # `(B,)` int64 prototype of each image
+    temp: float = .05,   # Temperature, above 0
+) -> Tensor:             # Scalar
     "Cross entropy over cosine similarities with the prototypes (cluster contrast, 2021, equation 4)."
     return F.cross_entropy(F.normalize(feat) @ memory.T / temp, rows)
 
@@ -32,79 +30,127 @@ def _occurrence_index(rows):
 
 @torch.no_grad()
 def momentum_update(
-    memory:Tensor,   # `(M, D)`, changed in place
-    rows:Tensor,     # `(B,)` which row each image changes
-    feat:Tensor,     # `(B, D)` embeddings, used as they are
-    momentum:float,  # Share of the old row that is kept, 0..1
-):
-    "`memory[y] <- normalized(momentum*memory[y] + (1-momentum)*feat)`, image after image; those that change different rows at once."
+    memory: Tensor,   # `(M, D)` prototypes, changed in place
+    rows: Tensor,     # `(B,)` int64 row that each image changes
+    feat: Tensor,     # `(B, D)` embeddings, used as they are
+    momentum: float,  # Share of the old row that is kept, 0..1
+) -> None:
+    "`memory[y] <- normalize(momentum*memory[y] + (1-momentum)*feat)`, image by image."
     turn = _occurrence_index(rows)
     for t in range(int(turn.max()) + 1 if len(rows) else 0):
-        at = turn == t
-        memory[rows[at]] = F.normalize(momentum*memory[rows[at]] + (1-momentum)*feat[at])
+        now = turn == t   # at most one image per row, so these are independent
+        memory[rows[now]] = F.normalize(momentum*memory[rows[now]] + (1-momentum)*feat[now])
 
 @torch.no_grad()
 def hardest_positives(
-    memory:Tensor,   # `(M, D)` prototypes
-    rows:Tensor,     # `(B,)` prototype of each image
-    feat:Tensor,     # `(B, D)` embeddings
-) -> Tensor:         # Positions in the batch, one for each prototype present
-    "The image of each cluster that is least like its prototype."
+    memory: Tensor,   # `(M, D)` prototypes
+    rows: Tensor,     # `(B,)` int64 prototype of each image
+    feat: Tensor,     # `(B, D)` embeddings
+) -> Tensor:          # `(n,)` positions in the batch, one for each prototype present
+    "The image of each cluster that is least similar to its prototype."
     order = (feat*memory[rows]).sum(1).argsort(stable=True)
     return order[_occurrence_index(rows[order]) == 0]
 
 # %% ../../nbs/117_reid.memory.ipynb #cell-039
 def camera_memory_loss(
-    feat:Tensor,      # `(B, D)` embeddings; brought to length 1 here
-    memory:Tensor,    # `(M, D)` prototypes of length 1
-    positives:Tensor,     # `(B, M)` bool: prototypes of the image's cluster, under any camera
-    temp:float=.05,   # Temperature
-    n_hard:int=50,    # Wrong prototypes that count: the nearest
-) -> Tensor:          # Scalar
-    "Mean over the right prototypes of their negative log-probability among all right and the hardest wrong ones."
+    feat: Tensor,        # `(B, D)` embeddings; normalized to length 1 here
+    memory: Tensor,      # `(M, D)` prototypes of length 1
+    positives: Tensor,   # `(B, M)` bool: prototypes of the image's cluster, under any camera
+    temp: float = .05,   # Temperature, above 0
+    n_hard: int = 50,    # Negative prototypes that count: the nearest
+) -> Tensor:             # Scalar
+    """Mean over the positive prototypes of their negative log-probability among all positives and the hardest negatives
+    (CAP, AAAI 2021)."""
     sim = F.normalize(feat) @ memory.T / temp
-    wrong = sim.masked_fill(positives, -torch.inf).topk(min(n_hard, sim.shape[1]), 1).values
-    total = torch.cat([sim.masked_fill(~positives, -torch.inf), wrong], 1).logsumexp(1, keepdim=True)
+    hard_negatives = sim.masked_fill(positives, -torch.inf).topk(min(n_hard, sim.shape[1]), 1).values
+    candidates = torch.cat([sim.masked_fill(~positives, -torch.inf), hard_negatives], 1)
+    total = candidates.logsumexp(1, keepdim=True)
     return ((total - sim)*positives).sum(1).div(positives.sum(1)).mean()
 
 # %% ../../nbs/117_reid.memory.ipynb #cell-041
 class ClusterMemory:
     "Prototypes of clusters, or of clusters under each camera; filled from embeddings, moved by batches."
-    def __init__(self, temp:float=.05,       # Temperature
-                 momentum:float=.1,          # Share of the old prototype that an update keeps, 0..1
-                 mode:str='mean',            # `'mean'`: every image moves its prototype; `'hard'`: the least similar one does
-                 by_camera:bool=False,       # A prototype for each camera of a cluster?
-                 n_hard:int=50):             # With `by_camera`: wrong prototypes that count
-        if temp <= 0 or not 0 <= momentum <= 1: raise ConfigError(f"`temp` must be positive and `momentum` lie in 0..1; got {temp} and {momentum}")
-        self.temp, self.momentum, self.mode, self.by_camera, self.n_hard = temp, momentum, check_choice('mode', mode, ('mean', 'hard')), by_camera, n_hard
-        self.features, self.codes = None, None
-    def _code(self, labels, cams): return labels*1000 + cams if self.by_camera else labels
-    def fill(self, emb, labels, cams=None): # `(N, D)` embeddings, `(N,)` labels (-1 takes no part), `(N,)` cameras
+    def __init__(
+        self,
+        temp: float = .05,        # Temperature, above 0
+        momentum: float = .1,     # Share of the old prototype that an update keeps, 0..1
+        mode: str = 'mean',       # `'mean'`: every image moves its prototype; `'hard'`: the least similar one does
+        by_camera: bool = False,  # A prototype for each camera of a cluster?
+        n_hard: int = 50,         # With `by_camera`: negative prototypes that count
+    ):
+        if temp <= 0 or not 0 <= momentum <= 1:
+            raise ConfigError(f"`temp` must be positive and `momentum` lie in 0..1; got {temp} and {momentum}")
+        self.temp, self.momentum = temp, momentum
+        self.mode = check_choice('mode', mode, ('mean', 'hard'))
+        self.by_camera, self.n_hard = by_camera, n_hard
+        self.features: Tensor|None = None  # `(M, D)` prototypes of length 1
+        # `(M, 2)` cluster and camera of each prototype; without `by_camera` the camera is 0
+        self.keys: Tensor|None = None
+
+    def _make_keys(self, labels, cams):
+        return torch.stack([labels, cams if self.by_camera else torch.zeros_like(labels)], 1)
+
+    def fill(
+        self,
+        emb: Tensor,  # `(N, D)` embeddings
+        labels,       # `(N,)` cluster of each, an array or tensor; -1 takes no part
+        cams=None,    # `(N,)` camera of each, with `by_camera`
+    ) -> 'ClusterMemory':
         "Start from the mean of each cluster."
         labels = torch.as_tensor(labels)
         keep = labels >= 0
-        code = self._code(labels[keep], torch.as_tensor(cams)[keep] if self.by_camera else None)
-        self.codes, rows = code.unique(return_inverse=True)
+        cams = torch.as_tensor(cams)[keep] if self.by_camera else None
+        self.keys, rows = self._make_keys(labels[keep], cams).unique(dim=0, return_inverse=True)
         self.features = cluster_means(torch.as_tensor(emb)[keep], rows)
         return self
-    def lookup_rows(self, labels, cams=None) -> Tensor: # `(B,)` row numbers
-        "The prototype of each image; `ModelError` for an image of a cluster the memory does not know."
-        if self.features is None: raise ModelError("the memory is empty: call `fill`, or add `PseudoLabels` to the learner")
-        code, codes = self._code(labels, cams), self.codes.to(labels.device)
-        rows = torch.searchsorted(codes, code).clamp(max=len(codes)-1)
-        if (codes[rows] != code).any(): raise ModelError(f"the memory has no prototype for label {int(labels[codes[rows] != code][0])}. Fill it from the labels that are trained on")
-        return rows
-    def loss(self, feat, labels, cams=None) -> Tensor:
-        "Loss of a batch; the memory stays as it is."
+
+    def lookup_rows(
+        self,
+        labels: Tensor,          # `(B,)` cluster of each image
+        cams: Tensor|None=None,  # `(B,)` camera of each image, with `by_camera`
+    ) -> Tensor:                 # `(B,)` row numbers
+        "The prototype of each image; `ModelError` for an image whose cluster has none."
+        if self.features is None:
+            raise ModelError("the memory is empty: call `fill`, or add `PseudoLabels` to the learner")
+        matches = (self._make_keys(labels, cams)[:, None] == self.keys.to(labels.device)).all(2)
+        if not (ok := matches.any(1)).all():
+            raise ModelError(f"the memory has no prototype for label {int(labels[~ok][0])}. Fill it from the labels "
+                             "that are trained on")
+        return matches.int().argmax(1)
+
+    def loss(
+        self,
+        feat: Tensor,            # `(B, D)` embeddings
+        labels: Tensor,          # `(B,)` cluster of each
+        cams: Tensor|None=None,  # `(B,)` camera of each, with `by_camera`
+    ) -> Tensor:                 # Scalar
+        "Loss of a batch; the memory is not changed. `ModelError` as `lookup_rows`."
         rows = self.lookup_rows(labels, cams)
         if self.features.device != feat.device: self.features = self.features.to(feat.device)
         if not self.by_camera: return cluster_memory_loss(feat, self.features, rows, self.temp)
-        owner = torch.div(self.codes.to(labels.device), 1000, rounding_mode='floor')
-        return camera_memory_loss(feat, self.features, owner[None] == labels[:, None], self.temp, self.n_hard)
-    def update(self, feat, labels, cams=None):
-        "Move the prototypes to the images of a batch."
+        positives = self.keys[:, 0].to(labels.device)[None] == labels[:, None]
+        return camera_memory_loss(feat, self.features, positives, self.temp, self.n_hard)
+
+    def update(
+        self,
+        feat: Tensor,            # `(B, D)` embeddings
+        labels: Tensor,          # `(B,)` cluster of each
+        cams: Tensor|None=None,  # `(B,)` camera of each, with `by_camera`
+    ) -> None:
+        "Move the prototypes towards the images of a batch."
         feat, rows = F.normalize(feat.detach()), self.lookup_rows(labels, cams)
         if self.mode == 'hard':
-            at = hardest_positives(self.features, rows, feat)
-            feat, rows = feat[at], rows[at]
+            hard = hardest_positives(self.features, rows, feat)
+            feat, rows = feat[hard], rows[hard]
         momentum_update(self.features, rows, feat.to(self.features), self.momentum)
+
+    def state_tree(self) -> dict:
+        "What a checkpoint keeps."
+        return dict(features=self.features, keys=self.keys)
+
+    def load_state_tree(
+        self,
+        tree: dict,  # From `state_tree`
+    ) -> None:
+        "Restore the prototypes."
+        self.features, self.keys = tree['features'], tree['keys']

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.cluster import DBSCAN
+from torch import Tensor
 
 from ..errors import ConfigError, DataError, ProtocolError
 from .cluster import assign_outliers, pseudo_labels
@@ -21,122 +22,158 @@ from .jaccard import jaccard_from_neighbors
 
 # %% ../../nbs/122_reid.modality_clusters.ipynb #cell-008
 class ModalityClusters(NamedTuple):
-    "Clusters that hold one modality each, and which of them are thought to be one person."
-    labels:np.ndarray # `(N,)` int64, cluster of each image, 0..C-1; -1 for images left out
-    modality:np.ndarray   # `(C,)` modality of each cluster: 0 RGB, 1 IR
-    identity:np.ndarray  # `(C,)` one number for each supposed person; clusters that share it belong together
+    "Clusters that contain one modality each, and the person each is assigned to."
+    labels: np.ndarray    # `(N,)` int64 cluster of each image, 0..C-1; -1 for images left out
+    modality: np.ndarray  # `(C,)` modality of each cluster: 0 RGB, 1 IR
+    identity: np.ndarray  # `(C,)` int64 person of each cluster; clusters that share it are matched
 
 # %% ../../nbs/122_reid.modality_clusters.ipynb #cell-009
 def modality_codes(
-    modality,  # `(N,)` 0 (RGB) or 1 (IR), or the names of the modalities
-    n=None,# How many there must be
-) -> np.ndarray: # `(N,)` int64 of 0 and 1
-    "Check the modality of each image; both must be present."
-    s = np.asarray(modality)
-    s = np.where(s=='ir', 1, np.where(s=='rgb', 0, -1)) if s.dtype.kind in 'UO' else s.astype(np.int64)
-    if n is not None and len(s)!=n: raise DataError(f"{len(s)} modalities for {n} embeddings; give one an image")
-    if set(np.unique(s))!={0,1}: raise DataError(f"the modalities must hold both 0 (RGB) and 1 (IR) and nothing else; found {np.unique(modality).tolist()}")
-    return s
+    modality,         # `(N,)` 0 (RGB) or 1 (IR), or the names `'rgb'` and `'ir'`
+    n: int|None=None, # How many there must be; `None`: any number
+) -> np.ndarray:      # `(N,)` int64 of 0 and 1
+    "Check the modality of each image. `DataError` unless both are present, and nothing else."
+    codes = np.asarray(modality)
+    if codes.dtype.kind in 'UO':
+        names = codes
+        codes = np.full(len(names), -1)
+        codes[names == 'rgb'] = 0
+        codes[names == 'ir'] = 1
+    codes = codes.astype(np.int64)
+    if n is not None and len(codes) != n:
+        raise DataError(f"{len(codes)} modalities for {n} embeddings; give each image one")
+    if set(np.unique(codes)) != {0, 1}:
+        raise DataError("the modalities must hold both 0 (RGB) and 1 (IR) and nothing else; "
+                        f"found {np.unique(modality).tolist()}")
+    return codes
 
 # %% ../../nbs/122_reid.modality_clusters.ipynb #cell-012
-def _modality_clusters(labels, modality, identity=None) -> ModalityClusters:
-    "ModalityClusters of clusters that hold one modality each."
-    first = np.unique(labels[labels>=0], return_index=True)[1]
-    return ModalityClusters(labels.astype(np.int64), modality[labels>=0][first], np.arange(len(first)) if identity is None else identity)
+def _modality_clusters(labels, modality, identity=None):
+    "`ModalityClusters` of clusters that contain one modality each; by default every cluster is a person of its own."
+    first = np.unique(labels[labels >= 0], return_index=True)[1]
+    if identity is None: identity = np.arange(len(first))
+    return ModalityClusters(labels.astype(np.int64), modality[labels >= 0][first], identity)
 
 def cluster_per_modality(
-    emb,               # `(N, D)` embeddings
-    modality,              # `(N,)` modality of each image, 0 RGB, 1 IR
-    method='dbscan',   # A name in `cluster.CLUSTERINGS`
-    outliers='drop',   # One of `cluster.OUTLIER_POLICIES`
-    ir:dict=None,      # Settings that differ for infrared, e.g. `dict(min_samples=2)`
-    **kwargs,          # Of the method: `eps`, `min_samples`, `k1`, `k2`, or `k` and `seed`
-) -> ModalityClusters:           # No cluster has a partner yet
-    "Cluster each modality for itself."
-    x,s = normalize_embeddings(emb),modality_codes(modality, len(emb))
-    labels,n = np.full(len(x), -1),0
-    for m,own in enumerate((kwargs, {**kwargs,**(ir or {})})):
-        found = pseudo_labels(x[s==m], method, outliers, **own)
-        labels[s==m] = np.where(found<0, -1, found+n)
-        n = labels.max()+1
-    return _modality_clusters(labels, s)
+    emb: Tensor,             # `(N, D)` embeddings
+    modality,                # `(N,)` modality of each image, 0 RGB, 1 IR
+    method: str = 'dbscan',  # A name in `cluster.CLUSTERINGS`
+    outliers: str = 'drop',  # One of `cluster.OUTLIER_POLICIES`
+    ir: dict|None = None,    # Settings that differ for infrared, e.g. `dict(min_samples=2)`
+    **kwargs,                # Of the method: `eps`, `min_samples`, `k1`, `k2`, or `k` and `seed`
+) -> ModalityClusters:       # No cluster is matched yet
+    "Cluster each modality separately. Errors as `pseudo_labels`."
+    x, codes = normalize_embeddings(emb), modality_codes(modality, len(emb))
+    labels, n_found = np.full(len(x), -1), 0
+    for m, settings in enumerate((kwargs, kwargs | (ir or {}))):
+        found = pseudo_labels(x[codes == m], method, outliers, **settings)
+        labels[codes == m] = np.where(found < 0, -1, found + n_found)
+        n_found = labels.max() + 1
+    return _modality_clusters(labels, codes)
 
 # %% ../../nbs/122_reid.modality_clusters.ipynb #cell-015
-def blend_translations(a, b, ta, tb, translation_weight):
-    "Vectors whose products are the similarities of `a` and `b`, a share of them between an image and the translation of another."
-    if ta is None or not translation_weight: return a,b
-    return torch.cat([(1-translation_weight)*a, translation_weight/2*ta, translation_weight/2*a], 1),torch.cat([b,b,tb], 1)
+def blend_translations(
+    a: Tensor,                  # `(A, D)` embeddings of one modality
+    b: Tensor,                  # `(B, D)` embeddings of the other one
+    translated_a: Tensor|None,  # `(A, D)` embeddings of the translations of `a`; `None`: no translations
+    translated_b: Tensor|None,  # `(B, D)` embeddings of the translations of `b`
+    translation_weight: float,  # Share of the translations in a similarity, 0..1
+) -> tuple:                     # `(A, 3D)` and `(B, 3D)` vectors; `a` and `b` without translations
+    "Vectors whose products are the similarities of `a` and `b`, with a share of the similarities to translations."
+    if translated_a is None or not translation_weight: return a, b
+    direct, through = 1 - translation_weight, translation_weight/2
+    return torch.cat([direct*a, through*translated_a, through*a], 1), torch.cat([b, b, translated_b], 1)
 
 # %% ../../nbs/122_reid.modality_clusters.ipynb #cell-016
+def _check_neighbors(k, counts, translation_weight):
+    if k % 2 or not 2 <= k <= 2*min(counts):
+        raise ProtocolError(f"k={k} must be even, and at most {2*min(counts)}: half of the neighbors come from each "
+                            "modality, "
+                            f"which have {counts.tolist()} images")
+    if not 0 <= translation_weight <= 1:
+        raise ConfigError(f"`translation_weight` is the share of the translations, 0..1; got {translation_weight}")
+
 @torch.no_grad()
 def modality_neighbors(
-    emb,         # `(N, D)` embeddings
-    modality,        # `(N,)` modality of each image, 0 RGB, 1 IR
-    k:int=30,    # Neighbors, an even number: half from each modality
-    translated_emb=None,    # `(N, D)` embeddings of each image's translation into the other modality
-    translation_weight=.5,   # Share of the translations in a similarity across, 0..1
-    chunk=None,  # Rows at a time
-):               # `(N, k)` neighbors and `(N, k)` squared distances: own, other, own, other, ... each side nearest first
-    "Half of the neighbors from each modality, taken in turn. `ProtocolError` when a modality has too few images."
-    x,s = normalize_embeddings(emb),modality_codes(modality, len(emb))
-    if k%2 or not 2<=k<=2*min(np.bincount(s)): raise ProtocolError(f"k={k} must be even, and at most {2*min(np.bincount(s))}: half of the neighbors come from each modality, which have {np.bincount(s).tolist()} images")
-    if not 0<=translation_weight<=1: raise ConfigError(f"`translation_weight` is the share of the translations, 0..1; got {translation_weight}")
-    translated_emb = None if translated_emb is None else normalize_embeddings(translated_emb).to(x)
-    idx,sq = np.empty((len(x),k), np.int64),np.empty((len(x),k), np.float64 if x.dtype==torch.float64 else np.float32)
-    rows = [np.flatnonzero(s==m) for m in (0,1)]
-    across = blend_translations(x[rows[0]], x[rows[1]], *(None if translated_emb is None else translated_emb[r] for r in rows), translation_weight)
-    other = bidirectional_knn(*across, k//2, chunk)
-    for m in (0,1):
-        own = x[rows[m]]
-        for o,(i,d) in enumerate((bidirectional_knn(own, own, k//2, chunk)[0],other[m])):
-            idx[rows[m],o::2],sq[rows[m],o::2] = rows[m if o==0 else 1-m][i],d
-    return idx,sq
+    emb: Tensor,                       # `(N, D)` embeddings
+    modality,                          # `(N,)` modality of each image, 0 RGB, 1 IR
+    k: int = 30,                       # Neighbors, an even number: half from each modality
+    translated_emb: Tensor|None=None,  # `(N, D)` embeddings of each image's translation into the other modality
+    translation_weight: float = .5,    # Share of the translations in a similarity across modalities, 0..1
+    chunk: int|None = None,            # Rows at a time
+) -> tuple:                            # `(N, k)` int64 neighbors and squared distances: own, other, own, other, ...
+    "Half of the neighbors from each modality, nearest first, interleaved. `ProtocolError` for an impossible `k`."
+    x, codes = normalize_embeddings(emb), modality_codes(modality, len(emb))
+    _check_neighbors(k, np.bincount(codes), translation_weight)
+    rows = [np.flatnonzero(codes == m) for m in (0, 1)]
+    parts, translated = [x[r] for r in rows], [None, None]
+    if translated_emb is not None:
+        t = normalize_embeddings(translated_emb).to(x)
+        translated = [t[r] for r in rows]
+    across = bidirectional_knn(*blend_translations(*parts, *translated, translation_weight), k//2, chunk)
+    neighbors = np.empty((len(x), k), np.int64)
+    distances = np.empty((len(x), k), np.float64 if x.dtype == torch.float64 else np.float32)
+    for m in (0, 1):
+        own, other = rows[m], rows[1-m]
+        i, d = bidirectional_knn(parts[m], parts[m], k//2, chunk)[0]
+        neighbors[own, 0::2], distances[own, 0::2] = own[i], d
+        i, d = across[m]
+        neighbors[own, 1::2], distances[own, 1::2] = other[i], d
+    return neighbors, distances
 
 # %% ../../nbs/122_reid.modality_clusters.ipynb #cell-019
 def modality_jaccard(
-    emb,         # `(N, D)` embeddings
-    modality,        # `(N,)` modality of each image, 0 RGB, 1 IR
-    k1:int=30,   # Neighbors, even: half from each modality
-    k2:int=6,    # Neighbors averaged: the first of both lists in turn
-    max_distance=1.,     # Store distances below this only
-    translated_emb=None,    # `(N, D)` embeddings of translations
-    translation_weight=.5,   # Share of the translations in a similarity across
-    chunk=None,  # Rows at a time
-) -> sparse.csr_matrix: # As `reid.jaccard.jaccard_distance`
-    "Modality-aware Jaccard distance: that of `jaccard_distance`, with half of the neighbors from each modality (BMIL, AAAI 2026)."
-    return jaccard_from_neighbors(normalize_embeddings(emb), *modality_neighbors(emb, modality, k1, translated_emb, translation_weight, chunk), k2, max_distance)
+    emb: Tensor,                       # `(N, D)` embeddings
+    modality,                          # `(N,)` modality of each image, 0 RGB, 1 IR
+    k1: int = 30,                      # Neighbors, even: half from each modality
+    k2: int = 6,                       # Neighbors averaged: the first of the interleaved list
+    max_distance: float = 1.,          # Store distances below this only, 0..1
+    translated_emb: Tensor|None=None,  # `(N, D)` embeddings of translations
+    translation_weight: float = .5,    # Share of the translations in a similarity across modalities, 0..1
+    chunk: int|None = None,            # Rows at a time
+) -> sparse.csr_matrix:                # `(N, N)`, as `reid.jaccard.jaccard_distance`
+    "Modality-aware Jaccard distance: half of the neighbors from each modality (BMIL, AAAI 2026)."
+    neighbors, distances = modality_neighbors(emb, modality, k1, translated_emb, translation_weight, chunk)
+    return jaccard_from_neighbors(normalize_embeddings(emb), neighbors, distances, k2, max_distance)
 
 # %% ../../nbs/122_reid.modality_clusters.ipynb #cell-023
 def split_by_modality(
-    labels,  # `(N,)` clusters over both modalities; -1 left out
-    modality,    # `(N,)` modality of each image
-) -> ModalityClusters: # One cluster for each modality of each old one; `identity` remembers the old one
-    "Cut clusters of both modalities into clusters of one."
-    labels,s = np.asarray(labels),modality_codes(modality, len(labels))
-    ok,new = labels>=0,np.full(len(labels), -1)
-    codes,new[ok] = np.unique(s[ok]*(labels.max()+1)+labels[ok], return_inverse=True)
-    return _modality_clusters(new, s, codes%(labels.max()+1))
+    labels: np.ndarray,  # `(N,)` clusters over both modalities; -1 left out
+    modality,            # `(N,)` modality of each image
+) -> ModalityClusters:   # One cluster for each modality of each old one; `identity` is the old one
+    "Split clusters of both modalities into clusters of one."
+    labels, codes = np.asarray(labels), modality_codes(modality, len(labels))
+    ok, new, n = labels >= 0, np.full(len(labels), -1), labels.max() + 1
+    pairs, new[ok] = np.unique(codes[ok]*n + labels[ok], return_inverse=True)
+    return _modality_clusters(new, codes, pairs % n)
 
 # %% ../../nbs/122_reid.modality_clusters.ipynb #cell-025
+def _joint_neighbors(x, modality, k1, modality_aware, translated_emb, translation_weight):
+    "Neighbors from each modality in turn, or the nearest wherever they are."
+    k = k1 if modality_aware else 2*k1
+    neighbors, distances = modality_neighbors(x, modality, k, translated_emb, translation_weight)
+    if modality_aware: return neighbors, distances
+    nearest = np.argsort(distances, axis=1, kind='stable')[:, :k1]
+    return np.take_along_axis(neighbors, nearest, 1), np.take_along_axis(distances, nearest, 1)
+
 def cluster_jointly(
-    emb,               # `(N, D)` embeddings
-    modality,              # `(N,)` modality of each image, 0 RGB, 1 IR
-    modality_aware:bool=True,   # Half of the neighbors from each modality? `False`: wherever they are, the naive way
-    eps:float=.6,      # Radius in Jaccard distance, 0..1
-    min_samples:int=4, # Images within the radius that make a core
-    k1:int=30,         # Neighbors that describe an image
-    k2:int=6,          # Neighbors whose descriptions are averaged
-    outliers='drop',   # One of `cluster.OUTLIER_POLICIES`
-    translated_emb=None,          # `(N, D)` embeddings of translations
-    translation_weight=.5,         # Share of the translations in a similarity across
+    emb: Tensor,                       # `(N, D)` embeddings
+    modality,                          # `(N,)` modality of each image, 0 RGB, 1 IR
+    # Half of the neighbors from each modality? `False`: the nearest wherever they are
+    modality_aware: bool = True,
+    eps: float = .6,                   # Radius in Jaccard distance, between 0 and 1
+    min_samples: int = 4,              # Images within the radius that make a core
+    k1: int = 30,                      # Neighbors that describe an image
+    k2: int = 6,                       # Neighbors whose descriptions are averaged
+    outliers: str = 'drop',            # One of `cluster.OUTLIER_POLICIES`
+    translated_emb: Tensor|None=None,  # `(N, D)` embeddings of translations
+    translation_weight: float = .5,    # Share of the translations in a similarity across modalities, 0..1
 ) -> ModalityClusters:
-    "Cluster both modalities together by DBSCAN, then cut the clusters by modality."
-    if not 0<eps<1: raise ConfigError(f"`eps` must lie between 0 and 1, where the Jaccard distance does; got {eps}")
-    x,max_distance = normalize_embeddings(emb),min(1., eps*(1+1e-6))
-    idx,sq = modality_neighbors(x, modality, k1 if modality_aware else 2*k1, translated_emb, translation_weight)
-    if not modality_aware:    # the nearest of both lists: those wherever they are
-        near = np.argsort(sq, axis=1, kind='stable')[:,:k1]
-        idx,sq = np.take_along_axis(idx, near, 1),np.take_along_axis(sq, near, 1)
-    J = jaccard_from_neighbors(x, idx, sq, k2, max_distance)
-    labels = assign_outliers(DBSCAN(eps=eps, min_samples=min_samples, metric='precomputed').fit_predict(J), x, outliers)
-    return split_by_modality(labels, modality)
+    """Cluster both modalities together by DBSCAN, then split by modality. `ConfigError` for `eps`, `DataError` for no
+    cluster."""
+    if not 0 < eps < 1: raise ConfigError(f"`eps` is a Jaccard distance and must lie between 0 and 1; got {eps}")
+    x = normalize_embeddings(emb)
+    neighbors = _joint_neighbors(x, modality, k1, modality_aware, translated_emb, translation_weight)
+    distance = jaccard_from_neighbors(x, *neighbors, k2, min(1., eps*(1 + 1e-6)))
+    labels = DBSCAN(eps=eps, min_samples=min_samples, metric='precomputed').fit_predict(distance)
+    return split_by_modality(assign_outliers(labels, x, outliers), modality)

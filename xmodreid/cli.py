@@ -30,12 +30,13 @@ def demo(
     size: str = '64x32',        # Height x width of all images, pixels
     seed: int = 0,              # Seed of data, weights and order
     quick: bool = False,        # Only check that every step runs: a minute, and the numbers mean nothing
-):
+) -> None:
     """Run the whole method once and write a report.
 
     Data, pose, translation, Re-ID, report: about twelve minutes on two CPU cores.
     Images of people: use lawful, consented data only."""
-    from xmodreid.run.demo import DemoConfig, run_demo
+    from xmodreid.run.demo import run_demo
+    from xmodreid.run.demo_report import DemoConfig
     from xmodreid.run.options import parse_size, read_data
     config = DemoConfig(data=data if data=='synth' else str(Path(data)), size=parse_size(size), seed=seed)
     if quick:
@@ -48,7 +49,7 @@ def synth(
     out_dir: str,        # Folder of the new data set
     size: str = 'small', # 'small' (64x32), 'standard', 'clear' or 'hard' (128x64)
     seed: int = 0,       # Seed of people, cameras and images
-):
+) -> None:
     """Write a data set of synthetic people.
 
     Articulated people before four RGB and two infrared cameras, in the layout of SYSU-MM01, with exact keypoints."""
@@ -72,8 +73,9 @@ def train_pose(
     init_weights: str|None = None, # Weights to start from, e.g. 'synth', to fine-tune on annotated images
     seed: int = 0,            # Seed of weights, order and augmentation
     device: str = 'cpu',      # Where to train: 'cpu', or 'cuda' for a GPU
-    on_bad: str = 'raise',    # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
-):
+    # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
+    on_bad: str = 'raise',
+) -> None:
     """Train a pose estimator.
 
     A compact OpenPose-style network for both modalities, measured on the people that are held out."""
@@ -98,7 +100,9 @@ def train_pose(
 def train_gan(
     data: str,                # Data set of both modalities
     out_dir: str,             # Folder for generators, checkpoint, curves and settings
-    pose: str = 'synth',      # Pose estimator of the loss, which also finds missing keypoints: a folder from xmodreid train-pose, or 'synth', 'openpose', 'lightweight'
+    # Pose estimator of the loss, which also finds missing keypoints: a folder from xmodreid train-pose, or
+    # 'synth', 'openpose', 'lightweight'
+    pose: str = 'synth',
     size: str = '64x32',      # Height x width of the images, pixels
     generator: str = 'warp',  # Generator: 'warp', 'resnet' or 'attention'
     width: int = 32,          # Channels of the generators
@@ -109,12 +113,14 @@ def train_gan(
     lr: float = 1e-3,         # Learning rate of the generators
     d_lr: float = 4e-4,       # Learning rate of the discriminators
     half: bool = False,       # Compute in bfloat16: faster on a GPU, and on a CPU with AMX
-    pose_weight: float|None = None, # Weight of the pose loss, 1 if not given; 2 is better in trainings of a thousand batches and more
+    # Weight of the pose loss, 1 if not given; 2 is better in trainings of a thousand batches and more
+    pose_weight: float|None = None,
     trial: int = 1,           # For RegDB: split to train on, 1..10
     seed: int = 0,            # Seed of weights and order
     device: str = 'cpu',      # Where to train: 'cpu', or 'cuda' for a GPU
-    on_bad: str = 'raise',    # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
-):
+    # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
+    on_bad: str = 'raise',
+) -> None:
     """Train the pose CycleGAN: RGB to infrared in another pose.
 
     A person's RGB image becomes an infrared image of the same person in another pose, and back."""
@@ -122,27 +128,32 @@ def train_gan(
     from xmodreid.run.train import GanConfig, load_trained_pose, train_gan
     index,out_dir = read_data(data, trial, on_bad),Path(out_dir)
     config = GanConfig(size=parse_size(size), generator=generator, width=width, gray=not color, epochs=epochs,
-                       iters=iters, batch_size=batch_size, lr=lr, d_lr=d_lr, seed=seed, half=half, pose_weight=pose_weight)
+                       iters=iters, batch_size=batch_size, lr=lr, d_lr=d_lr, seed=seed, half=half,
+                       pose_weight=pose_weight)
     train = select_split(index, 'train')
     keypoints = load_or_estimate_keypoints(index, data, pose, config.size, device, out_dir/'keypoints')
     train_gan(out_dir, index.iloc[train], keypoints[train], load_trained_pose(pose), config, device=device)
-    print(f"generators in {out_dir}; loss curves in {out_dir/'epochs.csv'}, generated images in {out_dir/'samples.png'}")
+    print(f"generators in {out_dir}; loss curves in epochs.csv, generated images in samples.png")
 
 # %% ../nbs/160_cli.ipynb #cell-020
 def translate(
     data: str,                  # Data set to translate
-    generators: str,            # Folder of generators from xmodreid train-gan, or a file in it; or 'synth', those of the package
+    # Folder of generators from xmodreid train-gan, or a file in it; or 'synth', those of the package
+    generators: str,
     out_dir: str,               # Folder for the generated data set
-    poses: str = 'target',      # Target poses: 'own', 'random', 'target' (of real images of the other modality) or 'interpolated'
+    # Target poses: 'own', 'random', 'target' (of real images of the other modality) or 'interpolated'
+    poses: str = 'target',
     direction: str = 'rgb2ir',  # 'rgb2ir', 'ir2rgb' or 'both'
-    pose: str = 'synth',        # Pose estimator for data without keypoints: a folder, or 'synth', 'openpose', 'lightweight'
+    # Pose estimator for data without keypoints: a folder, or 'synth', 'openpose', 'lightweight'
+    pose: str = 'synth',
     split: str = 'train',       # Split to translate
     batch_size: int = 32,       # Images per batch
     trial: int = 1,             # For RegDB: split to translate, 1..10
     seed: int = 0,              # Seed of the choice of poses
     device: str = 'cpu',        # Where to compute: 'cpu', or 'cuda' for a GPU
-    on_bad: str = 'raise',      # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
-):
+    # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
+    on_bad: str = 'raise',
+) -> None:
     """Generate a data set: other modality, other poses.
 
     The new folder is a data set with index, keypoints and the source of each image."""
@@ -162,9 +173,12 @@ def translate(
 
 # %% ../nbs/160_cli.ipynb #cell-021
 def train_reid(
-    data: str,                     # Data set with labels; several with commas between them, e.g. real and generated ones
+    # Data set with labels; several with commas between them, e.g. real and generated ones
+    data: str,
     out_dir: str,                  # Folder for model, checkpoint, curves and settings
-    model: str = 'resnet10_small', # Network: 'resnet10_small' and 'resnet18' for small images, 'resnet50_agw', 'osnet_x1_0', ...; a wrong name lists all
+    # Network: 'resnet10_small' and 'resnet18' for small images, 'resnet50_agw', 'osnet_x1_0', ...; a wrong name
+    # lists all
+    model: str = 'resnet10_small',
     loss: str = 'ce+triplet',      # Losses with + between them: ce, triplet, soft-triplet, weighted-triplet, sce
     size: str = '64x32',           # Height x width of the images, pixels
     epochs: int = 12,              # Epochs of --iters batches
@@ -175,8 +189,9 @@ def train_reid(
     trial: int = 1,                # For RegDB: split to train on, 1..10
     seed: int = 0,                 # Seed of weights, order and augmentation
     device: str = 'cpu',           # Where to train: 'cpu', or 'cuda' for a GPU
-    on_bad: str = 'raise',         # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
-):
+    # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
+    on_bad: str = 'raise',
+) -> None:
     "Train a Re-ID model on labeled images, real or generated."
     from xmodreid.data.index import concat_index
     from xmodreid.run.options import parse_losses, parse_size, read_data, select_split
@@ -200,13 +215,15 @@ def _check_scores_file(file, data):
     if not json_file.is_file(): return
     previous = load_results(json_file).attrs['dataset']
     if previous!=data:
-        raise ConfigError(f"{json_file} holds the scores of {previous}, not of {data}. Give another folder with --out-dir")
+        raise ConfigError(f"{json_file} holds the scores of {previous}, not of {data}. "
+                          "Give another folder with --out-dir")
 
 # %% ../nbs/160_cli.ipynb #cell-023
 def evaluate(
     data: str,                     # Data set whose test people are searched for
     model: str,                    # Folder of a model from xmodreid train-reid
-    out_dir: str|None = None,      # Folder for the scores, as CSV and JSON named after data and protocol; the model's folder if not given
+    # Folder for the scores, as CSV and JSON named after data and protocol; the model's folder if not given
+    out_dir: str|None = None,
     protocol: str = 'sysu',        # 'sysu', 'regdb', 'llcm' or 'market'
     mode: str = 'all',             # For sysu: 'all' or 'indoor'
     shots: int = 1,                # For sysu: 1 or 10 gallery images of each person and camera
@@ -214,12 +231,14 @@ def evaluate(
     permutations: str|None = None, # For sysu's official gallery: rand_perm_cam.mat
     direction: str = 'ir2rgb',     # Query to gallery: 'ir2rgb' or 'rgb2ir'
     trial: int = 1,                # For regdb: split the model was trained on, 1..10
-    rerank: str|None = None,       # k-reciprocal re-ranking, as K1,K2,LAMBDA, e.g. 20,6,.3; it raises scores and is named in them
+    # k-reciprocal re-ranking, as K1,K2,LAMBDA, e.g. 20,6,.3; it raises scores and is named in them
+    rerank: str|None = None,
     no_flip: bool = False,         # Embed each image alone, not averaged with its mirror image
     other_identities: bool = False, # The model was trained on another data set: equal numbers mean other people
     device: str = 'cpu',           # Where to compute: 'cpu', or 'cuda' for a GPU
-    on_bad: str = 'raise',         # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
-):
+    # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
+    on_bad: str = 'raise',
+) -> None:
     """Evaluate a Re-ID model by an official protocol.
 
     Rank-1, 5, 10, 20, mAP and mINP, written as CSV and JSON."""
@@ -247,7 +266,8 @@ def evaluate(
     file = _scores_file(out_dir or model_dir, data, words, no_flip)
     _check_scores_file(file, data)
     write_csv(f'{file}.csv', scores)
-    save_results(f'{file}.json', scores, load_run_seed(model_dir), dataset=data, model=str(model_dir), mirror=not no_flip)
+    save_results(f'{file}.json', scores, load_run_seed(model_dir), dataset=data, model=str(model_dir),
+                 mirror=not no_flip)
     mean = summarize_results(scores).loc['mean'].drop('n_runs')
     print(words)
     print((100*mean).round(1).to_frame('percent').T.to_string())
@@ -266,9 +286,11 @@ estimate = lambda path: predictor()(path)'''
 def annotate(
     folder: str,              # Folder of images; annotations.npz and export/ are written into it
     port: int = 8866,         # Port on 127.0.0.1; when it is in use, one near it
-    pose: str = 'synth',      # Pose estimator that proposes keypoints: 'synth', 'openpose', 'lightweight', a folder from xmodreid train-pose, or '' for none
+    # Pose estimator that proposes keypoints: 'synth', 'openpose', 'lightweight', a folder from xmodreid train-
+    # pose, or '' for none
+    pose: str = 'synth',
     no_browser: bool = False, # Only print the address
-):
+) -> None:
     """Place 18 keypoints per image by hand, in a browser.
 
     The page is served on this machine only. Every click is saved at once."""
@@ -287,7 +309,7 @@ def index(
     dtype: str = 'float32',   # Type of the vectors of a new gallery: 'float32', or 'float16' for half the space
     duplicates: str = 'skip', # Images that the gallery has already: 'skip', 'replace', 'keep' both, or 'error'
     device: str = 'cpu',      # Where to compute: 'cpu', or 'cuda' for a GPU
-):
+) -> None:
     """Embed images into a gallery that can be searched.
 
     Images that the gallery has already are skipped."""
@@ -309,7 +331,7 @@ def search(
     modality: str|None = None,   # Find only images of this modality
     camid: int|None = None,      # Find only images of this camera
     device: str = 'cpu',         # Where to compute: 'cpu', or 'cuda' for a GPU
-):
+) -> None:
     """Find the gallery images that are nearest to a query.
 
     Images of people: use lawful, consented data only."""
@@ -333,17 +355,28 @@ def search(
 
 # %% ../nbs/160_cli.ipynb #cell-028
 def reproduce(
-    table: str = '5.5',          # '5.1' to '5.4', 'fig5.1', 'fig5.2' or 'all' of these: Re-ID; '5.5': ablation of the translation; 'translation': generators compared
+    # '5.1' to '5.4', 'fig5.1', 'fig5.2' or 'all' of these: Re-ID; '5.5': ablation of the translation;
+    # 'translation': generators compared
+    table: str = '5.5',
     out_dir: str = 'runs/tables', # Folder of the rows; rows that are complete are not run again
-    size: str = 'quick',         # 'quick': 64x32, minutes per row on a CPU; 'full': larger images, longer; for 5.1 to fig5.2 and --usl also 'medium': longer, and 'sysu': for SYSU-MM01 on a GPU, from ImageNet weights
-    only: str|None = None,       # Names of the rows to run, with semicolons between them; all if not given. Chosen rows are written as table_...-part; those of 'translation' beside all that are complete
+    # 'quick': 64x32, minutes per row on a CPU; 'full': larger images, longer; for 5.1 to fig5.2 and --usl also
+    # 'medium': longer, and 'sysu': for SYSU-MM01 on a GPU, from ImageNet weights
+    size: str = 'quick',
+    # Names of the rows to run, with semicolons between them; all if not given. Chosen rows are written as
+    # table_...-part; those of 'translation' beside all that are complete
+    only: str|None = None,
     seed: int = 0,               # Seed of data, weights and order
     usl: bool = False,           # Run the table of unsupervised methods across modalities instead
-    seeds: int = 1,              # Trainings per row, with consecutive seeds from --seed on, for mean and standard deviation; not for 5.5
-    data: str = 'synth',         # 'synth', or the folder of SYSU-MM01, for the tables of Re-ID and --usl; there also a preset of synthetic people: 'standard', 'hard', ...
-    market: str = 'synth',       # 'synth', or the folder of Market-1501, for the rows that need it; for --usl on SYSU-MM01 the labeled source, else ImageNet weights
+    # Trainings per row, with consecutive seeds from --seed on, for mean and standard deviation; not for 5.5
+    seeds: int = 1,
+    # 'synth', or the folder of SYSU-MM01, for the tables of Re-ID and --usl; there also a preset of synthetic
+    # people: 'standard', 'hard', ...
+    data: str = 'synth',
+    # 'synth', or the folder of Market-1501, for the rows that need it; for --usl on SYSU-MM01 the labeled source,
+    # else ImageNet weights
+    market: str = 'synth',
     device: str = 'cpu',         # Where to compute: 'cpu', or 'cuda' for a GPU
-):
+) -> None:
     """Run a result table, of the thesis or ours, row by row.
 
     Where the thesis printed a value, it stands beside ours."""
@@ -419,7 +452,7 @@ def _make_parser():
 # %% ../nbs/160_cli.ipynb #cli-main
 def main(
     argv: list[str]|None = None, # Words of the command line; those of this process when `None`
-):
+) -> None:
     "Run `xmodreid`: a wrong option, value or file ends in one sentence and exit code 2."
     parser = _make_parser()
     options = vars(parser.parse_args(argv))

@@ -32,7 +32,7 @@ class TableRow:
 def check_row_names(
     only: list[str]|None, # Names of rows; `None` for all
     rows: list[TableRow], # Rows of a table
-):
+) -> None:
     "Raise a `ConfigError` for a name that no row has; call it before hours are spent on data."
     for name in only or ():
         check_choice('only', name, [r.name for r in rows])
@@ -57,7 +57,8 @@ def _paired_columns(results:list) -> pd.DataFrame:
 def run_rows(
     rows: list[TableRow],          # Rows of the table, with different names
     out_dir: str|Path,             # One sub-folder per row
-    measure: Callable,             # `measure(config, folder) -> dict` of numbers and words; may keep checkpoints in `folder`
+    # `measure(config, folder) -> dict` of numbers and words; may keep checkpoints in `folder`
+    measure: Callable,
     progress: bool = True,         # Show a progress bar
     only: list[str]|None = None,   # Names of the rows to run; `None` for all
     **inputs,                      # What all rows depend on beside their settings, by name: see `open_run_dir`
@@ -109,7 +110,7 @@ def save_table(
     stem: str|Path,      # Name of the files without ending
     title: str,          # Title above the Markdown
     digits: int = 1,     # Decimals in the Markdown
-):
+) -> None:
     "Write `stem.csv` and `stem.md`; a crash leaves no half-written file."
     flat = table.set_axis([f'{c} ({source})' if source else c for c,source in table], axis=1)
     write_csv(f'{stem}.csv', flat)

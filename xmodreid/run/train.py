@@ -72,7 +72,8 @@ class PoseConfig(TrainConfig):
     batch_size: int = 16   # Images per batch
     augment: bool = False  # Shift, turn and scale the images; not needed where all crops are alike
     robust: bool = False   # Recolor and damage the images, for a network that is to work with other cameras
-    init_weights: str = '' # Start from these weights, e.g. `'synth'`, and the network they belong to; `width` is then ignored
+    # Start from these weights, e.g. `'synth'`, and the network they belong to; `width` is then ignored
+    init_weights: str = ''
 
 # %% ../../nbs/152_run.train.ipynb #cell-011
 def train_pose(
@@ -81,7 +82,8 @@ def train_pose(
     keypoints: np.ndarray,             # `(N, 18, 3)` keypoints, pixels of the files
     config: PoseConfig = PoseConfig(), # Settings
     progress: bool = True,             # Show a progress bar
-    device: str = 'cpu',               # Where to train, e.g. `'cuda'`; no setting of the run, which may resume elsewhere
+    # Where to train, e.g. `'cuda'`; no setting of the run, which may resume elsewhere
+    device: str = 'cpu',
 ) -> PoseEstimator:                    # The trained network
     "Train a pose network, or resume its training; raises a `ConfigError` where the folder holds another run."
     keypoints = np.asarray(keypoints)
@@ -104,7 +106,8 @@ def _find_output(run_dir, name:str, what:str, pretrained=()) -> Path:
     if not path.is_file(): path = path/name
     if path.exists(): return path
     choices = ''.join(f"{p!r} or " for p in pretrained)
-    raise ModelError(f"{run_dir} holds no {what} ({name} is missing). Train one into it, or give {choices}the folder of one")
+    raise ModelError(f"{run_dir} holds no {what} ({name} is missing). "
+                     f"Train one into it, or give {choices}the folder of one")
 
 def load_trained_pose(
     run_dir: str|Path,       # From `train_pose`, or the name of published weights, one of `POSE_WEIGHTS`
@@ -127,9 +130,13 @@ class GanConfig(TrainConfig):
     d_lr: float = 4e-4         # Learning rate of the discriminators
     half: bool = False         # Half precision (bfloat16), made for a GPU
     blocks: int|None = None    # Residual blocks of the generators; their own default when `None`
-    downs: int|None = None     # Halvings before the attention, for the attention generator; when `None`, 3 above 128 pixels of height, else 2
+    # Halvings before the attention, for the attention generator; when `None`, 3 above 128 pixels of height, else
+    # 2
+    downs: int|None = None
     channels_last: bool = False # Memory layout of the weights that suits a GPU's half precision
-    pose_weight: float|None = None # Weight of the pose loss; that of `warp_losses` when `None`. Twice as much is better in trainings of a thousand batches and more
+    # Weight of the pose loss; that of `warp_losses` when `None`. Twice as much is better in trainings of a
+    # thousand batches and more
+    pose_weight: float|None = None
 
 # %% ../../nbs/152_run.train.ipynb #cell-015
 def _gan_losses(config, estimator):
@@ -159,11 +166,13 @@ def train_gan(
     estimator: PoseEstimator|None = None,   # Frozen estimator of the pose loss; no pose loss when `None`
     config: GanConfig = GanConfig(),        # Settings
     progress: bool = True,                  # Show a progress bar
-    device: str = 'cpu',                    # Where to train, e.g. `'cuda'`; no setting of the run, which may resume elsewhere
+    # Where to train, e.g. `'cuda'`; no setting of the run, which may resume elsewhere
+    device: str = 'cpu',
 ) -> nn.ModuleDict:                         # `['ir']` generates IR images, `['rgb']` RGB images
     "Train a pose CycleGAN, or resume its training; keep the curve of every loss in `epochs.csv` and `batches.csv`."
     keypoints,losses = np.asarray(keypoints),_gan_losses(config, estimator)
-    out_dir = open_run_dir(out_dir, config_to_dict(config), 'generators', images=index, keypoints=keypoints, losses=losses)
+    inputs = dict(images=index, keypoints=keypoints, losses=losses)
+    out_dir = open_run_dir(out_dir, config_to_dict(config), 'generators', **inputs)
     if (out_dir/'generators.safetensors').exists(): return load_trained_gan(out_dir)
     seed_all(config.seed)
     index = index.reset_index(drop=True)
@@ -214,7 +223,8 @@ def train_reid(
     config: ReIDConfig = ReIDConfig(),    # Settings
     losses: list[ReIDLoss]|None = None,   # Smoothed cross entropy and batch-hard triplets of unit vectors when `None`
     progress: bool = True,                # Show a progress bar
-    device: str = 'cpu',                  # Where to train, e.g. `'cuda'`; no setting of the run, which may resume elsewhere
+    # Where to train, e.g. `'cuda'`; no setting of the run, which may resume elsewhere
+    device: str = 'cpu',
     pretrained: bool = False,             # Start from ImageNet weights (a download); not every network has them
 ) -> nn.Module:                           # The model
     "Train a Re-ID model, or resume its training; keep the curve of every loss in `epochs.csv`."
@@ -238,7 +248,7 @@ def train_reid(
 # %% ../../nbs/152_run.train.ipynb #load-trained-reid
 def load_trained_reid(
     run_dir: str|Path, # From `train_reid`
-) -> nn.Module:        # In evaluation mode; `.classes`: people it was trained on, `.size`: `(height, width)` of its images
+) -> nn.Module:        # In evaluation mode; `.classes`: people of the training, `.size`: `(height, width)` of its images
     "Load a trained Re-ID model; raises a `ModelError` where there is none."
     model,info = load_reid(_find_output(run_dir, 'model.safetensors', 'Re-ID model'))
     model.classes,model.size = info['classes'],tuple(info['size'])

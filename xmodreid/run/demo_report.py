@@ -123,9 +123,9 @@ def _report_data(report, results, real):
         report.text("Aligned crops of real people, one visible and one thermal image of the same moment. "
                     "A pair counts as a person; there are no other labels.")
     else:
-        report.text("People drawn by the package: body, clothes and material decide what each camera records; cameras 3 "
-                    "and 6 are infrared. Every keypoint is exact, and the true image of any person in any pose can be "
-                    "drawn.")
+        report.text("People drawn by the package: body, clothes and material decide what each camera records; cameras "
+                    "3 and 6 are infrared. Every keypoint is exact, and the true image of any person in any pose can "
+                    "be drawn.")
     rows = np.random.default_rng(0).permutation(len(results.index))[:24]
     images = [to_uint8(im) for im in load_images(results.index.path.iloc[rows], results.config.size)[0]]
     report.figure('Some of the images', plot_images(images, ncols=12, scale=.75))

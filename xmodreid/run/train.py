@@ -248,7 +248,7 @@ def train_reid(
 # %% ../../nbs/152_run.train.ipynb #load-trained-reid
 def load_trained_reid(
     run_dir: str|Path, # From `train_reid`
-) -> nn.Module:        # In evaluation mode; `.classes`: people of the training, `.size`: `(height, width)` of its images
+) -> nn.Module:        # In evaluation mode; `.classes`: people of the training, `.size`: `(height, width)` of images
     "Load a trained Re-ID model; raises a `ModelError` where there is none."
     model,info = load_reid(_find_output(run_dir, 'model.safetensors', 'Re-ID model'))
     model.classes,model.size = info['classes'],tuple(info['size'])

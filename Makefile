@@ -1,10 +1,10 @@
-# The two commands of the README are `make demo` and `make test`; both first make the environment in .venv.
+# The two commands of the README are `make demo` and `make test`; both first create the environment in .venv.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 OUT    ?= runs/demo
 
-.PHONY: demo test test-slow kills docs lab readme clean
+.PHONY: demo test test-slow check-resume docs lab readme clean
 
 $(VENV)/.ready: settings.ini setup.py
 	$(PYTHON) -c "import sys; sys.exit(not (3,10) <= sys.version_info[:2] <= (3,12) and 'xmodreid needs Python 3.10 to 3.12; this is ' + sys.version.split()[0] + '. Call: make PYTHON=python3.11')"
@@ -14,7 +14,7 @@ $(VENV)/.ready: settings.ini setup.py
 	touch $@
 
 demo: $(VENV)/.ready
-	$(BIN)/xmodreid_demo --out_dir $(OUT)
+	$(BIN)/xmodreid demo --out-dir $(OUT)
 
 test: $(VENV)/.ready
 	$(BIN)/python scripts/check.py
@@ -22,8 +22,8 @@ test: $(VENV)/.ready
 test-slow: $(VENV)/.ready
 	$(BIN)/python scripts/check.py --flags slow
 
-kills: $(VENV)/.ready
-	$(BIN)/python scripts/kills.py
+check-resume: $(VENV)/.ready
+	$(BIN)/python scripts/check_resume.py
 
 docs: $(VENV)/.ready
 	$(BIN)/python scripts/docs.py

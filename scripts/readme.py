@@ -2,7 +2,8 @@
 
     python scripts/readme.py
 """
-import json, re
+import json
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,7 +19,7 @@ def _text(out):
 def _blocks(cell):
     source = "".join(cell["source"])
     if cell["cell_type"] == "markdown":
-        yield re.sub(r"\]\((images/|tutorials/|[\w.]+\.ipynb)", r"](nbs/\1", source)
+        yield re.sub(r"\]\((images/|tutorials/|experiments/|[\w.]+\.ipynb)", r"](nbs/\1", source)
         return
     if re.match(r"#\|\s*(hide|eval: false\s*\n#\|\s*hide)", source): return
     code = "\n".join(line for line in source.splitlines() if not line.startswith("#|")).strip()

@@ -1,12 +1,20 @@
-"""Kill a training and a translation ten times each, at random moments, with SIGKILL; go on every time, and compare with a run that nobody disturbed.
+"""Kill a training and a translation ten times each with SIGKILL, at random moments; resume each time, and compare with an uninterrupted run.
 
-    python scripts/kills.py              ten kills of each
-    python scripts/kills.py --kills 3 --seed 1
+    python scripts/check_resume.py              ten kills of each
+    python scripts/check_resume.py --kills 3 --seed 1
 
-Every run is a process of its own, forked from this one, which has everything imported. After each kill no file under a final name may be broken: checkpoints, images
-and tables are read. At the end weights, averages, optimizers, pools, random numbers and curves of the training, and every file of the translation, must have the same bits.
+Every run is a process of its own, forked from this one, which has everything imported. After each kill, every file under a final name
+must be readable: checkpoints, images and tables. At the end the training must have the same bits (weights, averages, optimizers, image
+pools, random states, curves), and the translation the same bytes in every file.
 """
-import argparse, os, random, signal, sys, tempfile, time, warnings
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+import warnings
 from pathlib import Path
 
 warnings.filterwarnings("ignore")
@@ -28,7 +36,8 @@ from xmodreid.gan.training import ClipGradients
 from xmodreid.gan.learner import pose_cyclegan, pose_cyclegan_learner
 from xmodreid.gan.translate import translate
 
-EPOCHS, PAUSE = 12, .1      # the pause of each batch spreads a run out, so that kills fall into all of it
+EPOCHS = 12
+PAUSE = .1  # seconds per batch; they make a run longer, so that kills fall into every part of it
 
 
 class SlowDown(Callback):
@@ -37,20 +46,25 @@ class SlowDown(Callback):
 
 
 def train(folder):
-    "A tiny training with everything that has a state: pools that overflow, swaps, R1, clipping, averages."
+    "A tiny training with everything that has a state: full image pools, flipped labels, R1, clipping, averages."
     torch.set_num_threads(1)
     seed_all(0)
     g, n = torch.Generator().manual_seed(0), 8
-    keypoints = lambda: torch.cat([torch.rand(n, 18, 2, generator=g)*torch.tensor([12., 28.])+2, torch.ones(n, 18, 1)], -1)
-    img = lambda: torch.rand(n, 3, 32, 16, generator=g)*2-1
-    items = list(zip(img(), keypoints(), img(), keypoints()))
+    def random_keypoints():
+        xy = torch.rand(n, 18, 2, generator=g)*torch.tensor([12., 28.])+2
+        return torch.cat([xy, torch.ones(n, 18, 1)], -1)
+    def random_images(): return torch.rand(n, 3, 32, 16, generator=g)*2-1
+    items = list(zip(random_images(), random_keypoints(), random_images(), random_keypoints()))
     dls = DataLoaders(*(DataLoader(items, bs=2) for _ in range(2)))
     dls.n_inp = 4
-    learn = pose_cyclegan_learner(dls, width=4, d_width=4, blocks=1, d_layers=2, d_step=dict(pool_size=3, label_flip_prob=.3, real_label=.9, r1=1., r1_every=3), cbs=[ClipGradients(1.), SlowDown()])
+    d_step = dict(pool_size=3, label_flip_prob=.3, real_label=.9, r1=1., r1_every=3)
+    cbs = [ClipGradients(1.), SlowDown()]
+    learn = pose_cyclegan_learner(dls, width=4, d_width=4, blocks=1, d_layers=2, d_step=d_step, cbs=cbs)
     with learn.no_bar(), learn.no_logging(): fit_resumable(learn, EPOCHS, folder)
 
 
-def translation(people):
+def make_translation(people):
+    "A function that translates the images into a folder, slowly."
     index = read_sysu(people)
     keypoints = lookup_keypoints(index, Path(people)/"keypoints.npz")
     gan = pose_cyclegan(width=4, d_width=4, blocks=1).eval().requires_grad_(False)
@@ -61,12 +75,13 @@ def translation(people):
                 time.sleep(PAUSE)
                 return net(*args)
             return delayed
-        translate(index, keypoints, tuple(map(slow_generator, (gan.to_ir, gan.to_rgb))), folder, batch_size=2, progress=False)
+        generators = (slow_generator(gan.to_ir), slow_generator(gan.to_rgb))
+        translate(index, keypoints, generators, folder, batch_size=2, progress=False)
     return run
 
 
 def check_files(folder):
-    "Every file that is there under a final name can be read."
+    "Read every file that has a final name."
     for p in Path(folder).rglob("*"):
         if not p.is_file() or p.name.startswith("."): continue
         if p.suffix == ".safetensors": load_state(p)
@@ -84,17 +99,19 @@ def differences(a, b, path=""):
     elif isinstance(a, torch.Tensor):
         if not torch.equal(a, b): yield path
     elif isinstance(a, float):
-        if not (a == b or a != a and b != b): yield path          # NaN stands where a loss has no weight
-    elif not np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f"): yield path   # nor does it before a term has its first value
+        if not (a == b or a != a and b != b): yield path  # NaN: a loss without a weight
+    elif not np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f"): yield path  # NaN: a loss without a value yet
 
 
 def progress_count(folder):
-    "How far a run came: epochs of a training, images of a translation."
+    "Epochs of a training, or images of a translation."
     last = Path(folder)/"last.safetensors"
-    return load_state(last)["epoch"] if last.exists() else sum(p.suffix == ".jpg" and not p.name.startswith(".") for p in Path(folder).rglob("*"))
+    if last.exists(): return load_state(last)["epoch"]
+    return sum(not p.name.startswith(".") for p in Path(folder).rglob("*.jpg"))
 
 
 def start_process(work, folder):
+    "Run `work` in a process of its own; its id."
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -106,22 +123,23 @@ def start_process(work, folder):
 
 
 def wait_exit(pid, seconds):
-    "Wait so long for a process; its exit code, or `None` while it runs."
+    "Wait for a process; its exit code, or `None` while it still runs."
     until = time.monotonic()+seconds
     while time.monotonic() < until:
-        progress_count, status = os.waitpid(pid, os.WNOHANG)
-        if progress_count: return os.waitstatus_to_exitcode(status)
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended: return os.waitstatus_to_exitcode(status)
         time.sleep(.005)
     return None
 
 
 def kill_repeatedly(what, work, folder, kills, seconds, rng):
-    "Kill `work`, which takes so many seconds, so many times; then let it end. A kill that came before any new work leaves the next more time."
-    progress, scale = [0], 1.
+    "Kill `work`, which takes `seconds`, several times, then let it end. After a kill that came too early, the next comes later."
+    progress = [0]
+    scale = 1.
     for i in range(kills):
         pid = start_process(work, folder)
         code = wait_exit(pid, rng.uniform(.3, 1.3)*scale*seconds/kills)
-        if code is not None: sys.exit(f"{what}: ended with {code} before kill {i+1}; make it longer")
+        if code is not None: sys.exit(f"{what}: ended with {code} before kill {i+1}; make the work longer")
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         check_files(folder)
@@ -130,6 +148,11 @@ def kill_repeatedly(what, work, folder, kills, seconds, rng):
     print(f"{what}: reached {progress[1:]} at the {kills} kills", flush=True)
     code = wait_exit(start_process(work, folder), 600)
     if code != 0: sys.exit(f"{what}: the last run ended with {code}")
+
+
+def read_files(folder):
+    "Relative path -> content of every file."
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def main():
@@ -142,16 +165,16 @@ def main():
     with tempfile.TemporaryDirectory() as d:
         d = Path(d)
         people = write_synth(d/"people", SynthConfig(n_train=4, n_val=0, n_test=2, per_cam=2), progress=False)
-        for what, work in (("training", train), ("translation", translation(people))):
+        for what, work in (("training", train), ("translation", make_translation(people))):
             begun = time.monotonic()
             code = wait_exit(start_process(work, d/f"{what}-whole"), 600)
-            if code != 0: sys.exit(f"{what}: the undisturbed run ended with {code}")
+            if code != 0: sys.exit(f"{what}: the uninterrupted run ended with {code}")
             kill_repeatedly(what, work, d/f"{what}-killed", args.kills, time.monotonic()-begun, rng)
         a, b = (load_state(d/f"training-{k}"/"last.safetensors") for k in ("whole", "killed"))
         found = list(differences(a, b))
         assert a["epoch"] == EPOCHS and not found, f"the trainings differ: {found[:5]}"
         assert list(differences(a, dict(b, epoch=0)))             # the comparison can fail
-        x, y = ({p.relative_to(r).as_posix(): p.read_bytes() for p in r.rglob("*") if p.is_file()} for r in (d/"translation-whole", d/"translation-killed"))
+        x, y = (read_files(d/f"translation-{k}") for k in ("whole", "killed"))
         assert x == y, f"the translations differ: {sorted(k for k in {*x, *y} if x.get(k) != y.get(k))}"
         print(f"training: {args.kills} kills, the same bits; translation: {args.kills} kills, {len(x)} files, the same bytes")
 

@@ -115,7 +115,7 @@ class RandomizeAppearance(Callback):
         self.prob = prob
         self.ramp = ramp
 
-    def before_batch(self):
+    def before_batch(self) -> None:
         "Replace images and keypoints of the batch."
         g = keyed_generator(self.seed, self.epoch, self.iter)
         img, = self.xb

@@ -52,7 +52,8 @@ def encode_levels(
 
 # %% ../../nbs/081_gan.attention.ipynb #cell-036
 class AttentionGenerator(PoseGenerator):
-    "Attention from target pose to source on a coarse grid; memory grows with the square of its cells. `ConfigError` for settings that do not fit."
+    """Attention from target pose to source on a coarse grid; memory grows with the square of its cells. `ConfigError`
+    for settings that do not fit."""
     def __init__(self,
         width:int=32,       # Channels at full resolution, a multiple of 4; 2 times as many at half, 3 times below
         blocks:int=3,       # Residual blocks on the coarse grid
@@ -90,7 +91,7 @@ class AttentionGenerator(PoseGenerator):
         img:Tensor,      # `(B, 3, H, W)` in [-1, 1]
         src_kpts:Tensor, # `(B, 18, 3)` pose in `img`, pixels
         tgt_kpts:Tensor, # `(B, 18, 3)` target pose, pixels
-    ) -> tuple:          # Queries and keys `(B, heads, cells, C/heads)`; features of the target pose and of the source, finest first
+    ) -> tuple:          # Queries, keys `(B, heads, cells, C/heads)`; features of target pose, source, finest first
         "Queries of the target pose and keys of the source; one pose encoder serves both."
         maps = pose_inputs(torch.cat([tgt_kpts,src_kpts]), img.shape[-2:])
         poses = encode_levels(self.pose, maps)
@@ -120,7 +121,7 @@ class AttentionGenerator(PoseGenerator):
         img:Tensor,      # `(B, 3, H, W)` in [-1, 1]
         src_kpts:Tensor, # `(B, 18, 3)` pose in `img`, pixels
         tgt_kpts:Tensor, # `(B, 18, 3)` target pose, pixels
-    ) -> Tensor:         # `(B, cells, cells)`, each row sums to 1: how much a cell of the target takes from each cell of the source, mean of the heads
+    ) -> Tensor:         # `(B, cells, cells)`: share a target cell (row) takes from each source cell, mean of the heads
         "The attention weights; written out, for figures and tests."
         q,k,*_ = self.query_key(img, src_kpts, tgt_kpts)
         return (q@k.transpose(2,3)/q.shape[-1]**.5).softmax(-1).mean(1)

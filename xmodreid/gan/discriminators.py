@@ -9,7 +9,6 @@ __all__ = ['patch_layers', 'PatchDiscriminator', 'CycleBatch', 'PoseCycleGAN']
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -39,7 +38,8 @@ def patch_layers(
 
 # %% ../../nbs/082_gan.discriminators.ipynb #cell-058
 class PatchDiscriminator(nn.Module):
-    "PatchGAN, of the image alone or of image and pose; returns a list of patch maps. `ConfigError` for settings that do not fit."
+    """PatchGAN, of the image alone or of image and pose; returns a list of patch maps. `ConfigError` for settings that
+    do not fit."""
     def __init__(self,
         width:int=64,        # Channels of the first layer
         layers:int=3,        # Strided layers; at least 2 for a `fine` map
@@ -50,7 +50,7 @@ class PatchDiscriminator(nn.Module):
     ):
         super().__init__()
         if fine and layers<2:
-            raise ConfigError("`fine=True` needs two strided layers or more, because it branches off before the last one; "
+            raise ConfigError("`fine=True` needs two strided layers or more, to branch off before the last one; "
                               f"got `layers={layers}`. Use fine=False, or layers=2")
         self.config = dict(width=width, layers=layers, norm=norm, pose=pose, fine=fine, spectral=spectral)
         self.pose = pose
@@ -68,7 +68,8 @@ class PatchDiscriminator(nn.Module):
         "Predict for every patch whether it looks real. `ModelError` for a missing pose or other shapes."
         x = img
         if self.pose:
-            if keypoints is None: raise ModelError("this discriminator sees image and pose together: pass `keypoints` (B, 18, 3)")
+            if keypoints is None:
+                raise ModelError("this discriminator sees image and pose together: pass `keypoints` (B, 18, 3)")
             check_pose_input(img, keypoints, size_multiple=1)
             x = torch.cat([img, keypoint_heatmaps(keypoints, img.shape[-2:])], 1)
         else: check_pose_input(img, size_multiple=1)
@@ -79,7 +80,8 @@ class PatchDiscriminator(nn.Module):
 
 # %% ../../nbs/082_gan.discriminators.ipynb #cell-062
 class CycleBatch(NamedTuple):
-    "Input and output of a pose CycleGAN for a batch; all images `(B, 3, H, W)` in [-1, 1], poses `(B, 18, 3)` in pixels."
+    """Input and output of a pose CycleGAN for a batch; all images `(B, 3, H, W)` in [-1, 1], poses `(B, 18, 3)` in
+    pixels."""
     rgb: Tensor       # Real RGB images
     rgb_kpts: Tensor  # Their poses; also the poses of `fake_rgb`
     ir: Tensor        # Real IR images

@@ -62,7 +62,8 @@ class ProcessSync(LocalSync):
 
 # %% ../../nbs/091_gan.distributed.ipynb #sync-1
 class DistributedSync(Callback):
-    "Train one model by several processes, each with its shard of every batch. `ConfigError` for a model with batch norm."
+    """Train one model by several processes, each with its shard of every batch. `ConfigError` for a model with batch
+    norm."""
     order = 45
     def __init__(self,
         sync:ProcessSync|None=None, # Exchange with the other processes; a new one when `None`
@@ -99,7 +100,8 @@ def after_pred(self:DistributedSync):
     batch_losses = [cb for cb in self.losses if not isinstance(cb, PER_IMAGE_LOSSES)]
     if not self.training or not batch_losses: return
     generated = all_gather(torch.stack(self.pred[4:], 1)).unbind(1)
-    for cb in batch_losses: vars(cb)['pred'] = CycleBatch(*self.full, *generated)   # past fastai's warning about a hidden attribute
+    # past fastai's warning about a hidden attribute
+    for cb in batch_losses: vars(cb)['pred'] = CycleBatch(*self.full, *generated)
 
 @patch
 def before_backward(self:DistributedSync):

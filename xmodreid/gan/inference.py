@@ -45,7 +45,8 @@ def estimate_batch_keypoints(
     predict = getattr(estimator, 'keypoints', estimator)
     found = torch.cat([torch.as_tensor(predict(batch)).cpu() for batch in images.split(batch_size)])
     if found.shape!=(len(images),18,3):
-        raise PoseError(f"the estimator gave {tuple(found.shape)} for {len(images)} images; expected ({len(images)}, 18, 3)")
+        raise PoseError(f"the estimator gave {tuple(found.shape)} for {len(images)} images; "
+                        f"expected ({len(images)}, 18, 3)")
     return found
 
 # %% ../../nbs/087_gan.inference.ipynb #cell-037
@@ -58,7 +59,8 @@ def generate(
     batch_size:int=32, # Images at a time
     device=None,       # Where to compute, and where the generator is left; its own device when `None`
 ) -> Tensor:           # `(N, 3, H, W)` in [-1, 1], on the CPU
-    "Run a generator over many images, in evaluation mode; its modes are restored afterwards. `ModelError` where it returns another shape."
+    """Run a generator over many images, in evaluation mode; its modes are restored afterwards. `ModelError` where it
+    returns another shape."""
     is_module = isinstance(generator, nn.Module)
     modes = [(m,m.training) for m in generator.modules()] if is_module else []
     if device is None: device = next((p.device for p in generator.parameters()), 'cpu') if is_module else 'cpu'
@@ -78,9 +80,12 @@ def generate(
 DIRECTIONS = ('rgb2ir','ir2rgb')
 
 def resolve_generators(
-    generators, # A learner or model with generators `to_ir` and `to_rgb`; a pair (to IR, to RGB); or a dict or `ModuleDict` by direction or by target modality
+    # A learner or model with generators `to_ir` and `to_rgb`; a pair (to IR, to RGB); or a dict or `ModuleDict` by
+    # direction or by target modality
+    generators,
 ) -> dict:      # `{'rgb2ir': G, 'ir2rgb': G}`; `None` for a direction that is not there
-    "Find the two generators; a learner that averages its weights gives a copy with the averages. `ModelError` where there are none."
+    """Find the two generators; a learner that averages its weights gives a copy with the averages. `ModelError` where
+    there are none."""
     ema = next((cb for cb in getattr(generators, 'cbs', ()) if hasattr(cb, 'averaged')), None)
     if ema is not None:
         with ema.averaged() as model: return copy.deepcopy(_model_generators(model))

@@ -107,8 +107,8 @@ def pose_cyclegan(
     overrides = {k: v for k,v in dict(blocks=blocks, norm=norm, downs=downs).items() if v is not None}
     with fixed_seed(seed):
         generators = [make_generator(generator, width=width, gray=g, **overrides) for g in (True,gray)]
-        discriminators = [PatchDiscriminator(d_width, d_layers, d_norm, pose=conditional, fine=conditional, spectral=spectral)
-                          for _ in range(2)]
+        discriminators = [PatchDiscriminator(d_width, d_layers, d_norm, pose=conditional, fine=conditional,
+                                             spectral=spectral) for _ in range(2)]
     make = PoseCycleGAN if norm=='batch' else BatchedCycleGAN
     gan = make(*generators, *discriminators)
     return gan.to(memory_format=torch.channels_last) if channels_last else gan
@@ -123,19 +123,26 @@ def pose_cyclegan_learner(
     d_lr:float=4e-4,           # Learning rate of the discriminators
     schedule:Callable=warmup_cosine, # `f(step, total, epoch) -> factor` of both rates
     ema:float=.995,            # Share of the averaged generators kept at each step; 0 for none
-    d_step:dict|None=None,     # Settings of `DiscriminatorStep`, e.g. `real_label`, `label_flip_prob`, `pool_size`, `d_every`, `d_steps`, `r1`, `max_grad_norm`
+    # Settings of `DiscriminatorStep`, e.g. `real_label`, `label_flip_prob`, `pool_size`, `d_every`, `d_steps`, `r1`,
+    # `max_grad_norm`
+    d_step:dict|None=None,
     model:PoseCycleGAN|None=None, # Networks; made by `pose_cyclegan` from the remaining arguments when `None`
-    cbs:Callback|Iterable|None=None, # More callbacks, e.g. `ClipGradients`, `HalfPrecision`, `SaveSamples`, `SaveBest`, `TimeRemaining`
+    # More callbacks, e.g. `ClipGradients`, `HalfPrecision`, `SaveSamples`, `SaveBest`, `TimeRemaining`
+    cbs:Callback|Iterable|None=None,
     seed:int=0,                # Seed of weights, pools and label flips
-    **kwargs,                  # Of `pose_cyclegan`: `width`, `d_width`, `blocks`, `gray`, `conditional`, `norm`, `spectral`, `downs`, `channels_last`
+    # Of `pose_cyclegan`: `width`, `d_width`, `blocks`, `gray`, `conditional`, `norm`, `spectral`, `downs`,
+    # `channels_last`
+    **kwargs,
 ) -> Learner:                  # Ready for `fit` or `fit_resumable`
-    "A fastai learner that trains both generators, and both discriminators beside them. `ConfigError` for settings that contradict each other."
+    """A fastai learner that trains both generators, and both discriminators beside them. `ConfigError` for settings
+    that contradict each other."""
     if model is not None and kwargs:
         raise ConfigError(f"pass either `model` or settings of one, not both: {sorted(kwargs)}")
     if model is None: model = pose_cyclegan(generator, seed=seed, **kwargs)
     losses = warp_losses(estimator) if losses is None else list(losses)
     step = _discriminator_step(losses, dict(lr=d_lr, seed=seed)|(d_step or {}))
-    callbacks = [*losses, step, SetEpoch(), LRScheduler(schedule), TerminateOnNaN(), LossRecorder(), RestoreAfterLRFind()]
+    callbacks = [*losses, step, SetEpoch(), LRScheduler(schedule), TerminateOnNaN(), LossRecorder(),
+                 RestoreAfterLRFind()]
     if ema: callbacks.append(GeneratorEMA(ema))
     opt_func = partial(FusedAdam, mom=.5, sqr_mom=.99, eps=1e-8)
     return InterruptibleLearner(dls, model, zero_loss, opt_func=opt_func, lr=lr, wd=0., cbs=[*callbacks, *L(cbs)],
@@ -222,7 +229,8 @@ def warn_training_overlap(
 
 # %% ../../nbs/086_gan.learner.ipynb #cell-023
 class SaveBest(Callback):
-    "Score the averaged generators after each epoch; keep the best ones in `out_dir/best.safetensors`, and their epoch and score in `out_dir/best.json`."
+    """Score the averaged generators after each epoch; keep the best ones in `out_dir/best.safetensors`, and their
+    epoch and score in `out_dir/best.json`."""
     order = 95
     run_valid = False
     def __init__(self,

@@ -51,7 +51,8 @@ def gan_loss(
     label:float|None=None,     # Label of `'lsgan'` and `'vanilla'`; 1 for real, 0 for fake when `None`
     critic:bool=False,         # For `'hinge'`: is this the discriminator's loss?
 ) -> Tensor:                   # Scalar, mean over the scales
-    "How far patches are from looking real, or fake. `'wasserstein'` needs an R1 penalty or spectral norm beside it. `ConfigError` for a label where none is used."
+    """How far patches are from looking real, or fake. `'wasserstein'` needs an R1 penalty or spectral norm beside it.
+    `ConfigError` for a label where none is used."""
     loss = GAN_MODES[check_choice('mode', mode, GAN_MODES)]
     preds = [preds] if isinstance(preds, Tensor) else preds
     if label is None: label = float(real)
@@ -65,7 +66,8 @@ def discriminator_loss(
     real_preds:Tensor|list[Tensor], # Maps of real images
     fake_preds:Tensor|list[Tensor], # Maps of generated images
     mode:str='lsgan',               # One of `GAN_MODES`
-    real_label:float=1.,            # Less than 1 smooths the label of `'lsgan'` and `'vanilla'`: 0.9 makes the discriminator less certain
+    # Less than 1 smooths the label of `'lsgan'` and `'vanilla'`: 0.9 makes the discriminator less certain
+    real_label:float=1.,
     fake_label:float=0.,            # The other label
     flip_labels:bool=False,         # Exchange the labels for this batch?
 ) -> Tensor:                        # Scalar
@@ -78,11 +80,13 @@ def discriminator_loss(
 # %% ../../nbs/083_gan.losses.ipynb #cell-015
 def r1_penalty(
     preds:Tensor|list[Tensor], # Maps, `(B, 1, h, w)` each, of real images
-    img:Tensor,                # `(B, 3, H, W)` those images; they must require a gradient before the discriminator gets them
+    img:Tensor, # `(B, 3, H, W)` those images; they must require a gradient before the discriminator gets them
 ) -> Tensor:                   # Scalar; can be differentiated once more
-    "Half the mean squared norm of the gradient of the discriminator's score with respect to the real image (Mescheder et al. 2018). `ModelError` without that gradient."
+    """Half the mean squared norm of the gradient of the discriminator's score with respect to the real image
+    (Mescheder et al. 2018). `ModelError` without that gradient."""
     if not img.requires_grad:
-        raise ModelError("R1 needs the gradient of the image: call img.requires_grad_() before the discriminator's forward pass")
+        raise ModelError("R1 needs the gradient of the image: call img.requires_grad_() "
+                         "before the discriminator's forward pass")
     preds = [preds] if isinstance(preds, Tensor) else preds
     score = sum(p.mean((1,2,3)).sum() for p in preds)/len(preds)
     slope, = torch.autograd.grad(score, img, create_graph=True)
@@ -116,7 +120,8 @@ def pose_bce_loss(
     target:Tensor,       # `(B, 18, h, w)` maps of the target pose in [0, 1]
     pos_weight:float=9., # A pixel weighs `1 + pos_weight*target`
 ) -> Tensor:             # Scalar; 0 where the target pose is reached
-    "Cross entropy of heatmaps with weighted positives, minus the entropy of the target: summed over joints, mean over pixels and images."
+    """Cross entropy of heatmaps with weighted positives, minus the entropy of the target: summed over joints, mean
+    over pixels and images."""
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
     with torch.no_grad():     # the gradient with respect to the target's place is the cross entropy's alone
         entropy = -torch.xlogy(target,target)-torch.xlogy(1-target,1-target)
@@ -190,11 +195,14 @@ def load_vgg_weights(
 
 # %% ../../nbs/083_gan.losses.ipynb #cell-032
 class VGGFeatures(nn.Module):
-    "One frozen layer of VGG; images in [-1, 1] in, feature maps out. `ConfigError` for an unknown network, layer or source of weights."
+    """One frozen layer of VGG; images in [-1, 1] in, feature maps out. `ConfigError` for an unknown network, layer or
+    source of weights."""
     def __init__(self,
         arch:str='vgg16',     # `'vgg16'` or `'vgg19'`
         layer:str='relu3_3',  # Whose output to return
-        weights:str='auto',   # `'imagenet'` downloads them; `'stand-in'` uses random filters; `'auto'` takes ImageNet's where they are already on disk
+        # `'imagenet'` downloads them; `'stand-in'` uses random filters; `'auto'` takes ImageNet's where they are
+        # already on disk
+        weights:str='auto',
     ):
         super().__init__()
         check_choice('net', arch, VGG_WEIGHTS)
@@ -255,7 +263,8 @@ def patch_style_loss(
     src_heat:Tensor,  # `(B, 18, H, W)` heatmaps of the source pose
     gen_heat:Tensor,  # `(B, 18, H, W)` heatmaps of the target pose
 ) -> Tensor:          # Scalar
-    "Mean over joints of the squared difference of masked Gram matrices; a joint unseen in either pose counts as no difference."
+    """Mean over joints of the squared difference of masked Gram matrices; a joint unseen in either pose counts as no
+    difference."""
     seen = ((src_heat.amax((2,3))>0)&(gen_heat.amax((2,3))>0)).to(src_feat)
     d2 = ((patch_grams(src_feat,src_heat)-patch_grams(gen_feat,gen_heat))**2).sum((2,3))
     return (d2*seen).sum(1).mean()/src_heat.shape[1]
@@ -296,7 +305,8 @@ def local_correlation_loss(
     floor:float=1e-3,  # Variance below which a window counts as flat
     signed:bool=True,  # Must light stay lighter than dark? `False` allows inverted patterns
 ) -> Tensor:           # Scalar, in [0, 2], or [0, 1] when not `signed`; 0 where nothing is to be compared
-    "1 - local normalized correlation of luminance (its square when not `signed`), mean over places weighted by mask and structure. `ConfigError` for an even window."
+    """1 - local normalized correlation of luminance (its square when not `signed`), mean over places weighted by mask
+    and structure. `ConfigError` for an even window."""
     if window%2==0 or window<3: raise ConfigError(f"`window` must be odd and at least 3; got {window}")
     def mean(x): return F.avg_pool2d(x, window, 1, window//2, count_include_pad=False)
     a = luminance(gen)
@@ -315,7 +325,7 @@ def sample_positions(
     size:tuple,     # `(h, w)` of the feature maps
     n:int=64,       # Places per image, at most `h*w`
     generator:torch.Generator|None=None, # CPU generator of the draws
-) -> tuple[Tensor,Tensor]: # `(B, n)` positions in the flattened map, each once; `(B, n)` whether the mask is above a tenth there
+) -> tuple[Tensor,Tensor]: # `(B, n)` positions in the flattened map; `(B, n)` is the mask above a tenth there?
     "Draw places of the feature map in proportion to the mask."
     m = F.adaptive_avg_pool2d(upcast_half(mask), size).flatten(1)
     u = torch.rand(m.shape, generator=generator).to(m).clamp(1e-6,1-1e-6)
@@ -360,7 +370,8 @@ def part_tone_loss(
     src_maps:Tensor, # `(B, 10, H, W)` part maps of the source pose
     gen_maps:Tensor, # `(B, 10, H, W)` part maps of the target pose
 ) -> Tensor:         # Scalar in [0, 2]
-    "1 - Pearson correlation of part tones, over batch x visible parts below the head; 0 when fewer than three are visible."
+    """1 - Pearson correlation of part tones, over batch x visible parts below the head; 0 when fewer than three are
+    visible."""
     a,b,visible = _part_tones((src.detach(),gen), (src_maps,gen_maps))
     w = visible.to(a)                        # weights, not an index: their number stays on the device
     n = w.sum()
@@ -376,6 +387,7 @@ def tone_consistency_loss(
     first_maps:Tensor,  # `(B, 10, H, W)` part maps of the first pose
     second_maps:Tensor, # `(B, 10, H, W)` part maps of the second
 ) -> Tensor:            # Scalar in [0, 2]; 0 where no part is visible in both
-    "Mean absolute difference of a part's tone in two images of one person, over the parts below the head that both show."
+    """Mean absolute difference of a part's tone in two images of one person, over the parts below the head that both
+    show."""
     a,b,visible = _part_tones((first,second), (first_maps,second_maps))
     return ((a-b).abs()*visible).sum()/visible.sum().clamp(min=1)

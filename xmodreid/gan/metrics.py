@@ -26,7 +26,8 @@ def _check_pair(x:Tensor, y:Tensor):
     "Both are batches of images of one shape, or a `DataError` says what they are."
     if not (isinstance(x, Tensor) and isinstance(y, Tensor)) or x.ndim!=4 or x.shape!=y.shape:
         shapes = [tuple(getattr(o, 'shape', ())) or type(o).__name__ for o in (x,y)]
-        raise DataError(f"expected two image tensors of one shape (B, C, H, W); got {shapes[0]} and {shapes[1]}. Resize one to the other first")
+        raise DataError(f"expected two image tensors of one shape (B, C, H, W); got {shapes[0]} and {shapes[1]}. "
+                        "Resize one to the other first")
 
 # %% ../../nbs/088_gan.metrics.ipynb #cell-008
 def _filter(x:Tensor, kernel:Tensor) -> Tensor:
@@ -48,9 +49,11 @@ def ssim(
     data_range:float=2.,   # Highest minus lowest possible value; 2 for images in [-1, 1]
     window:int=11,         # Side of the Gaussian window, pixels, odd
     sigma:float=1.5,       # Its standard deviation, pixels
-    mask:Tensor|None=None, # `(B, 1, H, W)` weights of the windows by their centers, e.g. where the person is; all alike when `None`
+    # `(B, 1, H, W)` weights of the windows by their centers, e.g. where the person is; all alike when `None`
+    mask:Tensor|None=None,
 ) -> Tensor:               # `(B,)`, at most 1; 1 for equal images
-    "Structural similarity of each pair (Wang et al. 2004), mean over channels and all whole windows. `DataError` where shapes differ, `ConfigError` for a window that does not fit."
+    """Structural similarity of each pair (Wang et al. 2004), mean over channels and all whole windows. `DataError`
+    where shapes differ, `ConfigError` for a window that does not fit."""
     _check_pair(x, y)
     if window%2==0 or window>min(x.shape[-2:]):
         raise ConfigError(f"`window` must be odd and fit into the images of {tuple(x.shape[-2:])} pixels; got {window}")
@@ -75,7 +78,8 @@ def psnr(
     data_range:float=2.,   # Highest minus lowest possible value; 2 for images in [-1, 1]
     mask:Tensor|None=None, # `(B, 1, H, W)` weights of the pixels; all alike when `None`
 ) -> Tensor:               # `(B,)` decibels; infinite for equal images
-    "Peak signal-to-noise ratio of each pair, `10 log10(range^2 / mean squared error)`. `DataError` where shapes differ."
+    """Peak signal-to-noise ratio of each pair, `10 log10(range^2 / mean squared error)`. `DataError` where shapes
+    differ."""
     _check_pair(x, y)
     return 10*torch.log10(data_range**2/_mean((x-y).square(), mask))
 
@@ -112,7 +116,9 @@ def kid(
     subset_size:int=100, # Images in each, at most the size of the smaller set
     seed:int=0,          # Which subsets are drawn
 ) -> tuple[float,float]: # Mean and standard deviation over subsets; 0 is expected for two samples of one distribution
-    "Kernel Inception Distance, the unbiased squared MMD with kernel `(x.y/D + 1)^3` (Binkowski et al. 2018), on any features. Where `real` holds the truth of each of the `N` generated images, it is lower by `2/N` of what a pair is more alike than two strangers. `DataError` for wrong shapes."
+    """Kernel Inception Distance, the unbiased squared MMD with kernel `(x.y/D + 1)^3` (Binkowski et al. 2018), on any
+    features. Where `real` holds the truth of each of the `N` generated images, it is lower by `2/N` of what a pair
+    is more alike than two strangers. `DataError` for wrong shapes."""
     fake,real = _check_feature_pair(fake, real)
     m = min(subset_size, len(fake), len(real))
     rng = np.random.default_rng(seed)
@@ -125,7 +131,8 @@ def fid(
     fake:ArrayLike, # `(N, D)` features of generated images
     real:ArrayLike, # `(M, D)` features of the images they should look like
 ) -> float:         # 0 for equal means and covariances; biased upwards on small samples
-    "Frechet distance of two Gaussians fitted to the features (Heusel et al. 2017), on any features. `DataError` for wrong shapes."
+    """Frechet distance of two Gaussians fitted to the features (Heusel et al. 2017), on any features. `DataError` for
+    wrong shapes."""
     fake,real = _check_feature_pair(fake, real)
     d = fake.shape[1]
     cov_fake,cov_real = (torch.cov(x.T).reshape(d,-1) for x in (fake,real))
@@ -136,7 +143,8 @@ def fid(
 
 # %% ../../nbs/088_gan.metrics.ipynb #cell-024
 class RandomFeatures(nn.Module):
-    "Features of an untrained three-layer convolutional network whose weights depend on `seed` alone; a stand-in that needs no download."
+    """Features of an untrained three-layer convolutional network whose weights depend on `seed` alone; a stand-in that
+    needs no download."""
     def __init__(self,
         width:int=32, # Channels of the first layer; `(B, 8*width)` features come out
         seed:int=0,   # Seed of the weights
@@ -167,7 +175,8 @@ def identity_rank(
     exclude:ArrayLike|None=None, # `(Q,)` gallery row each query must not find, -1 for none
     ks:tuple=(1,5),              # Ranks, over identities: each gallery person counts once, at the nearest image
 ) -> tuple:                      # One share 0 to 1 for each rank
-    "Share of queries whose person is among the `k` nearest persons of the gallery, by cosine. `DataError` for queries without a match in it, or with none but the excluded one."
+    """Share of queries whose person is among the `k` nearest persons of the gallery, by cosine. `DataError` for
+    queries without a match in it, or with none but the excluded one."""
     query,gallery = (F.normalize(torch.as_tensor(o).detach().float(), dim=1) for o in (query,gallery))
     query_pids,gallery_pids = np.asarray(query_pids),np.asarray(gallery_pids)
     missing = sorted(set(query_pids.tolist())-set(gallery_pids.tolist()))
@@ -213,16 +222,19 @@ def shuffle_across_identities(
     pids:ArrayLike,  # `(N,)` person of each image, or the number of images, all different
     seed:int=0,      # Which exchange
 ) -> np.ndarray:     # `(N,)` row whose image each row gets
-    "An exchange of images in which no row gets its own person's, where that is possible at all. `DataError` for a single person."
+    """An exchange of images in which no row gets its own person's, where that is possible at all. `DataError` for a
+    single person."""
     pids = np.arange(pids) if np.ndim(pids)==0 else np.asarray(pids)
     _,person,counts = np.unique(pids, return_inverse=True, return_counts=True)
     largest = counts.max()
     if largest==len(pids):
-        raise DataError(f"all {len(pids)} images show one person: shuffling them proves nothing. Take images of several")
+        raise DataError(f"all {len(pids)} images show one person: shuffling them proves nothing. "
+                        "Take images of several")
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(pids))
     block = rng.permutation(len(counts))[person]
-    order = order[np.argsort(block[order], kind='stable')]      # persons in blocks; a shift by the longest block leaves none in place
+    # persons in blocks; a shift by the longest block leaves none in place
+    order = order[np.argsort(block[order], kind='stable')]
     out = np.empty(len(pids), int)
     out[order] = np.roll(order, -largest)
     return out
@@ -260,7 +272,7 @@ def tone_correlation(
     keypoints:Tensor, # `(N, 18, 3)` their pose, pixels
     ref:Tensor,       # `(N, 3, H, W)` images to compare with: the truth, or the sources
     ref_kpts:Tensor,  # `(N, 18, 3)` pose of `ref`, pixels
-) -> dict:            # `tone_torso`, `tone_legs`, `tone_arms` in [-1, 1]; NaN where fewer than three parts are visible in both
+) -> dict: # `tone_torso`, `tone_legs`, `tone_arms` in [-1, 1]; NaN where fewer than three parts are visible in both
     "Pearson correlation, over images and parts, of the mean luminance of body parts."
     tones,visible = _part_tones(fake, keypoints)
     ref_tones,ref_visible = _part_tones(ref, ref_kpts)

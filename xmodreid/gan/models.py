@@ -59,10 +59,12 @@ def check_pose_input(
     size_multiple:int=4, # Height and width must be multiples of this
 ) -> None:
     "Raise a `ModelError` unless the image and its poses fit each other."
-    if img.ndim!=4 or img.shape[1]!=3: raise ModelError(f"`img` must be (B, 3, H, W) in [-1, 1]; got {tuple(img.shape)}")
+    if img.ndim!=4 or img.shape[1]!=3:
+        raise ModelError(f"`img` must be (B, 3, H, W) in [-1, 1]; got {tuple(img.shape)}")
     n,_,h,w = img.shape
     if h%size_multiple or w%size_multiple:
-        raise ModelError(f"height and width must be multiples of {size_multiple}; got {(h,w)}. Resize or pad the images.")
+        raise ModelError(f"height and width must be multiples of {size_multiple}; got {(h,w)}. "
+                         "Resize or pad the images.")
     for k in keypoints:
         if k.shape!=(n,18,3):
             raise ModelError(f"poses must be ({n}, 18, 3), one for each image; got {tuple(k.shape)}")

@@ -48,7 +48,8 @@ def load_rng_state_dict(
 
 # %% ../../nbs/085_gan.training.ipynb #cell-009
 class ImagePool:
-    "Keeps up to `size` generated samples; half of the time a new one is exchanged for a stored one (Shrivastava et al. 2017)."
+    """Keeps up to `size` generated samples; half of the time a new one is exchanged for a stored one (Shrivastava et
+    al. 2017)."""
     def __init__(self,
         size:int=50,   # Samples kept; 0 always returns the newest
         seed:int=0,    # Seed of the draws
@@ -148,7 +149,8 @@ class LocalSync:
 
 # %% ../../nbs/085_gan.training.ipynb #cell-016
 class DiscriminatorStep(Callback):
-    "Train both discriminators, with an Adam of their own, after each step of the generators. `ConfigError` for settings out of range."
+    """Train both discriminators, with an Adam of their own, after each step of the generators. `ConfigError` for
+    settings out of range."""
     order = 60
     def __init__(self,
         lr:float=4e-4,                  # Learning rate of the discriminators
@@ -161,7 +163,7 @@ class DiscriminatorStep(Callback):
         pool_size:int=50,               # Generated images kept for each discriminator
         d_every:int=1,                  # Steps of the generators per turn of the discriminators
         seed:int=0,                     # Seed of pools and label flips
-        d_steps:int=1,                  # Steps of the discriminators per turn, on the same batch with new draws from the pool
+        d_steps:int=1, # Steps of the discriminators per turn, on the same batch with new draws from the pool
         r1:float=0.,                    # Weight (gamma) of the R1 penalty; 0 leaves it out
         r1_every:int=16,                # Turns of the discriminators from one R1 penalty to the next
         max_grad_norm:float|None=None,  # Largest norm of a discriminator's gradient; no limit when `None`
@@ -255,7 +257,8 @@ def sample_fakes(self:DiscriminatorStep,
     fake:Tensor,        # `(B, 3, H, W)` generated images
     keypoints:Tensor,   # `(B, 18, 3)` the poses they should show, pixels
 ) -> tuple[Tensor,Tensor]: # As many images and poses, some older
-    "Exchange generated images for older ones. Processes that share a batch fill their pools with the whole batch, so the pools stay equal."
+    """Exchange generated images for older ones. Processes that share a batch fill their pools with the whole batch, so
+    the pools stay equal."""
     pool = self.pools[modality]
     return self.sync.shard(pool.query(*self.sync.full_batch(fake.detach(), keypoints)))
 
@@ -451,7 +454,8 @@ class SaveSamples(Callback):
 
 # %% ../../nbs/085_gan.training.ipynb #cell-049
 class TerminateOnNaN(Callback):
-    "Raise a `ModelError` before a loss that is not finite reaches the weights, or weights that are not finite reach a checkpoint."
+    """Raise a `ModelError` before a loss that is not finite reaches the weights, or weights that are not finite reach
+    a checkpoint."""
     order = 90
     run_valid = False
     def before_backward(self):

@@ -70,10 +70,17 @@ def check_convergence(
     at = {k: scores.xs(k, level='images') for k in ('generated','unchanged','real')}
     reachable = at['real'].pck10-at['unchanged'].pck10                # a judge that does not tell real images from unmoved ones tells nothing
     gained = at['generated'].pck10-at['unchanged'].pck10
-    yes_no = lambda ok: 'yes' if ok else 'no'
-    check_loss = lambda *names: next((yes_no(has_converged(batches[n])) for n in names if n in batches), 'absent')
-    return dict(pose_changed='unknown' if (reachable<=0).any() else yes_no((gained>=.8*reachable).all()), image_quality=yes_no((at['generated'].kid<=.5*at['unchanged'].kid).all()), gan_converged=yes_no(is_balanced(batches)),
-                pose_converged=check_loss('pose_mse','pose_bce'), cycle_converged=check_loss('cycle'), identity_converged=check_loss('person_identity'))
+    def yes_no(ok): return 'yes' if ok else 'no'
+    def check_loss(*names):
+        name = next((n for n in names if n in batches), None)
+        return 'absent' if name is None else yes_no(has_converged(batches[name]))
+    return dict(
+        pose_changed='unknown' if (reachable<=0).any() else yes_no((gained>=.8*reachable).all()),
+        image_quality=yes_no((at['generated'].kid<=.5*at['unchanged'].kid).all()),
+        gan_converged=yes_no(is_balanced(batches)),
+        pose_converged=check_loss('pose_mse','pose_bce'),
+        cycle_converged=check_loss('cycle'),
+        identity_converged=check_loss('person_identity'))
 
 # %% ../../nbs/experiments/02_thesis_ablation.ipynb #weak-1
 def weak_losses(
@@ -92,13 +99,22 @@ class GanAblationConfig:
     generator:str='resnet'   # One of `gan.models.GENERATORS`
     conditional:bool=False   # Discriminators that see the pose?
     pose_loss:str='mse'      # `'mse'` as the thesis, or `'bce'`
-    adversarial:float=1.; cycle:float=10.; pose:float=1.13; identity:float=.1; content:float=5.; style:float=1.; tone:float=0.; transfer:float=0. # Weights; `identity` times 3e-3, `style` times 1e-5
-    lr:float=3e-4; d_lr:float=3e-4 # Learning rates
+    adversarial:float=1.     # Weight of the adversarial loss
+    cycle:float=10.          # Weight of the cycle loss
+    pose:float=1.13          # Weight of the pose loss
+    identity:float=.1        # Weight of the person identity loss, times 3e-3
+    content:float=5.         # Weight of the content in it
+    style:float=1.           # Weight of the patch style in it, times 1e-5
+    tone:float=0.            # Weight of the part-tone loss
+    transfer:float=0.        # Weight of the pose-transfer loss
+    lr:float=3e-4            # Learning rate of the generators
+    d_lr:float=3e-4          # Learning rate of the discriminators
     batch_size:int=4                 # Images of each modality a batch
     gray:bool=True           # RGB in gray?
     width:int=16             # Channels of the generators
     size:tuple=(64,32)       # (height, width) of the images, pixels
-    epochs:int=4; iters:int=45 # Epochs, and batches in each
+    epochs:int=4             # Epochs
+    iters:int=45             # Batches in each epoch
     half:bool=False          # Train in bfloat16? Pays on a GPU, and on a CPU that multiplies it (AMX)
     n_eval:int=96            # Images translated for the measures, in each direction
     seed:int=0               # Of weights, order and pools
@@ -128,10 +144,15 @@ def config_losses(
     estimator,   # Frozen `PoseEstimator` of the pose loss
 ) -> list:       # Of `LossCallback`s
     "The losses of a row; a pose weight of 0 still logs the term, an identity weight of 0 leaves the term out."
-    pose = PoseMSELoss(config.pose, estimator, recovered=True) if config.pose_loss=='mse' else PoseBCELoss(config.pose, estimator)   # the thesis's looks at the way back, too
-    terms = [AdversarialLoss(config.adversarial),CycleLoss(config.cycle),pose]
-    if config.identity: terms.append(PersonIdentityLoss(config.identity*3e-3, VGGFeatures(), content_weight=config.content, style_weight=config.style*1e-5))
-    return terms+([PoseTransferLoss(config.transfer)] if config.transfer else [])+([PartToneLoss(config.tone)] if config.tone else [])
+    if config.pose_loss=='mse': pose = PoseMSELoss(config.pose, estimator, recovered=True)   # as in the thesis
+    else: pose = PoseBCELoss(config.pose, estimator)
+    losses = [AdversarialLoss(config.adversarial), CycleLoss(config.cycle), pose]
+    if config.identity:
+        losses.append(PersonIdentityLoss(config.identity*3e-3, VGGFeatures(), content_weight=config.content,
+                                         style_weight=config.style*1e-5))
+    if config.transfer: losses.append(PoseTransferLoss(config.transfer))
+    if config.tone: losses.append(PartToneLoss(config.tone))
+    return losses
 
 BLUR_SIGMA = .75/128 # Blur of the softened images, by their height
 
@@ -148,7 +169,10 @@ def evaluate_held_out(
 ) -> pd.DataFrame:    # From `evaluate_translation`
     "Measure translators on the people of split `'test'`, the same pictures for all."
     test = (data.index.split=='test').to_numpy()
-    scores = evaluate_translation(generators, data.index[test].reset_index(drop=True), (data.keypoints if data.poses is None else data.poses)[test], evaluator, size=size, n=n, gray=gray, world=data.world, embed=embedder, soften=BLUR_SIGMA*size[0], seed=0, device=device)
+    keypoints = data.keypoints if data.poses is None else data.poses
+    scores = evaluate_translation(generators, data.index[test].reset_index(drop=True), keypoints[test], evaluator,
+                                  size=size, n=n, gray=gray, world=data.world, embed=embedder,
+                                  blur_sigma=BLUR_SIGMA*size[0], seed=0, device=device)
     write_csv(Path(out_dir)/'scores.csv', scores, index=True)
     return scores
 
@@ -165,20 +189,38 @@ def run_gan_config(
     "Train a row's translator, or go on with it, and judge it on held-out people."
     train = (data.index.split=='train').to_numpy()
     seed_all(config.seed)
-    dls = translation_dls(data.index[train].reset_index(drop=True), data.keypoints[train], size=config.size, batch_size=config.batch_size, gray=config.gray, seed=config.seed, val_pct=0, n_iters=config.iters, min_joints=6, device=check_device(device))
-    learn = pose_cyclegan_learner(dls, estimator, config.generator, config_losses(config,estimator), lr=config.lr, d_lr=config.d_lr, seed=config.seed, cbs=[TrainingProgressBar('trial', progress)]+[HalfPrecision('bf16')]*config.half, width=config.width, gray=config.gray, conditional=config.conditional)
+    dls = translation_dls(data.index[train].reset_index(drop=True), data.keypoints[train], size=config.size,
+                          batch_size=config.batch_size, gray=config.gray, seed=config.seed, val_pct=0,
+                          n_iters=config.iters, min_joints=6, device=check_device(device))
+    cbs = [TrainingProgressBar('trial', progress)]+[HalfPrecision('bf16')]*config.half
+    learn = pose_cyclegan_learner(dls, estimator, config.generator, config_losses(config, estimator), lr=config.lr,
+                                  d_lr=config.d_lr, seed=config.seed, cbs=cbs, width=config.width, gray=config.gray,
+                                  conditional=config.conditional)
     learn.loss_recorder.warn = False                     # terms far too small are what the table is about
     fit_resumable(learn, config.epochs, out_dir)
-    gs,batches = get_generators(learn),learn.loss_recorder.batches
+    generators = get_generators(learn)
+    batches,epochs = learn.loss_recorder.batches,learn.loss_recorder.epochs
     write_csv(out_dir/'batches.csv', batches)
     write_figure(out_dir/'balance.png', plot_discriminator_losses(batches))
-    save_generators(gs, out_dir/'translators.safetensors')
-    scores = evaluate_held_out(gs, out_dir, data, evaluator, embedder, config.size, config.n_eval, config.gray, device)
-    fake,epochs = scores.loc[('rgb2ir','generated')],learn.loss_recorder.epochs
+    save_generators(generators, out_dir/'translators.safetensors')
+    scores = evaluate_held_out(generators, out_dir, data, evaluator, embedder, config.size, config.n_eval, config.gray, device)
+    return check_convergence(scores, batches)|_row_measures(scores, epochs)
+
+def _row_measures(scores, epochs) -> dict:
+    "The measures of a row of the table, towards IR."
+    fake = scores.loc[('rgb2ir','generated')]
     weighted = epochs[epochs.epoch==epochs.epoch.max()].set_index('loss').weighted
-    share = weighted.get('pose_mse', weighted.get('pose_bce'))/weighted['cycle'] if weighted['cycle'] else np.nan
-    return check_convergence(scores, batches)|{'PCK@.1':100*fake.pck10, 'source PCK@.1':100*fake.source_pck10, 'SSIM':float(fake.get('ssim_body',np.nan)), 'rank-1':100*float(fake.get('rank1',np.nan)),
-                                      'weak losses':', '.join(weak_losses(epochs)) or 'none', 'cycle error':fake.cycle, 'cycle error, shuffled':fake.cycle_shuffled, 'weighted pose / cycle':float(share)}
+    pose = weighted.get('pose_mse', weighted.get('pose_bce'))
+    return {
+        'PCK@.1': 100*fake.pck10,
+        'source PCK@.1': 100*fake.source_pck10,
+        'SSIM': float(fake.get('ssim_body', np.nan)),
+        'rank-1': 100*float(fake.get('rank1', np.nan)),
+        'weak losses': ', '.join(weak_losses(epochs)) or 'none',
+        'cycle error': fake.cycle,
+        'cycle error, shuffled': fake.cycle_shuffled,
+        'weighted pose / cycle': float(pose/weighted['cycle']) if weighted['cycle'] else np.nan,
+    }
 
 # %% ../../nbs/experiments/02_thesis_ablation.ipynb #cell-016
 def reproduce_ablation(

@@ -10,7 +10,6 @@ import inspect
 
 import torch
 import torch.nn.functional as F
-from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, check_choice
@@ -22,21 +21,23 @@ from ..training.precision import upcast_half
 # %% ../../nbs/081_gan.attention.ipynb #cell-034
 def pose_inputs(
     keypoints:Tensor, # `(B, 18, 3)` pose, pixels
-    size,        # `(height, width)`
-) -> Tensor:     # `(B, 30, H, W)` heatmaps 18, parts 10, and 2 coordinates in [-1, 1]
-    "A pose as maps; the coordinates let the background find itself."
+    size:tuple,       # `(height, width)`, pixels
+) -> Tensor:          # `(B, 30, H, W)` heatmaps 18, parts 10, and 2 coordinates in [-1, 1]
+    "A pose as maps; the coordinates let background be found by its place."
     h,w = size
-    ys,xs = torch.meshgrid(torch.linspace(-1,1,h).to(keypoints), torch.linspace(-1,1,w).to(keypoints), indexing='ij')
+    y,x = torch.linspace(-1,1,h).to(keypoints),torch.linspace(-1,1,w).to(keypoints)
+    ys,xs = torch.meshgrid(y, x, indexing='ij')
     coordinates = torch.stack([xs,ys]).expand(len(keypoints),2,h,w)
     return torch.cat([keypoint_heatmaps(keypoints, size), part_masks(keypoints, size), coordinates], 1)
 
 def make_encoder(
     in_ch:int,        # Channels of the input
-    widths,           # Channels at full, half, quarter ... resolution
+    widths:tuple,     # Channels at full, half, quarter ... resolution
     norm:str='group', # One of `NORMS`
-) -> nn.ModuleList:   # One block a level
+) -> nn.ModuleList:   # One block per level
     "Blocks that halve the resolution one after the other."
-    return nn.ModuleList([conv_block(in_ch,widths[0],norm)]+[conv_block(a,b,norm,2) for a,b in zip(widths,widths[1:])])
+    first = conv_block(in_ch, widths[0], norm)
+    return nn.ModuleList([first, *(conv_block(a, b, norm, 2) for a,b in zip(widths, widths[1:]))])
 
 def encode_levels(
     blocks:nn.ModuleList, # From `make_encoder`
@@ -44,78 +45,91 @@ def encode_levels(
 ) -> list[Tensor]:        # Finest first
     "The features of every level."
     out = []
-    for block in blocks: x = block(x); out.append(x)
+    for block in blocks:
+        x = block(x)
+        out.append(x)
     return out
 
 # %% ../../nbs/081_gan.attention.ipynb #cell-036
 class AttentionGenerator(PoseGenerator):
-    "Cross-pose attention: places of the target pose ask, places of the source answer, on a coarse grid; memory grows with the square of its cells."
+    """Attention from target pose to source on a coarse grid; memory grows with the square of its cells. `ConfigError`
+    for settings that do not fit."""
     def __init__(self,
         width:int=32,       # Channels at full resolution, a multiple of 4; 2 times as many at half, 3 times below
         blocks:int=3,       # Residual blocks on the coarse grid
         norm:str='group',   # One of `NORMS`
-        gray:bool=False,    # Paint one channel and repeat it?
+        gray:bool=False,    # Make one channel and repeat it?
         downs:int=2,        # Halvings down to the grid of the attention: 2 for images up to 128x64, 3 for 256x128
         heads:int=4,        # Attention heads: 1, 2 or 4
     ):
         super().__init__()
-        if width%4 or heads not in (1,2,4): raise ConfigError(f"`width` must be a multiple of 4 and `heads` 1, 2 or 4; got {width} and {heads}")
-        if downs<2: raise ConfigError(f"`downs` must be at least 2, or attention would compare single pixels; got {downs}")
+        if width%4 or heads not in (1,2,4):
+            raise ConfigError(f"`width` must be a multiple of 4 and `heads` 1, 2 or 4; got {width} and {heads}")
+        if downs<2:
+            raise ConfigError(f"`downs` must be at least 2, or attention would compare single pixels; got {downs}")
         self.config = dict(kind='attention', width=width, blocks=blocks, norm=norm, gray=gray, downs=downs, heads=heads)
-        self.size_multiple,self.heads,self.fold = 2**downs,heads,2**(downs-1)
-        widths,d = (width,2*width,*(3*width,)*(downs-1)),width//4
+        self.size_multiple = 2**downs
+        self.heads = heads
+        self.fold = 2**(downs-1)         # side, in fine cells, of a coarse cell
+        widths = (width, 2*width, *(3*width,)*(downs-1))
         c = widths[-1]
-        self.pose,self.source_encoder = make_encoder(18+len(BODY_PARTS)+2,widths,norm),make_encoder(3+18+len(BODY_PARTS)+2,widths,norm)
-        self.query,self.key,self.value = nn.Conv2d(c,c,1),nn.Conv2d(c,c,1),nn.Conv2d(c,c,1)
+        pose_channels = 18+len(BODY_PARTS)+2
+        self.pose = make_encoder(pose_channels, widths, norm)
+        self.source_encoder = make_encoder(3+pose_channels, widths, norm)
+        self.query = nn.Conv2d(c, c, 1)
+        self.key = nn.Conv2d(c, c, 1)
+        self.value = nn.Conv2d(c, c, 1)
         nn.init.zeros_(self.key.weight)                  # at first only poses are matched
-        self.fine_in,self.fine_out = nn.Conv2d(2*width,d,1),nn.Conv2d(d,2*width,1)
+        self.fine_in = nn.Conv2d(2*width, width//4, 1)
+        self.fine_out = nn.Conv2d(width//4, 2*width, 1)
         self.mid = nn.Sequential(conv_block(2*c,c,norm), *[ResidualBlock(c,norm) for _ in range(blocks)])
-        self.reduce = nn.ModuleList(nn.Conv2d(b,a,1) for a,b in zip(widths,widths[1:]))
+        self.reduce = nn.ModuleList(nn.Conv2d(b,a,1) for a,b in zip(widths, widths[1:]))
         self.up = nn.ModuleList(conv_block(a,a,norm) for a in widths[:-1])
         self.head = nn.Conv2d(width, 1 if gray else 3, 3, 1, 1)
 
+    def query_key(self,
+        img:Tensor,      # `(B, 3, H, W)` in [-1, 1]
+        src_kpts:Tensor, # `(B, 18, 3)` pose in `img`, pixels
+        tgt_kpts:Tensor, # `(B, 18, 3)` target pose, pixels
+    ) -> tuple:          # Queries, keys `(B, heads, cells, C/heads)`; features of target pose, source, finest first
+        "Queries of the target pose and keys of the source; one pose encoder serves both."
+        maps = pose_inputs(torch.cat([tgt_kpts,src_kpts]), img.shape[-2:])
+        poses = encode_levels(self.pose, maps)
+        target,source = poses[-1].chunk(2)
+        features = encode_levels(self.source_encoder, torch.cat([img, maps[len(img):]], 1))
+        q = F.instance_norm(upcast_half(self.query(target)))
+        k = F.instance_norm(upcast_half(self.query(source)+self.key(features[-1])))
+        return _split_heads(q, self.heads),_split_heads(k, self.heads),[p[:len(img)] for p in poses],features
+
+    def forward_impl(self, img:Tensor, src_kpts:Tensor, tgt_kpts:Tensor) -> Tensor:
+        "Attend to coarse values and folded fine features, then decode; the output before the tanh."
+        q,k,poses,features = self.query_key(img, src_kpts, tgt_kpts)
+        values = [self.value(features[-1]), F.pixel_unshuffle(self.fine_in(features[1]), self.fold)]
+        v = torch.cat([_split_heads(upcast_half(a), self.heads) for a in values], -1)
+        attended = F.scaled_dot_product_attention(q, k.to(q), v.to(q)).transpose(2,3)
+        grid = features[-1].shape[-2:]
+        parts = attended.split([a.shape[1]//self.heads for a in values], 2)
+        coarse,fine = (p.flatten(1,2).unflatten(2, grid) for p in parts)
+        x = self.mid(torch.cat([coarse, poses[-1]], 1))
+        for i in reversed(range(len(self.up))):
+            x = upsample2x(self.reduce[i](x))+poses[i]
+            if i==1: x = x+self.fine_out(F.pixel_shuffle(fine, self.fold))
+            x = self.up[i](x)
+        return self.head(x)
+
+    def attention_map(self,
+        img:Tensor,      # `(B, 3, H, W)` in [-1, 1]
+        src_kpts:Tensor, # `(B, 18, 3)` pose in `img`, pixels
+        tgt_kpts:Tensor, # `(B, 18, 3)` target pose, pixels
+    ) -> Tensor:         # `(B, cells, cells)`: share a target cell (row) takes from each source cell, mean of the heads
+        "The attention weights; written out, for figures and tests."
+        q,k,*_ = self.query_key(img, src_kpts, tgt_kpts)
+        return (q@k.transpose(2,3)/q.shape[-1]**.5).softmax(-1).mean(1)
+
 # %% ../../nbs/081_gan.attention.ipynb #cell-037
-def _split_heads(x:Tensor, heads:int) -> Tensor: return x.unflatten(1,(heads,-1)).flatten(3).transpose(2,3)  # (B, C, h, w) -> (B, heads, h*w, C/heads)
-
-@patch
-def query_key(self:AttentionGenerator,
-    img:Tensor,      # `(B, 3, H, W)` in [-1, 1]
-    src_kpts:Tensor, # `(B, 18, 3)` pose in `img`, pixels
-    tgt_kpts:Tensor, # `(B, 18, 3)` pose to paint, pixels
-) -> tuple:          # Questions and offers `(B, heads, cells, C/heads)`; features of the target pose and of the source, finest first
-    "What the target pose asks and what the source offers."
-    maps = pose_inputs(torch.cat([tgt_kpts,src_kpts]), img.shape[-2:])
-    poses = encode_levels(self.pose, maps)
-    to,at = poses[-1].chunk(2)
-    source_features = encode_levels(self.source_encoder, torch.cat([img, maps[len(img):]], 1))
-    q,k = (F.instance_norm(upcast_half(x)) for x in (self.query(to), self.query(at)+self.key(source_features[-1])))
-    return _split_heads(q,self.heads),_split_heads(k,self.heads),[p[:len(img)] for p in poses],source_features
-
-@patch
-def forward_impl(self:AttentionGenerator, img, src_kpts, tgt_kpts) -> Tensor:
-    "Ask, gather the answers and the details that travel with them, paint."
-    q,k,poses,source_features = self.query_key(img, src_kpts, tgt_kpts)
-    values = [self.value(source_features[-1]), F.pixel_unshuffle(self.fine_in(source_features[1]), self.fold)]
-    v = torch.cat([_split_heads(upcast_half(a), self.heads) for a in values], -1)
-    attended = F.scaled_dot_product_attention(q, k.to(q), v.to(q)).transpose(2,3).split([a.shape[1]//self.heads for a in values], 2)
-    coarse,fine = (g.flatten(1,2).unflatten(2, source_features[-1].shape[-2:]) for g in attended)
-    x = self.mid(torch.cat([coarse, poses[-1]], 1))
-    for i in reversed(range(len(self.up))):
-        x = upsample2x(self.reduce[i](x))+poses[i]
-        if i==1: x = x+self.fine_out(F.pixel_shuffle(fine, self.fold))
-        x = self.up[i](x)
-    return self.head(x)
-
-# %% ../../nbs/081_gan.attention.ipynb #cell-038
-@patch
-def attention_map(self:AttentionGenerator,
-    img:Tensor,      # `(B, 3, H, W)` in [-1, 1]
-    src_kpts:Tensor, # `(B, 18, 3)` pose in `img`, pixels
-    tgt_kpts:Tensor, # `(B, 18, 3)` pose to paint, pixels
-) -> Tensor:         # `(B, cells, cells)`, each row sums to 1: how much a place of the target takes from each place of the source, mean of the heads
-    "Where the attention looks; written out, for pictures and tests."
-    q,k,*_ = self.query_key(img, src_kpts, tgt_kpts)
-    return (q@k.transpose(2,3)/q.shape[-1]**.5).softmax(-1).mean(1)
+def _split_heads(x:Tensor, heads:int) -> Tensor:
+    "`(B, C, h, w)` as `(B, heads, h*w, C/heads)`."
+    return x.unflatten(1,(heads,-1)).flatten(3).transpose(2,3)
 
 # %% ../../nbs/081_gan.attention.ipynb #cell-046
 GENERATORS = dict(resnet=ResnetGenerator, warp=WarpGenerator, attention=AttentionGenerator)
@@ -123,8 +137,8 @@ GENERATORS = dict(resnet=ResnetGenerator, warp=WarpGenerator, attention=Attentio
 def make_generator(
     kind:str='warp', # One of `GENERATORS`
     **kwargs,        # Passed on: `width`, `blocks`, `norm`, `gray`; for attention also `downs`, `heads`
-) -> PoseGenerator:
-    "Build a generator by name; raises `ConfigError` for an unknown one, or for a setting it does not have."
+) -> PoseGenerator:  # In training mode, on the CPU
+    "Build a generator by name. `ConfigError` for an unknown one, or for a setting it does not have."
     make = GENERATORS[check_choice('generator', kind, GENERATORS)]
     for k in kwargs: check_choice(f'setting of {kind}', k, inspect.signature(make).parameters)
     return make(**kwargs)

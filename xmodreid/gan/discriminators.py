@@ -9,7 +9,6 @@ __all__ = ['patch_layers', 'PatchDiscriminator', 'CycleBatch', 'PoseCycleGAN']
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -24,55 +23,73 @@ def patch_layers(
     width:int=64,        # Channels of the first layer, doubled by each further one up to 8 times
     layers:int=3,        # Strided layers: 3 see patches of 70x70 pixels, 2 see 34x34
     norm:str='instance', # One of `NORMS`
-) -> nn.Sequential:
-    "The PatchGAN of CycleGAN. `ConfigError` for less than one strided layer."
+) -> nn.Sequential:      # `(B, in_ch, H, W)` to a map `(B, 1, h, w)`
+    "The PatchGAN of CycleGAN (Zhu et al. 2017). `ConfigError` for less than one strided layer."
     if layers<1: raise ConfigError(f"`layers` must be at least 1 strided layer; got {layers}")
-    ls = [nn.Conv2d(in_ch,width,4,2,1), nn.LeakyReLU(.2,True)]
+    bias = norm in ('instance','none')
+    out = [nn.Conv2d(in_ch,width,4,2,1), nn.LeakyReLU(.2,True)]
+    channels = width
     for i in range(1,layers+1):
-        a,b = (width*min(2**j,8) for j in (i-1,i))
-        ls += [nn.Conv2d(a,b,4,2 if i<layers else 1,1,bias=norm in ('instance','none')), norm_layer(norm,b), nn.LeakyReLU(.2,True)]
-    return nn.Sequential(*ls, nn.Conv2d(b,1,4,1,1))
+        before = channels
+        channels = width*min(2**i,8)
+        stride = 2 if i<layers else 1
+        out += [nn.Conv2d(before,channels,4,stride,1,bias=bias), norm_layer(norm,channels), nn.LeakyReLU(.2,True)]
+    return nn.Sequential(*out, nn.Conv2d(channels,1,4,1,1))
 
 # %% ../../nbs/082_gan.discriminators.ipynb #cell-058
 class PatchDiscriminator(nn.Module):
-    "PatchGAN, of the image alone or of image and pose; returns a list of patch maps."
+    """PatchGAN, of the image alone or of image and pose; returns a list of patch maps. `ConfigError` for settings that
+    do not fit."""
     def __init__(self,
         width:int=64,        # Channels of the first layer
         layers:int=3,        # Strided layers; at least 2 for a `fine` map
         norm:str='instance', # One of `NORMS`
-        pose:bool=False,     # Judge the image together with 18 heatmaps?
+        pose:bool=False,     # Use the image together with 18 heatmaps?
         fine:bool=False,     # A second map from the layer before the last strided one?
         spectral:bool=False, # Keep the largest singular value of every layer at 1?
     ):
         super().__init__()
-        if fine and layers<2: raise ConfigError(f"`fine=True` asks for two strided layers or more, to look before the last one; got `layers={layers}`. Use fine=False, or layers=2")
+        if fine and layers<2:
+            raise ConfigError("`fine=True` needs two strided layers or more, to branch off before the last one; "
+                              f"got `layers={layers}`. Use fine=False, or layers=2")
         self.config = dict(width=width, layers=layers, norm=norm, pose=pose, fine=fine, spectral=spectral)
-        self.pose,self.net = pose,init_normal(patch_layers(3+18*pose, width, layers, norm))
-        self.cut = 2+3*(layers-2) if layers>1 else 0
+        self.pose = pose
+        self.net = init_normal(patch_layers(3+18*pose, width, layers, norm))
+        self.cut = 2+3*(layers-2) if layers>1 else 0         # where the fine map branches off
         self.fine = nn.Conv2d(width*min(2**(layers-2),8), 1, 3, 1, 1) if fine else None
-        for m in [m for m in self.modules() if spectral and isinstance(m, nn.Conv2d)]: spectral_norm(m)
+        if spectral:
+            for m in list(self.modules()):
+                if isinstance(m, nn.Conv2d): spectral_norm(m)
+
     def forward(self,
-        img:Tensor,       # `(B, 3, H, W)` in [-1, 1]
-        keypoints:Tensor=None, # `(B, 18, 3)` the pose the picture should show; needed when `pose`
-    ) -> list[Tensor]:    # One or two `(B, 1, h, w)` maps, high where a patch looks real
-        if self.pose and keypoints is None: raise ModelError("this discriminator judges image and pose together: pass `keypoints` (B, 18, 3)")
-        check_pose_input(img, *([keypoints] if self.pose else []), size_multiple=1)
-        x = torch.cat([img, keypoint_heatmaps(keypoints, img.shape[-2:])], 1) if self.pose else img
+        img:Tensor,                 # `(B, 3, H, W)` in [-1, 1]
+        keypoints:Tensor|None=None, # `(B, 18, 3)` the pose the image should show, pixels; needed when `pose`
+    ) -> list[Tensor]:              # One or two `(B, 1, h, w)` maps, high where a patch looks real
+        "Predict for every patch whether it looks real. `ModelError` for a missing pose or other shapes."
+        x = img
+        if self.pose:
+            if keypoints is None:
+                raise ModelError("this discriminator sees image and pose together: pass `keypoints` (B, 18, 3)")
+            check_pose_input(img, keypoints, size_multiple=1)
+            x = torch.cat([img, keypoint_heatmaps(keypoints, img.shape[-2:])], 1)
+        else: check_pose_input(img, size_multiple=1)
         mid = self.net[:self.cut](x)
-        maps = [self.net[self.cut:](mid)]+([self.fine(mid)] if self.fine is not None else [])
+        maps = [self.net[self.cut:](mid)]
+        if self.fine is not None: maps.append(self.fine(mid))
         return [upcast_half(m) for m in maps]
 
 # %% ../../nbs/082_gan.discriminators.ipynb #cell-062
 class CycleBatch(NamedTuple):
-    "What a pose CycleGAN paints for a batch, beside what it was given; all images `(B, 3, H, W)` in [-1, 1], poses `(B, 18, 3)`."
-    rgb:Tensor       # Real RGB images
-    rgb_kpts:Tensor  # Their poses; also the poses of `fake_rgb`
-    ir:Tensor        # Real IR images
-    ir_kpts:Tensor   # Their poses; also the poses of `fake_ir`
-    fake_ir:Tensor   # The people of `rgb` in IR, in the poses `ir_kpts`
-    fake_rgb:Tensor  # The people of `ir` in RGB, in the poses `rgb_kpts`
-    rec_rgb:Tensor   # `fake_ir` brought back
-    rec_ir:Tensor    # `fake_rgb` brought back
+    """Input and output of a pose CycleGAN for a batch; all images `(B, 3, H, W)` in [-1, 1], poses `(B, 18, 3)` in
+    pixels."""
+    rgb: Tensor       # Real RGB images
+    rgb_kpts: Tensor  # Their poses; also the poses of `fake_rgb`
+    ir: Tensor        # Real IR images
+    ir_kpts: Tensor   # Their poses; also the poses of `fake_ir`
+    fake_ir: Tensor   # The people of `rgb` in IR, in the poses `ir_kpts`
+    fake_rgb: Tensor  # The people of `ir` in RGB, in the poses `rgb_kpts`
+    rec_rgb: Tensor   # `fake_ir` translated back
+    rec_ir: Tensor    # `fake_rgb` translated back
 
 # %% ../../nbs/082_gan.discriminators.ipynb #cell-063
 class PoseCycleGAN(nn.Module):
@@ -84,10 +101,25 @@ class PoseCycleGAN(nn.Module):
         d_rgb:nn.Module,  # Discriminator of RGB images
     ):
         super().__init__()
-        self.to_ir,self.to_rgb,self.d_ir,self.d_rgb = to_ir,to_rgb,d_ir,d_rgb
+        self.to_ir = to_ir
+        self.to_rgb = to_rgb
+        self.d_ir = d_ir
+        self.d_rgb = d_rgb
+
     @property
-    def generators(self) -> nn.ModuleDict: return nn.ModuleDict(dict(ir=self.to_ir, rgb=self.to_rgb)) # Keyed by the modality they paint
-    def forward(self, rgb, rgb_kpts, ir, ir_kpts) -> CycleBatch:
-        fake_ir,fake_rgb = self.to_ir(rgb, rgb_kpts, ir_kpts),self.to_rgb(ir, ir_kpts, rgb_kpts)
-        rec_rgb,rec_ir = self.to_rgb(fake_ir, ir_kpts, rgb_kpts),self.to_ir(fake_rgb, rgb_kpts, ir_kpts)
+    def generators(self) -> nn.ModuleDict: # `['ir']` and `['rgb']`
+        "The generators by target modality."
+        return nn.ModuleDict(dict(ir=self.to_ir, rgb=self.to_rgb))
+
+    def forward(self,
+        rgb:Tensor,      # `(B, 3, H, W)` RGB images in [-1, 1]
+        rgb_kpts:Tensor, # `(B, 18, 3)` their poses, pixels
+        ir:Tensor,       # `(B, 3, H, W)` IR images in [-1, 1]
+        ir_kpts:Tensor,  # `(B, 18, 3)` their poses, pixels
+    ) -> CycleBatch:     # Real, generated and recovered images
+        "Both cycles."
+        fake_ir = self.to_ir(rgb, rgb_kpts, ir_kpts)
+        fake_rgb = self.to_rgb(ir, ir_kpts, rgb_kpts)
+        rec_rgb = self.to_rgb(fake_ir, ir_kpts, rgb_kpts)
+        rec_ir = self.to_ir(fake_rgb, rgb_kpts, ir_kpts)
         return CycleBatch(rgb, rgb_kpts, ir, ir_kpts, fake_ir, fake_rgb, rec_rgb, rec_ir)

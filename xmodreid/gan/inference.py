@@ -11,94 +11,124 @@ import copy
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data.images import read_image
-from ..data.transforms import resize_person, to_grayscale as grayscale
+from ..data.transforms import resize_person, to_grayscale
 from ..errors import ModelError, PoseError
 
 # %% ../../nbs/087_gan.inference.ipynb #cell-015
-def unchanged_generator(img, src_kpts, tgt_kpts):
-    "The generator that gives its input back."
+def unchanged_generator(
+    img:Tensor,       # `(N, 3, H, W)` in [-1, 1]
+    src_kpts:Tensor,  # Unused
+    tgt_kpts:Tensor,  # Unused
+) -> Tensor:          # `img`
+    "The generator that returns its input."
     return img
 
-def grayscale_generator(img, src_kpts, tgt_kpts):
-    "The generator that turns its input gray, in place."
-    return grayscale(img)
+def grayscale_generator(
+    img:Tensor,       # `(N, 3, H, W)` in [-1, 1]
+    src_kpts:Tensor,  # Unused
+    tgt_kpts:Tensor,  # Unused
+) -> Tensor:          # `(N, 3, H, W)`, three equal channels
+    "The generator that turns its input gray and keeps the pose."
+    return to_grayscale(img)
 
 # %% ../../nbs/087_gan.inference.ipynb #cell-030
+@torch.no_grad()
 def estimate_batch_keypoints(
-    estimator,  # A `PoseEstimator`, or any callable from `(B, 3, H, W)` in [-1, 1] to `(B, 18, 3)`
-    images:Tensor, # `(N, 3, H, W)` in [-1, 1]
-    batch_size:int=64,  # Images at a time
-) -> Tensor:    # `(N, 18, 3)` x, y in pixels and confidence, on the CPU
-    "The joints an estimator finds, batch by batch, without gradients."
-    look = getattr(estimator, 'keypoints', estimator)
-    with torch.no_grad(): found = torch.cat([torch.as_tensor(look(b)).cpu() for b in images.split(batch_size)])
-    if found.shape!=(len(images),18,3): raise PoseError(f"the estimator gave {tuple(found.shape)} for {len(images)} images; expected ({len(images)}, 18, 3)")
+    estimator,         # A `PoseEstimator`, or any callable from `(B, 3, H, W)` in [-1, 1] to `(B, 18, 3)`
+    images:Tensor,     # `(N, 3, H, W)` in [-1, 1]
+    batch_size:int=64, # Images at a time
+) -> Tensor:           # `(N, 18, 3)` x, y in pixels and confidence, on the CPU
+    "The joints an estimator finds, batch by batch. `PoseError` where it returns another shape."
+    predict = getattr(estimator, 'keypoints', estimator)
+    found = torch.cat([torch.as_tensor(predict(batch)).cpu() for batch in images.split(batch_size)])
+    if found.shape!=(len(images),18,3):
+        raise PoseError(f"the estimator gave {tuple(found.shape)} for {len(images)} images; "
+                        f"expected ({len(images)}, 18, 3)")
     return found
 
 # %% ../../nbs/087_gan.inference.ipynb #cell-037
 @torch.no_grad()
 def generate(
-    generator,        # `G(img, src_kpts, tgt_kpts)`
-    img:Tensor,       # `(N, 3, H, W)` in [-1, 1]
-    src_kpts:Tensor,  # `(N, 18, 3)` pose of the images
-    tgt_kpts:Tensor,  # `(N, 18, 3)` pose they should take
-    batch_size:int=32,        # Images at a time
-    device=None,      # Where to compute, and where the generator is left; its own device when `None`
-) -> Tensor:          # `(N, 3, H, W)` in [-1, 1], on the CPU
-    "Run a generator over many images, in evaluation mode, which is put back after. `ModelError` where it gives another shape."
-    nets = [generator] if isinstance(generator, torch.nn.Module) else []
-    p = next((p for n in nets for p in n.parameters()), None)
-    device,modes = device or (p.device if p is not None else 'cpu'),[(m,m.training) for n in nets for m in n.modules()]
-    for n in nets: n.to(device).eval()
-    try: out = torch.cat([generator(*(o.to(device) for o in b)).float().cpu() for b in zip(img.split(batch_size), src_kpts.split(batch_size), tgt_kpts.split(batch_size))])
+    generator,         # `G(img, src_kpts, tgt_kpts)`
+    img:Tensor,        # `(N, 3, H, W)` in [-1, 1]
+    src_kpts:Tensor,   # `(N, 18, 3)` pose of the images, pixels
+    tgt_kpts:Tensor,   # `(N, 18, 3)` pose they should take, pixels
+    batch_size:int=32, # Images at a time
+    device=None,       # Where to compute, and where the generator is left; its own device when `None`
+) -> Tensor:           # `(N, 3, H, W)` in [-1, 1], on the CPU
+    """Run a generator over many images, in evaluation mode; its modes are restored afterwards. `ModelError` where it
+    returns another shape."""
+    is_module = isinstance(generator, nn.Module)
+    modes = [(m,m.training) for m in generator.modules()] if is_module else []
+    if device is None: device = next((p.device for p in generator.parameters()), 'cpu') if is_module else 'cpu'
+    if is_module: generator.to(device).eval()
+    out = []
+    try:
+        for batch in zip(*(t.split(batch_size) for t in (img,src_kpts,tgt_kpts))):
+            out.append(generator(*(t.to(device) for t in batch)).float().cpu())
     finally:
-        for m,mode in modes: m.training = mode
-    if out.shape!=img.shape: raise ModelError(f"the generator turned {tuple(img.shape)} into {tuple(out.shape)}; expected the same shape")
+        for m,training in modes: m.training = training
+    out = torch.cat(out)
+    if out.shape!=img.shape:
+        raise ModelError(f"the generator turned {tuple(img.shape)} into {tuple(out.shape)}; expected the same shape")
     return out
 
 # %% ../../nbs/087_gan.inference.ipynb #cell-051
 DIRECTIONS = ('rgb2ir','ir2rgb')
 
 def resolve_generators(
-    generators, # A learner or model with generators `to_ir` and `to_rgb`; a pair (to IR, to RGB); or a dict or `ModuleDict` by direction or by the modality painted
+    # A learner or model with generators `to_ir` and `to_rgb`; a pair (to IR, to RGB); or a dict or `ModuleDict` by
+    # direction or by target modality
+    generators,
 ) -> dict:      # `{'rgb2ir': G, 'ir2rgb': G}`; `None` for a direction that is not there
-    "Find the two generators; a learner that averages its weights gives a copy with the averages. `ModelError` where there are none."
+    """Find the two generators; a learner that averages its weights gives a copy with the averages. `ModelError` where
+    there are none."""
     ema = next((cb for cb in getattr(generators, 'cbs', ()) if hasattr(cb, 'averaged')), None)
     if ema is not None:
-        with ema.averaged() as m: return {d: copy.deepcopy(getattr(m, f"to_{d.split('2')[1]}")) for d in DIRECTIONS}
-    if isinstance(generators, torch.nn.ModuleDict): generators = dict(generators.items())
-    if isinstance(generators, dict): pair = {d: generators.get(d, generators.get(d.split('2')[1])) for d in DIRECTIONS}
+        with ema.averaged() as model: return copy.deepcopy(_model_generators(model))
+    if isinstance(generators, (dict,nn.ModuleDict)): pair = _dict_generators(dict(generators.items()))
     elif isinstance(generators, (tuple,list)) and len(generators)==2: pair = dict(zip(DIRECTIONS, generators))
-    else: pair = {d: getattr(getattr(generators, 'model', generators), f"to_{d.split('2')[1]}", None) for d in DIRECTIONS}
+    else: pair = _model_generators(getattr(generators, 'model', generators))
     if not any(map(callable, pair.values())):
-        raise ModelError(f"found no generator in {type(generators).__name__}; expected a translation learner, a pair, or a dict with the keys rgb2ir and ir2rgb")
+        raise ModelError(f"found no generator in {type(generators).__name__}; expected a translation learner, a pair, "
+                         "or a dict with the keys rgb2ir and ir2rgb")
     return pair
+
+def _model_generators(model) -> dict:
+    "Generators of a model, by direction."
+    return dict(rgb2ir=getattr(model, 'to_ir', None), ir2rgb=getattr(model, 'to_rgb', None))
+
+def _dict_generators(generators:dict) -> dict:
+    "Generators by direction, from a dict by direction or by target modality."
+    return {d: generators.get(d, generators.get(d.split('2')[1])) for d in DIRECTIONS}
 
 # %% ../../nbs/087_gan.inference.ipynb #cell-053
 def load_images(
     paths,           # Image files
-    size,            # `(height, width)` they are resized to, pixels
+    size:tuple,      # `(height, width)` they are resized to, pixels
     gray:bool=False, # Turn them gray
-) -> tuple[Tensor,np.ndarray]: # `(N, 3, H, W)` in [-1, 1]; `(N, 2)` height and width of the files
-    "Read images; a file that cannot be read raises a `DataError` that names it."
-    out,own = torch.empty(len(paths),3,*size),[]
-    for i,p in enumerate(paths):
-        im = read_image(p)
-        own.append(im.shape[:2])
-        out[i] = torch.from_numpy(resize_person(im, None, size)[0]).permute(2,0,1)/127.5-1
-    return (grayscale(out).clone() if gray else out),np.array(own).reshape(-1,2)
+) -> tuple[Tensor,np.ndarray]: # `(N, 3, H, W)` in [-1, 1]; `(N, 2)` height and width of the upright files, pixels
+    "Read and resize images. `DataError` names a file that cannot be read."
+    out = torch.empty(len(paths),3,*size)
+    file_sizes = []
+    for i,path in enumerate(paths):
+        image = read_image(path)
+        file_sizes.append(image.shape[:2])
+        out[i] = torch.from_numpy(resize_person(image, None, size)[0]).permute(2,0,1)/127.5-1
+    if gray: out = to_grayscale(out).clone()
+    return out,np.array(file_sizes).reshape(-1,2)
 
 # %% ../../nbs/087_gan.inference.ipynb #other-0
 def sample_distractors(
-    rows,    # `(N,)` rows that borrow a pose
-    candidates, # `(M,)` rows that may lend theirs
-    pids,    # Person of every row of the table
-    rng,     # NumPy generator of the draws
-) -> np.ndarray: # `(N,)` a lender for each row
-    "The first of eight drawn lenders that shows another person; where none does, the first of all."
-    lend = np.asarray(candidates)[rng.integers(len(candidates), size=(len(rows),8))]
-    return lend[np.arange(len(rows)),(pids[lend]!=pids[rows][:,None]).argmax(1)]
+    rows:np.ndarray,         # `(N,)` rows that borrow a pose
+    candidates:np.ndarray,   # `(M,)` rows that may lend theirs
+    pids:np.ndarray,         # Person of every row of the table
+    rng:np.random.Generator, # Generator of the draws
+) -> np.ndarray:             # `(N,)` the row each one borrows from
+    "For each row, the first of eight drawn candidates that shows another person; the first of all where none does."
+    drawn = np.asarray(candidates)[rng.integers(len(candidates), size=(len(rows),8))]
+    is_other = pids[drawn]!=pids[rows][:,None]
+    return drawn[np.arange(len(rows)),is_other.argmax(1)]

@@ -4,23 +4,25 @@
 
 # %% auto #0
 __all__ = ['PRETRAINED_GENERATORS', 'warp_losses', 'thesis_losses', 'BatchedCycleGAN', 'pose_cyclegan', 'pose_cyclegan_learner',
-           'get_generators', 'save_generators', 'training_overlap', 'warn_training_overlap', 'load_generators',
+           'get_generators', 'save_generators', 'load_generators', 'training_overlap', 'warn_training_overlap',
            'SaveBest']
 
 # %% ../../nbs/086_gan.learner.ipynb #gan-learner-h4
 import math
 import warnings
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
-import fastai.callback.progress
+import fastai.callback.progress # adds `no_bar` to every learner  # noqa: F401
+import fastai.callback.schedule # adds `lr_find`  # noqa: F401
 import torch
 from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.optimizer import OptimWrapper
 from fastcore.foundation import L
-from torch import nn
+from torch import Tensor, nn
 
 from ..data.loaders import SetEpoch
 from ..errors import ConfigError, ModelError
@@ -31,168 +33,244 @@ from xmodreid.gan.loss_callbacks import (
     AdversarialLoss, CycleLoss, PartToneLoss, PersonIdentityLoss, PoseBCELoss, PoseMSELoss, PoseTransferLoss,
 )
 from .losses import VGGFeatures
-from .training import DiscriminatorStep, TerminateOnNaN
+from .training import DiscriminatorStep, FusedAdam, TerminateOnNaN
+from ..pose.estimate import PoseEstimator
 from ..random import fixed_seed
 from ..training.checkpoint import RestoreAfterLRFind
 from ..training.ema import GeneratorEMA
 from ..training.learner import InterruptibleLearner
-from ..training.losses import zero_loss
+from ..training.losses import LossCallback, zero_loss
 from ..training.recorder import LossRecorder
 from ..training.schedules import LRScheduler, warmup_cosine
 
 # %% ../../nbs/086_gan.learner.ipynb #cell-007
 def warp_losses(
-    estimator=None,      # Frozen `PoseEstimator`; without one, the pose-conditional discriminator alone moves people
-    cycle:float=10.,     # Weight of the cycle
-    pose:float=1.,       # Weight of the pose's cross entropy
-    transfer:float=10.,    # Weight of the forged pictures that are to be mended
-    adversarial:float=.5,# Weight of the discriminators' judgment: more looks sharper, less keeps more of the person
-    tone:float=0.,       # Weight of the part tones; about 2 where RGB stays colored
-) -> list:               # Of `LossCallback`s, without those of weight 0
-    "The losses of the part-warp recipe."
-    ts = [AdversarialLoss(adversarial), CycleLoss(cycle)]+([PoseBCELoss(pose, estimator)] if estimator is not None else [])
-    return ts+([PoseTransferLoss(transfer)] if transfer else [])+([PartToneLoss(tone)] if tone else [])
+    estimator:PoseEstimator|None=None, # Frozen estimator; without one, only the discriminator changes the pose
+    cycle:float=10.,      # Weight of the cycle loss
+    pose:float=1.,        # Weight of the pose loss
+    transfer:float=10.,   # Weight of the pose-transfer loss; 0 leaves it out
+    adversarial:float=.5, # Weight of the adversarial loss: more looks sharper, less keeps more of the person
+    tone:float=0.,        # Weight of the part-tone loss, about 2 for color images; 0 leaves it out
+) -> list[LossCallback]:  # One callback per loss
+    "Losses of the part-warp recipe."
+    losses = [AdversarialLoss(adversarial), CycleLoss(cycle)]
+    if estimator is not None: losses.append(PoseBCELoss(pose, estimator))
+    if transfer: losses.append(PoseTransferLoss(transfer))
+    if tone: losses.append(PartToneLoss(tone))
+    return losses
 
 def thesis_losses(
-    estimator,           # Frozen `PoseEstimator`
-    feature_net=None,            # Frozen `VGGFeatures`; the default ones when `None`
-    cycle:float=10.,     # Weight of the cycle
-    pose:float=1.13,     # Weight of the pose's mean squared error; 700 in the thesis's earlier runs
-    identity:float=.1*3e-3,# Weight of the identity loss; 100*3e-3 earlier; 0 leaves it out
-) -> list:               # Of `LossCallback`s
-    "The losses and weights of the thesis."
-    ts = [AdversarialLoss(), CycleLoss(cycle), PoseMSELoss(pose, estimator, recovered=True)]
-    return ts+([PersonIdentityLoss(identity, VGGFeatures() if feature_net is None else feature_net)] if identity else [])
+    estimator:PoseEstimator,         # Frozen estimator
+    feature_net:nn.Module|None=None, # Frozen `VGGFeatures`; the default ones when `None`
+    cycle:float=10.,                 # Weight of the cycle loss
+    pose:float=1.13,                 # Weight of the heatmaps' mean squared error; 700 in the thesis's earlier runs
+    identity:float=.1*3e-3,          # Weight of the person identity loss; 100*3e-3 earlier; 0 leaves it out
+) -> list[LossCallback]:             # One callback per loss
+    "Losses and weights of the thesis."
+    losses = [AdversarialLoss(), CycleLoss(cycle), PoseMSELoss(pose, estimator, recovered=True)]
+    if identity: losses.append(PersonIdentityLoss(identity, VGGFeatures() if feature_net is None else feature_net))
+    return losses
 
 # %% ../../nbs/086_gan.learner.ipynb #three-1
 class BatchedCycleGAN(PoseCycleGAN):
-    "A `PoseCycleGAN` whose `to_ir` paints both of its pictures in one pass; not for batch norm, which would mix them."
-    def forward(self, rgb, rgb_kpts, ir, ir_kpts) -> CycleBatch:
+    "A `PoseCycleGAN` whose `to_ir` generates both of its images in one pass; not for batch norm, which would mix them."
+    def forward(self,
+        rgb:Tensor,      # `(B, 3, H, W)` RGB images in [-1, 1]
+        rgb_kpts:Tensor, # `(B, 18, 3)` their poses, pixels
+        ir:Tensor,       # `(B, 3, H, W)` IR images in [-1, 1]
+        ir_kpts:Tensor,  # `(B, 18, 3)` their poses, pixels
+    ) -> CycleBatch:     # Real, generated and recovered images
+        "Both cycles."
         fake_rgb = self.to_rgb(ir, ir_kpts, rgb_kpts)
-        fake_ir,rec_ir = self.to_ir(torch.cat([rgb,fake_rgb]), torch.cat([rgb_kpts]*2), torch.cat([ir_kpts]*2)).chunk(2)
-        return CycleBatch(rgb, rgb_kpts, ir, ir_kpts, fake_ir, fake_rgb, self.to_rgb(fake_ir, ir_kpts, rgb_kpts), rec_ir)
+        both = self.to_ir(torch.cat([rgb,fake_rgb]), torch.cat([rgb_kpts]*2), torch.cat([ir_kpts]*2))
+        fake_ir,rec_ir = both.chunk(2)
+        rec_rgb = self.to_rgb(fake_ir, ir_kpts, rgb_kpts)
+        return CycleBatch(rgb, rgb_kpts, ir, ir_kpts, fake_ir, fake_rgb, rec_rgb, rec_ir)
 
 # %% ../../nbs/086_gan.learner.ipynb #cell-010
 def pose_cyclegan(
-    generator:str='warp',  # One of `GENERATORS`
-    width:int=32,          # Channels of the generators at full resolution
-    d_width:int=32,        # Channels of the discriminators' first layer
-    blocks:int=None,       # Residual blocks; the generator's own default when `None`
-    gray:bool=True,        # Does RGB come in gray?
-    conditional:bool=True, # Discriminators that see the pose, with a second map of finer patches?
-    norm:str=None,         # Normalization of the generators; their own default when `None`
-    d_norm:str='instance', # Normalization of the discriminators
-    d_layers:int=3,        # Strided layers of the discriminators
-    seed:int=0,            # Of the first weights
-    downs:int=None,        # Halvings before the attention, for the attention generator; its own default when `None`
-    spectral:bool=False,   # Spectral norm in the discriminators? Goes with `d_norm='none'`
+    generator:str='warp',    # One of `GENERATORS`
+    width:int=32,            # Channels of the generators at full resolution
+    d_width:int=32,          # Channels of the discriminators' first layer
+    blocks:int|None=None,    # Residual blocks; the generator's own default when `None`
+    gray:bool=True,          # Are RGB images gray?
+    conditional:bool=True,   # Discriminators that see the pose, with a second map of finer patches?
+    norm:str|None=None,      # Normalization of the generators; their own default when `None`
+    d_norm:str='instance',   # Normalization of the discriminators
+    d_layers:int=3,          # Strided layers of the discriminators
+    seed:int=0,              # Seed of the initial weights
+    downs:int|None=None,     # Halvings before the attention, for the attention generator; its own default when `None`
+    spectral:bool=False,     # Spectral norm in the discriminators? Use it with `d_norm='none'`
     channels_last:bool=False,# Lay the weights out for a GPU's half precision?
-) -> PoseCycleGAN:
-    "The four networks of a pose CycleGAN."
+) -> PoseCycleGAN:           # In training mode, on the CPU
+    "The four networks of a pose CycleGAN. `ConfigError` for an unknown generator or setting."
     overrides = {k: v for k,v in dict(blocks=blocks, norm=norm, downs=downs).items() if v is not None}
     with fixed_seed(seed):
-        gs = [make_generator(generator, width=width, gray=g, **overrides) for g in (True,gray)]
-        ds = [PatchDiscriminator(d_width, d_layers, d_norm, pose=conditional, fine=conditional, spectral=spectral) for _ in range(2)]
-    gan = (PoseCycleGAN if norm=='batch' else BatchedCycleGAN)(*gs, *ds)
+        generators = [make_generator(generator, width=width, gray=g, **overrides) for g in (True,gray)]
+        discriminators = [PatchDiscriminator(d_width, d_layers, d_norm, pose=conditional, fine=conditional,
+                                             spectral=spectral) for _ in range(2)]
+    make = PoseCycleGAN if norm=='batch' else BatchedCycleGAN
+    gan = make(*generators, *discriminators)
     return gan.to(memory_format=torch.channels_last) if channels_last else gan
 
 # %% ../../nbs/086_gan.learner.ipynb #cell-012
 def pose_cyclegan_learner(
-    dls,                    # fastai `DataLoaders` of `(rgb, rgb_kpts, ir, ir_kpts)`, e.g. from `translation_dls`
-    estimator=None,         # Frozen `PoseEstimator` for the pose loss
-    generator:str='warp',   # One of `GENERATORS`
-    losses:list=None,        # Loss terms; `warp_losses(estimator)` when `None`
-    lr:float=1e-3,          # Learning rate of the generators
-    d_lr:float=4e-4,        # Learning rate of the discriminators
-    schedule=warmup_cosine,   # `f(pct) -> factor`, see `training.schedules`, of both rates
-    ema:float=.995,         # Share of the averaged generators kept at each step; 0 for none
-    d_step:dict=None,       # Settings of `DiscriminatorStep`: `real_label`, `swap`, `pool`, `wrong_pose`, `mode`, `every`, `steps`, `r1`, `r1_every`, `clip`
-    model:PoseCycleGAN=None,# Networks; made by `pose_cyclegan` from the remaining arguments when `None`
-    cbs=None,               # More callbacks, e.g. `ClipGradients`, `HalfPrecision`, `SaveSamples`, `SaveBest`, `TimeRemaining`
-    seed:int=0,             # Of weights, pools and swaps
-    **kwargs,               # Of `pose_cyclegan`: `width`, `d_width`, `blocks`, `gray`, `conditional`, `norm`, `spectral`, `downs`, `channels_last`
-) -> Learner:
-    "A fastai learner that trains both generators, and both discriminators beside them."
-    if model is not None and kwargs: raise ConfigError(f"pass either `model` or settings of one, not both: {sorted(kwargs)}")
-    model = pose_cyclegan(generator, seed=seed, **kwargs) if model is None else model
+    dls:DataLoaders,           # Of `(rgb, rgb_kpts, ir, ir_kpts)`, e.g. from `translation_dls`
+    estimator:PoseEstimator|None=None, # Frozen estimator for the pose loss
+    generator:str='warp',      # One of `GENERATORS`
+    losses:list[LossCallback]|None=None, # Losses; `warp_losses(estimator)` when `None`
+    lr:float=1e-3,             # Learning rate of the generators
+    d_lr:float=4e-4,           # Learning rate of the discriminators
+    schedule:Callable=warmup_cosine, # `f(step, total, epoch) -> factor` of both rates
+    ema:float=.995,            # Share of the averaged generators kept at each step; 0 for none
+    # Settings of `DiscriminatorStep`, e.g. `real_label`, `label_flip_prob`, `pool_size`, `d_every`, `d_steps`, `r1`,
+    # `max_grad_norm`
+    d_step:dict|None=None,
+    model:PoseCycleGAN|None=None, # Networks; made by `pose_cyclegan` from the remaining arguments when `None`
+    # More callbacks, e.g. `ClipGradients`, `HalfPrecision`, `SaveSamples`, `SaveBest`, `TimeRemaining`
+    cbs:Callback|Iterable|None=None,
+    seed:int=0,                # Seed of weights, pools and label flips
+    # Of `pose_cyclegan`: `width`, `d_width`, `blocks`, `gray`, `conditional`, `norm`, `spectral`, `downs`,
+    # `channels_last`
+    **kwargs,
+) -> Learner:                  # Ready for `fit` or `fit_resumable`
+    """A fastai learner that trains both generators, and both discriminators beside them. `ConfigError` for settings
+    that contradict each other."""
+    if model is not None and kwargs:
+        raise ConfigError(f"pass either `model` or settings of one, not both: {sorted(kwargs)}")
+    if model is None: model = pose_cyclegan(generator, seed=seed, **kwargs)
     losses = warp_losses(estimator) if losses is None else list(losses)
+    step = _discriminator_step(losses, dict(lr=d_lr, seed=seed)|(d_step or {}))
+    callbacks = [*losses, step, SetEpoch(), LRScheduler(schedule), TerminateOnNaN(), LossRecorder(),
+                 RestoreAfterLRFind()]
+    if ema: callbacks.append(GeneratorEMA(ema))
+    opt_func = partial(FusedAdam, mom=.5, sqr_mom=.99, eps=1e-8)
+    return InterruptibleLearner(dls, model, zero_loss, opt_func=opt_func, lr=lr, wd=0., cbs=[*callbacks, *L(cbs)],
+                                splitter=_generator_parameters)
+
+def _discriminator_step(losses, settings:dict) -> DiscriminatorStep:
+    "The discriminators' step, with the mode of the adversarial loss. `ConfigError` where the two modes differ."
     modes = {t.mode for t in losses if isinstance(t, AdversarialLoss)}
-    d = DiscriminatorStep(**{**dict(lr=d_lr, seed=seed, mode=min(modes, default='lsgan')), **(d_step or {})})
-    if modes-{d.mode}: raise ConfigError(f"generators and discriminators play different games: AdversarialLoss has mode {', '.join(sorted(modes))}, the discriminators have {d.mode}. Give both the same `mode`")
-    cbs = [*losses, d, SetEpoch(), LRScheduler(schedule), TerminateOnNaN(), LossRecorder(), RestoreAfterLRFind(), *([GeneratorEMA(ema)] if ema else []), *L(cbs)]
-    return InterruptibleLearner(dls, model, zero_loss, opt_func=partial(OptimWrapper, opt=torch.optim.Adam, fused=True, betas=(.5,.99), eps=1e-8), lr=lr, wd=0., cbs=cbs,
-                       splitter=lambda m: [p for g in (m.to_ir,m.to_rgb) for p in g.parameters()])
+    step = DiscriminatorStep(**dict(mode=min(modes, default='lsgan'))|settings)
+    if modes-{step.mode}:
+        raise ConfigError(f"AdversarialLoss has mode {', '.join(sorted(modes))}, the discriminators have {step.mode}. "
+                          "Give both the same `mode`")
+    return step
+
+def _generator_parameters(model) -> list:
+    "The weights the learner's optimizer updates; the discriminators have their own."
+    return [p for g in (model.to_ir,model.to_rgb) for p in g.parameters()]
 
 # %% ../../nbs/086_gan.learner.ipynb #cell-020
 def get_generators(
     learn:Learner,    # From `pose_cyclegan_learner`, trained
-) -> nn.ModuleDict:   # `['ir']` paints IR from RGB, `['rgb']` the way back; copies, frozen, in evaluation mode
-    "The generators of a learner, with averaged weights where it keeps them."
+) -> nn.ModuleDict:   # `['ir']` makes IR from RGB, `['rgb']` the way back; copies, frozen, in evaluation mode
+    "The generators of a learner, with averaged weights if it keeps them."
+    own = learn.model.generators
+    generators = nn.ModuleDict({k: make_generator(**g.config) for k,g in own.items()})
+    generators.load_state_dict(own.state_dict())
     ema = getattr(learn, 'generator_ema', None)
-    gs = nn.ModuleDict({k: make_generator(**g.config) for k,g in learn.model.generators.items()})
-    gs.load_state_dict(learn.model.generators.state_dict())
-    if ema is not None and ema.shadow is not None: gs.load_state_dict(ema.shadow, strict=False)
-    return gs.requires_grad_(False).eval().to(next(learn.model.parameters()).device)
+    if ema is not None and ema.shadow is not None: generators.load_state_dict(ema.shadow, strict=False)
+    device = next(learn.model.parameters()).device
+    return generators.requires_grad_(False).eval().to(device)
 
 def save_generators(
     generators:nn.ModuleDict, # From `get_generators`
-    path,             # File to write
-    half:bool=False,  # In half precision, for half the bytes?
-):
+    path:str|Path,            # File to write
+    half:bool=False,          # In half precision, for half the bytes?
+) -> None:
     "Write generators and their settings to one safetensors file."
-    cast = lambda v: v.half() if half and v.is_floating_point() else v
-    save_state(path, dict(config={k: g.config for k,g in generators.items()}, weights={k: {n: cast(v) for n,v in g.state_dict().items()} for k,g in generators.items()}))
+    def weights(generator):
+        state = generator.state_dict()
+        return {k: v.half() if half and v.is_floating_point() else v for k,v in state.items()}
+    config = {k: g.config for k,g in generators.items()}
+    save_state(path, dict(config=config, weights={k: weights(g) for k,g in generators.items()}))
 
-PRETRAINED_GENERATORS = dict(synth=dict(file='translator_synth.safetensors', size=(64,32), gray=True, people=(0,200))) # Those that come with the package, the images they are made for, and the synthetic people they learned from: a seed and how many, from number 1
-
-def training_overlap(
-    name,     # Of translators
-    seed:int, # Of a synthetic world
-    pids,     # Numbers of people in it
-) -> list:    # Those of them that these translators learned from; nobody where `name` is not one of `PRETRAINED_GENERATORS`
-    "Whom the translators that come with the package know: a result on these people flatters. Their labels were not used."
-    world,n = PRETRAINED_GENERATORS[name]['people'] if name in PRETRAINED_GENERATORS else (seed,0)
-    return sorted({int(p) for p in pids if seed==world and p<=n})
-
-def warn_training_overlap(name, seed:int, pids):
-    "Warn where people of a test were in the training of translators, see `training_overlap`."
-    if met := training_overlap(name, seed, pids): warnings.warn(f"the translators {name!r} learned from {len(met)} of the people that are tested on, though not from their labels. Choose another seed for the people, or train translators of your own")
+# %% ../../nbs/086_gan.learner.ipynb #load-0
+# Generators that come with the package: file, the images they are made for, and the synthetic people they were
+# trained on (seed of the world and how many, from number 1)
+PRETRAINED_GENERATORS = dict(
+    synth=dict(file='translator_synth.safetensors', size=(64,32), gray=True, people=(0,200)))
 
 def load_generators(
-    path,             # File from `save_generators`, or the name of one of `PRETRAINED_GENERATORS`
-) -> nn.ModuleDict:   # `['ir']` paints IR from RGB, `['rgb']` the way back; frozen, in evaluation mode
-    "Read generators back; raises `ModelError` for a file that holds something else."
-    if str(path) in PRETRAINED_GENERATORS: path = Path(str(files('xmodreid')))/'weights'/PRETRAINED_GENERATORS[str(path)]['file']
+    path:str|Path,    # File from `save_generators`, or the name of one of `PRETRAINED_GENERATORS`
+) -> nn.ModuleDict:   # `['ir']` makes IR from RGB, `['rgb']` the way back; frozen, in evaluation mode
+    "Read generators. `ModelError` for a file with other content."
+    pretrained = PRETRAINED_GENERATORS.get(str(path))
+    if pretrained is not None: path = Path(str(files('xmodreid')))/'weights'/pretrained['file']
     tree = load_state(path)
-    if set(tree)!={'config','weights'}: raise ModelError(f"{path} holds {sorted(tree)}, not translators. Write them with save_generators")
-    gs = nn.ModuleDict({k: make_generator(**c) for k,c in tree['config'].items()})
-    for k,g in gs.items(): g.load_state_dict(tree['weights'][k])
-    return gs.requires_grad_(False).eval()
+    if set(tree)!={'config','weights'}:
+        raise ModelError(f"{path} holds {sorted(tree)}, not generators. Write them with save_generators")
+    generators = nn.ModuleDict({k: make_generator(**c) for k,c in tree['config'].items()})
+    for k,g in generators.items(): g.load_state_dict(tree['weights'][k])
+    return generators.requires_grad_(False).eval()
+
+# %% ../../nbs/086_gan.learner.ipynb #load-2
+def training_overlap(
+    name:str|Path,      # Of generators
+    seed:int,           # Seed of a synthetic world
+    pids:Iterable[int], # Numbers of people in it
+) -> list[int]:         # Those the generators were trained on; empty where `name` is not one of `PRETRAINED_GENERATORS`
+    "People that the generators shipped with the package were trained on."
+    if name not in PRETRAINED_GENERATORS: return []
+    world,n_people = PRETRAINED_GENERATORS[name]['people']
+    return sorted({int(p) for p in pids if p<=n_people}) if seed==world else []
+
+def warn_training_overlap(
+    name:str|Path,      # Of generators
+    seed:int,           # Seed of a synthetic world
+    pids:Iterable[int], # Numbers of people that are tested on
+) -> None:
+    "Warn where people of a test were in the training of the generators, see `training_overlap`."
+    overlap = training_overlap(name, seed, pids)
+    if not overlap: return
+    warnings.warn(f"the generators {name!r} were trained on {len(overlap)} of the people that are tested on, though "
+                  "without their labels. Choose another seed for the people, or train generators of your own")
 
 # %% ../../nbs/086_gan.learner.ipynb #cell-023
 class SaveBest(Callback):
-    "After each epoch judge the averaged generators; keep the best ones in `folder/best.safetensors`, and their epoch and score in `folder/best.json`."
-    order,run_valid = 95,False
+    """Score the averaged generators after each epoch; keep the best ones in `out_dir/best.safetensors`, and their
+    epoch and score in `out_dir/best.json`."""
+    order = 95
+    run_valid = False
     def __init__(self,
-        out_dir,           # Where the best generators go
-        score_fn,            # `f(generators) -> number`, `generators` as `get_generators` gives them
+        out_dir:str|Path,           # Where the best generators go
+        score_fn:Callable,          # `f(generators) -> number`, `generators` as `get_generators` gives them
         larger_is_better:bool=True, # Is a larger score better?
-        every:int=1,      # Epochs between two judgments; the last epoch is always judged
+        every:int=1,                # Epochs between two scores; the last epoch always gets one
     ):
         if every<1: raise ConfigError(f"`every` must be at least 1 epoch; got {every}")
-        self.folder,self.score,self.bigger,self.every,self.scores = Path(out_dir),score_fn,larger_is_better,every,[]
-    def is_better(self, value:float) -> bool:
-        "Is this above all earlier scores? A score that is not a number never is."
-        old = [v for _,v in self.scores if not math.isnan(v)]
-        return not math.isnan(value) and (not old or (value>max(old) if self.bigger else value<min(old)))
+        self.out_dir = Path(out_dir)
+        self.score_fn = score_fn
+        self.larger_is_better = larger_is_better
+        self.every = every
+        self.scores = []            # [epoch, score]
+
+    def is_better(self,
+        value:float, # A score
+    ) -> bool:       # Never for a score that is not a number
+        "Is this better than all earlier scores?"
+        earlier = [v for _,v in self.scores if not math.isnan(v)]
+        if math.isnan(value): return False
+        if not earlier: return True
+        return value>max(earlier) if self.larger_is_better else value<min(earlier)
+
     def after_epoch(self):
         if (self.epoch+1)%self.every and self.epoch+1!=self.n_epoch: return
         with fixed_seed(0), torch.no_grad():
-            gs = get_generators(self.learn)
-            value = float(self.score(gs))
+            generators = get_generators(self.learn)
+            value = float(self.score_fn(generators))
         if self.is_better(value):
-            save_generators(gs, self.folder/'best.safetensors')
-            write_json(self.folder/'best.json', dict(epoch=self.epoch, score=value))
+            save_generators(generators, self.out_dir/'best.safetensors')
+            write_json(self.out_dir/'best.json', dict(epoch=self.epoch, score=value))
         self.scores.append([self.epoch,value])
-    def state_tree(self) -> dict: return dict(scores=self.scores)
-    def load_state_tree(self, tree:dict): self.scores = [[int(e),float(v)] for e,v in tree['scores']]
+
+    def state_tree(self) -> dict: # For `save_state`
+        "The scores so far, as a checkpoint keeps them."
+        return dict(scores=self.scores)
+
+    def load_state_tree(self,
+        tree:dict, # From `state_tree`
+    ) -> None:
+        "Continue from a `state_tree`."
+        self.scores = [[int(e),float(v)] for e,v in tree['scores']]

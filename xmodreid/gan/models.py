@@ -18,55 +18,76 @@ from ..pose.warp import warp_person
 from ..training.precision import upcast_half
 
 # %% ../../nbs/080_gan.models.ipynb #cell-006
-NORMS = {'instance':nn.InstanceNorm2d, 'group':lambda c: nn.GroupNorm(next(g for g in (8,4,2,1) if c%g==0), c),
-         'batch':nn.BatchNorm2d, 'none':lambda c: nn.Identity()}
+def _group_norm(channels:int) -> nn.GroupNorm:
+    "Group norm with 8 groups, or the largest of 4, 2, 1 that divides the channels."
+    return nn.GroupNorm(next(g for g in (8,4,2,1) if channels%g==0), channels)
+
+def _no_norm(channels:int) -> nn.Identity: return nn.Identity()
+
+NORMS = dict(instance=nn.InstanceNorm2d, group=_group_norm, batch=nn.BatchNorm2d, none=_no_norm)
 
 def norm_layer(
     name:str,     # One of `NORMS`
     channels:int, # Channels to normalize
-) -> nn.Module:
-    "The normalization called `name`, for `channels` channels."
+) -> nn.Module:   # A layer for `(B, channels, H, W)`
+    "A normalization by name. `ConfigError` for an unknown one."
     return NORMS[check_choice('norm', name, NORMS)](channels)
+
+def _needs_bias(norm:str) -> bool:
+    "Group and batch norm have a bias of their own."
+    return norm in ('instance','none')
 
 # %% ../../nbs/080_gan.models.ipynb #cell-007
 def init_normal(
     model:nn.Module,  # Changed in place
-    std:float=.02,  # Standard deviation of the weights of convolutions
-) -> nn.Module:
-    "CycleGAN's start: weights N(0, `std`), biases 0, norm scales about 1."
+    std:float=.02,    # Standard deviation of the weights of convolutions
+) -> nn.Module:       # The same model
+    "Initial weights of CycleGAN (Zhu et al. 2017): N(0, `std`), biases 0, norm scales about 1."
     for m in model.modules():
         if isinstance(m, (nn.Conv2d,nn.ConvTranspose2d,nn.Linear)):
             nn.init.normal_(m.weight, 0, std)
             if m.bias is not None: nn.init.zeros_(m.bias)
         elif isinstance(m, (nn.BatchNorm2d,nn.GroupNorm)) and m.affine:
-            nn.init.normal_(m.weight, 1, std); nn.init.zeros_(m.bias)
+            nn.init.normal_(m.weight, 1, std)
+            nn.init.zeros_(m.bias)
     return model
 
 # %% ../../nbs/080_gan.models.ipynb #cell-008
 def check_pose_input(
-    img:Tensor,   # `(B, 3, H, W)` image
-    *keypoints:Tensor, # `(B, 18, 3)` poses
-    size_multiple:int=4,  # Height and width must be multiples of this
-):
+    img:Tensor,          # `(B, 3, H, W)` image
+    *keypoints:Tensor,   # `(B, 18, 3)` poses
+    size_multiple:int=4, # Height and width must be multiples of this
+) -> None:
     "Raise a `ModelError` unless the image and its poses fit each other."
-    if img.ndim!=4 or img.shape[1]!=3: raise ModelError(f"`img` must be (B, 3, H, W) in [-1, 1]; got {tuple(img.shape)}")
-    if img.shape[2]%size_multiple or img.shape[3]%size_multiple:
-        raise ModelError(f"height and width must be multiples of {size_multiple}; got {tuple(img.shape[2:])}. Resize or pad the images.")
+    if img.ndim!=4 or img.shape[1]!=3:
+        raise ModelError(f"`img` must be (B, 3, H, W) in [-1, 1]; got {tuple(img.shape)}")
+    n,_,h,w = img.shape
+    if h%size_multiple or w%size_multiple:
+        raise ModelError(f"height and width must be multiples of {size_multiple}; got {(h,w)}. "
+                         "Resize or pad the images.")
     for k in keypoints:
-        if k.shape!=(len(img),18,3): raise ModelError(f"poses must be ({len(img)}, 18, 3), one for each image; got {tuple(k.shape)}")
+        if k.shape!=(n,18,3):
+            raise ModelError(f"poses must be ({n}, 18, 3), one for each image; got {tuple(k.shape)}")
 
 # %% ../../nbs/080_gan.models.ipynb #cell-011
 class PoseGenerator(nn.Module):
     "Base of the generators: checks the input, calls `forward_impl` and brings its result to three channels in [-1, 1]."
     size_multiple = 4 # Height and width must be multiples of this
-    def forward_impl(self, img, src_kpts, tgt_kpts) -> Tensor:
-        "The picture before the tanh, `(B, 1 or 3, H, W)`."
+
+    def forward_impl(self,
+        img:Tensor,      # `(B, 3, H, W)` in [-1, 1]
+        src_kpts:Tensor, # `(B, 18, 3)` pose in `img`, pixels
+        tgt_kpts:Tensor, # `(B, 18, 3)` target pose, pixels
+    ) -> Tensor:         # `(B, 1 or 3, H, W)`
+        "The image before the tanh."
         raise NotImplementedError(f"{type(self).__name__} must define forward_impl(img, src_kpts, tgt_kpts)")
+
     def forward(self,
         img:Tensor,      # `(B, 3, H, W)` in [-1, 1]; height and width multiples of `size_multiple`
         src_kpts:Tensor, # `(B, 18, 3)` pose in `img`, pixels
-        tgt_kpts:Tensor, # `(B, 18, 3)` pose to paint, pixels
+        tgt_kpts:Tensor, # `(B, 18, 3)` target pose, pixels
     ) -> Tensor:         # `(B, 3, H, W)` in [-1, 1]
+        "Generate the image in the target pose. `ModelError` for input of other shapes."
         check_pose_input(img, src_kpts, tgt_kpts, size_multiple=self.size_multiple)
         return upcast_half(self.forward_impl(img, src_kpts, tgt_kpts)).tanh().expand(-1,3,-1,-1)
 
@@ -78,9 +99,14 @@ class ResidualBlock(nn.Module):
         norm:str='instance',  # One of `NORMS`
     ):
         super().__init__()
-        conv = lambda: [nn.ReflectionPad2d(1), nn.Conv2d(c,c,3,bias=norm in ('instance','none')), norm_layer(norm,c)]
+        def conv(): return [nn.ReflectionPad2d(1), nn.Conv2d(c, c, 3, bias=_needs_bias(norm)), norm_layer(norm, c)]
         self.body = nn.Sequential(*conv(), nn.ReLU(True), *conv())
-    def forward(self, x): return x+self.body(x)
+
+    def forward(self,
+        x:Tensor, # `(B, c, H, W)`
+    ) -> Tensor:  # `(B, c, H, W)`
+        "The input plus what the block adds."
+        return x+self.body(x)
 
 # %% ../../nbs/080_gan.models.ipynb #cell-015
 def resnet_layers(
@@ -89,15 +115,17 @@ def resnet_layers(
     width:int=64,        # Channels at full resolution; 4 times as many in the blocks
     blocks:int=9,        # Residual blocks: 9 for images of 256 pixels, 6 for 128 and less
     norm:str='instance', # One of `NORMS`
-) -> nn.Sequential:
-    "The image-to-image network of CycleGAN."
-    bias = norm in ('instance','none')
-    act = lambda c: [norm_layer(norm,c), nn.ReLU(True)]
-    ls = [nn.ReflectionPad2d(3), nn.Conv2d(in_ch,width,7,bias=bias), *act(width)]
-    for c in (width,2*width): ls += [nn.Conv2d(c,2*c,3,2,1,bias=bias), *act(2*c)]
-    ls += [ResidualBlock(4*width,norm) for _ in range(blocks)]
-    for c in (4*width,2*width): ls += [nn.ConvTranspose2d(c,c//2,3,2,1,output_padding=1,bias=bias), *act(c//2)]
-    return nn.Sequential(*ls, nn.ReflectionPad2d(3), nn.Conv2d(width,out_ch,7), nn.Tanh())
+) -> nn.Sequential:      # `(B, in_ch, H, W)` to `(B, out_ch, H, W)`
+    "The image-to-image network of CycleGAN (Zhu et al. 2017)."
+    bias = _needs_bias(norm)
+    def norm_relu(c): return [norm_layer(norm, c), nn.ReLU(True)]
+    layers = [nn.ReflectionPad2d(3), nn.Conv2d(in_ch, width, 7, bias=bias), *norm_relu(width)]
+    for c in (width, 2*width):
+        layers += [nn.Conv2d(c, 2*c, 3, 2, 1, bias=bias), *norm_relu(2*c)]
+    layers += [ResidualBlock(4*width, norm) for _ in range(blocks)]
+    for c in (4*width, 2*width):
+        layers += [nn.ConvTranspose2d(c, c//2, 3, 2, 1, output_padding=1, bias=bias), *norm_relu(c//2)]
+    return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, out_ch, 7), nn.Tanh())
 
 # %% ../../nbs/080_gan.models.ipynb #cell-022
 class ResnetGenerator(PoseGenerator):
@@ -106,31 +134,32 @@ class ResnetGenerator(PoseGenerator):
         width:int=64,         # Channels at full resolution
         blocks:int=9,         # Residual blocks
         norm:str='instance',  # One of `NORMS`
-        gray:bool=False,      # Paint one channel and repeat it?
+        gray:bool=False,      # Make one channel and repeat it?
     ):
         super().__init__()
         self.config = dict(kind='resnet', width=width, blocks=blocks, norm=norm, gray=gray)
         self.net = init_normal(resnet_layers(3+18, 1 if gray else 3, width, blocks, norm))
-    def forward_impl(self, img, src_kpts, tgt_kpts) -> Tensor:
-        "The picture before the network's own tanh, which the base class takes over."
+
+    def forward_impl(self, img:Tensor, src_kpts:Tensor, tgt_kpts:Tensor) -> Tensor:
+        "The image before the network's own tanh, which the base class applies."
         return self.net[:-1](torch.cat([img, keypoint_heatmaps(tgt_kpts, img.shape[-2:])], 1))
 
 # %% ../../nbs/080_gan.models.ipynb #cell-025
 def warp_inputs(
     img:Tensor,      # `(B, 3, H, W)` in [-1, 1]
     src_kpts:Tensor, # `(B, 18, 3)` pose in `img`, pixels
-    tgt_kpts:Tensor, # `(B, 18, 3)` pose to paint, pixels
+    tgt_kpts:Tensor, # `(B, 18, 3)` target pose, pixels
 ) -> Tensor:         # `(B, 36, H, W)` warped person 3, mask 1, background 3, hole 1, parts 10, heatmaps 18
-    "Everything the warp and the pose tell about the picture to paint."
+    "What the part warp and the target pose say about the image to generate."
     return torch.cat([*warp_person(img, src_kpts, tgt_kpts), keypoint_heatmaps(tgt_kpts, img.shape[-2:])], 1)
 
 # %% ../../nbs/080_gan.models.ipynb #cell-029
 def conv_block(
-    in_ch:int,           # Channels in
-    out_ch:int,          # Channels out
-    norm:str='group',    # One of `NORMS`
-    stride:int=1,        # 2 halves height and width
-) -> nn.Sequential:
+    in_ch:int,         # Channels in
+    out_ch:int,        # Channels out
+    norm:str='group',  # One of `NORMS`
+    stride:int=1,      # 2 halves height and width
+) -> nn.Sequential:    # `(B, in_ch, H, W)` to `(B, out_ch, H/stride, W/stride)`
     "A 3x3 convolution, a normalization, a ReLU."
     return nn.Sequential(nn.Conv2d(in_ch,out_ch,3,stride,1), norm_layer(norm,out_ch), nn.ReLU(True))
 
@@ -138,31 +167,38 @@ def upsample2x(
     x:Tensor, # `(B, C, h, w)`
 ) -> Tensor:  # `(B, C, 2h, 2w)`, in the memory format of `x`
     "Repeat each pixel in both directions."
-    if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous(): return F.interpolate(x, scale_factor=2, mode='nearest')
+    if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+        return F.interpolate(x, scale_factor=2, mode='nearest')
     return x.repeat_interleave(2,-1).repeat_interleave(2,-2)
 
 # %% ../../nbs/080_gan.models.ipynb #cell-031
 class WarpGenerator(PoseGenerator):
-    "Part-warp generator: the source carried to the target pose part by part, then painted by a small U-shaped network."
+    "Part-warp generator: the source carried to the target pose part by part, then refined by a small U-shaped network."
     def __init__(self,
         width:int=32,       # Channels at full resolution; 2 and 3 times as many below
         blocks:int=3,       # Residual blocks at a quarter of the resolution
         norm:str='group',   # One of `NORMS`
-        gray:bool=False,    # Paint one channel and repeat it?
+        gray:bool=False,    # Make one channel and repeat it?
     ):
         super().__init__()
         self.config = dict(kind='warp', width=width, blocks=blocks, norm=norm, gray=gray)
         w1,w2,w3 = width,2*width,3*width
-        self.stem,self.down1,self.down2 = conv_block(3+1+3+1+18+len(BODY_PARTS),w1,norm),conv_block(w1,w2,norm,2),conv_block(w2,w3,norm,2)
-        self.mid = nn.Sequential(*[ResidualBlock(w3,norm) for _ in range(blocks)])
-        self.reduce1,self.reduce2 = nn.Conv2d(w3,w2,1),nn.Conv2d(w2,w1,1)
-        self.up1,self.up2 = conv_block(w2,w2,norm),conv_block(w1,w1,norm)
+        in_ch = 3+1+3+1+len(BODY_PARTS)+18          # see `warp_inputs`
+        self.stem = conv_block(in_ch, w1, norm)
+        self.down1 = conv_block(w1, w2, norm, 2)
+        self.down2 = conv_block(w2, w3, norm, 2)
+        self.mid = nn.Sequential(*[ResidualBlock(w3, norm) for _ in range(blocks)])
+        self.reduce1 = nn.Conv2d(w3, w2, 1)
+        self.reduce2 = nn.Conv2d(w2, w1, 1)
+        self.up1 = conv_block(w2, w2, norm)
+        self.up2 = conv_block(w1, w1, norm)
         self.head = nn.Conv2d(w1, 1 if gray else 3, 3, 1, 1)
-    def forward_impl(self, img, src_kpts, tgt_kpts) -> Tensor:
-        "Down, through the blocks, and up again past what was kept."
-        a = self.stem(warp_inputs(img, src_kpts, tgt_kpts))
-        b = self.down1(a)
-        c = self.mid(self.down2(b))
-        b = self.up1(upsample2x(self.reduce1(c))+b)
-        a = self.up2(upsample2x(self.reduce2(b))+a)
-        return self.head(a)
+
+    def forward_impl(self, img:Tensor, src_kpts:Tensor, tgt_kpts:Tensor) -> Tensor:
+        "Down, through the blocks, and up again with the fine features added; the image before the tanh."
+        full = self.stem(warp_inputs(img, src_kpts, tgt_kpts))
+        half = self.down1(full)
+        quarter = self.mid(self.down2(half))
+        half = self.up1(upsample2x(self.reduce1(quarter))+half)
+        full = self.up2(upsample2x(self.reduce2(half))+full)
+        return self.head(full)

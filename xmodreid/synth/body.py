@@ -16,121 +16,210 @@ from ..errors import PoseError, check_choice
 @dataclass(frozen=True)
 class BodyShape:
     "Proportions and outline of a dressed person, in shares of the stature."
-    shoulder:float=.105 # Half the distance of the shoulder joints
-    hip:float=.055      # Half the distance of the hip joints
-    torso:float=.29     # Neck to the middle of the hips
-    upper_arm:float=.165     # Shoulder to elbow
-    forearm:float=.145     # Elbow to wrist
-    thigh:float=.245    # Hip to knee
-    shin:float=.235     # Knee to ankle
-    head:float=1.       # Size of the head, 1 = usual
-    girth:float=1.      # Thickness of trunk and limbs, 1 = usual
-    sleeve:float=1.     # Width of the sleeves over the arm
-    leg:float=1.        # Width of the trousers over the thigh
-    ankle:float=1.      # Width of the trousers at the ankle
-    hem:float=.03       # How far the top hangs below the hips
-    skirt:float=0.      # Length of skirt or coat tails as a share of hip to knee; 0 = none
-    flare:float=0.      # How much the skirt widens
-    hair:float=.12      # Volume of the hair over the skull
-    long_hair:tuple=(0.,0.,0.) # Long hair: start above the ears, end below them, half width; zeros = none
-    cap_brim:bool=False     # Peaked cap
-    backpack:float=0.       # Size of a backpack; 0 = none
-    bag:float=0.        # Size of a handbag; 0 = none
-    bag_side:int=0      # 0 right, 1 left
-    strap:bool=False    # The bag hangs from the far shoulder, not from the hand
+    shoulder: float = .105    # Half the distance between the shoulder joints
+    hip: float = .055         # Half the distance between the hip joints
+    torso: float = .29        # Neck to the middle of the hips
+    upper_arm: float = .165   # Shoulder to elbow
+    forearm: float = .145     # Elbow to wrist
+    thigh: float = .245       # Hip to knee
+    shin: float = .235        # Knee to ankle
+    head: float = 1.          # Size of the head, 1 = usual
+    girth: float = 1.         # Thickness of trunk and limbs, 1 = usual
+    sleeve: float = 1.        # Width of the sleeves over the arm
+    leg: float = 1.           # Width of the trousers over the thigh
+    ankle: float = 1.         # Width of the trousers at the ankle
+    hem: float = .03          # How far the top hangs below the hips
+    skirt: float = 0.         # Length of skirt or coat tails as a share of hip to knee; 0 = none
+    flare: float = 0.         # How much the skirt widens
+    hair: float = .12         # Volume of the hair over the skull
+    long_hair: tuple = (0., 0., 0.)  # Long hair: start above the ears, end below them, half width; zeros = none
+    cap_brim: bool = False    # Peaked cap
+    backpack: float = 0.      # Size of a backpack; 0 = none
+    bag: float = 0.           # Size of a handbag; 0 = none
+    bag_side: int = 0         # 0 right, 1 left
+    strap: bool = False       # The bag hangs from the far shoulder, not from the hand
 
 # %% ../../nbs/020_synth.body.ipynb #cell-009
 @dataclass(frozen=True)
 class Gait:
-    "Joint angles in radians; pairs are (right, left); swings are positive to the front."
-    thigh:tuple=(0.,0.); knee:tuple=(0.,0.)  # Swing of the thigh; bend of the knee
-    leg_spread:tuple=(.04,.04)                   # Thigh to the outside
-    arm:tuple=(0.,0.); elbow:tuple=(.2,.2)   # Swing of the upper arm; bend of the elbow
-    arm_spread:tuple=(.12,.12); fold:tuple=(0.,0.)  # Upper arm to the outside; forearm to the inside
-    twist:float=0.; lean:float=0.            # Shoulders against hips; trunk to the front
-    turn:float=0.; nod:float=0.              # Head against shoulders; chin down
+    "Joint angles in radians; pairs are (right, left); a positive swing goes to the front."
+    thigh: tuple = (0., 0.)          # Swing of the thigh
+    knee: tuple = (0., 0.)           # Bend of the knee
+    leg_spread: tuple = (.04, .04)   # Thigh to the outside
+    arm: tuple = (0., 0.)            # Swing of the upper arm
+    elbow: tuple = (.2, .2)          # Bend of the elbow
+    arm_spread: tuple = (.12, .12)   # Upper arm to the outside
+    fold: tuple = (0., 0.)           # Forearm to the inside
+    twist: float = 0.                # Shoulders against hips
+    lean: float = 0.                 # Trunk to the front
+    turn: float = 0.                 # Head against shoulders
+    nod: float = 0.                  # Chin down
 
 # %% ../../nbs/020_synth.body.ipynb #cell-010
-ACTIONS = ('walk','stand','phone','pockets','folded','carry')
+ACTIONS = ('walk', 'stand', 'phone', 'pockets', 'folded', 'carry')
+_ACTION_SHARES = (.52, .18, .07, .08, .06, .09)
 
+def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    "A number between `low` and `high`."
+    return float(rng.uniform(low, high))
+
+def _uniform_pair(rng: np.random.Generator, low: float, high: float) -> tuple:
+    "Two numbers between `low` and `high`: right, then left."
+    right = _uniform(rng, low, high)
+    left = _uniform(rng, low, high)
+    return right,left
+
+# %% ../../nbs/020_synth.body.ipynb #body-arms-1
+@dataclass
+class _Arm:
+    "Angles of one arm in radians."
+    swing: float   # Upper arm to the front
+    elbow: float   # Bend of the elbow
+    spread: float  # Upper arm to the outside
+    fold: float    # Forearm to the inside
+
+def _sample_arms(rng: np.random.Generator, swing: float) -> list:
+    "Right and left arm, hanging; the upper arms swing by `swing` in opposite directions."
+    right_swing = -swing+_uniform(rng, -.1, .1)
+    left_swing = swing+_uniform(rng, -.1, .1)
+    elbows = _uniform_pair(rng, .1, .5)
+    spreads = _uniform_pair(rng, .08, .24)
+    folds = _uniform_pair(rng, 0, .3)
+    return [_Arm(*angles) for angles in zip((right_swing, left_swing), elbows, spreads, folds)]
+
+# %% ../../nbs/020_synth.body.ipynb #body-arms-2
+def _raise_phone(rng: np.random.Generator, arm: _Arm):
+    "Bring one hand to the ear."
+    arm.swing = _uniform(rng, .3, .7)
+    arm.elbow = _uniform(rng, 2.1, 2.4)
+    arm.fold = _uniform(rng, .1, .3)
+    arm.spread = _uniform(rng, .2, .4)
+
+def _carry_something(rng: np.random.Generator, arm: _Arm):
+    "Hold something in front with one hand."
+    arm.swing = _uniform(rng, -.1, .25)
+    arm.elbow = _uniform(rng, 1.1, 1.7)
+    arm.fold = _uniform(rng, .0, .5)
+
+# ranges of swing, elbow, spread and fold where both arms do the same
+_BOTH_ARMS = dict(pockets=((-.3, -.15), (.55, .8), (.25, .4), (.5, .8)),
+                  folded=((.1, .3), (1.5, 1.8), (.15, .3), (1., 1.3)))
+
+def _move_arms(rng: np.random.Generator, action: str, arms: list) -> list:
+    "Arms of the action; the side of a one-handed action is drawn for every action."
+    side = int(rng.integers(2))
+    if action=='phone': _raise_phone(rng, arms[side])
+    if action=='carry': _carry_something(rng, arms[side])
+    if action not in _BOTH_ARMS: return arms
+    pairs = [_uniform_pair(rng, *limits) for limits in _BOTH_ARMS[action]]
+    return [_Arm(*angles) for angles in zip(*pairs)]
+
+# %% ../../nbs/020_synth.body.ipynb #body-arms-3
+def _sample_legs(rng: np.random.Generator, phase: float, amplitude: float) -> dict:
+    "Swing, bend and spread of the legs: a step at `phase`, or standing where `amplitude` is 0."
+    if not amplitude:
+        thigh = _uniform_pair(rng, -.1, .14)
+        knee = _uniform_pair(rng, 0, .16)
+        return dict(thigh=thigh, knee=knee, leg_spread=_uniform_pair(rng, .02, .16))
+    s = np.sin(phase)
+    c = np.cos(phase)
+    right_knee = .1+1.5*amplitude*max(0, c)*(1-.3*s)
+    left_knee = .1+1.5*amplitude*max(0, -c)*(1+.3*s)
+    return dict(thigh=(amplitude*s+.06, -amplitude*s+.06), knee=(right_knee, left_knee), leg_spread=_uniform_pair(rng, 0, .06))
+
+# %% ../../nbs/020_synth.body.ipynb #body-arms-4
 def sample_gait(
-    rng:np.random.Generator, # Source of randomness
-    action:str=None,         # One of `ACTIONS`; drawn when `None`, walking half the time
-) -> Gait:
-    "Draw the joint angles of a moment of everyday life."
-    action = rng.choice(ACTIONS, p=(.52,.18,.07,.08,.06,.09)) if action is None else check_choice('action', action, ACTIONS)
-    u = lambda a,b: float(rng.uniform(a,b))
-    head = dict(turn=float(np.clip(rng.normal(0,.3),-.9,.9)), nod=u(-.1,.3))
-    phase,amp = u(0,2*np.pi), u(.28,.58) if action in ('walk','carry','phone') else 0.
-    s,c = np.sin(phase),np.cos(phase)
-    if amp: leg = dict(thigh=(amp*s+.06,-amp*s+.06), knee=(.1+1.5*amp*max(0,c)*(1-.3*s),.1+1.5*amp*max(0,-c)*(1+.3*s)), leg_spread=(u(0,.06),u(0,.06)))
-    else: leg = dict(thigh=(u(-.1,.14),u(-.1,.14)), knee=(u(0,.16),u(0,.16)), leg_spread=(u(.02,.16),u(.02,.16)))
-    k = amp*u(.6,1.2)
-    arms = dict(arm=(-k*s+u(-.1,.1),k*s+u(-.1,.1)), elbow=(u(.1,.5),u(.1,.5)), arm_spread=(u(.08,.24),u(.08,.24)), fold=(u(0,.3),u(0,.3)),
-                twist=-.25*k*s+float(rng.normal(0,.08)), lean=u(-.02,.08))
-    one = int(rng.integers(2))
-    put = lambda key,val: arms.__setitem__(key, tuple(val if i==one else o for i,o in enumerate(arms[key])))
-    if action=='phone': put('arm',u(.3,.7)); put('elbow',u(2.1,2.4)); put('fold',u(.1,.3)); put('arm_spread',u(.2,.4))
-    if action=='carry': put('arm',u(-.1,.25)); put('elbow',u(1.1,1.7)); put('fold',u(.0,.5))
-    if action=='pockets': arms |= dict(arm=(u(-.3,-.15),u(-.3,-.15)), elbow=(u(.55,.8),u(.55,.8)), arm_spread=(u(.25,.4),u(.25,.4)), fold=(u(.5,.8),u(.5,.8)))
-    if action=='folded': arms |= dict(arm=(u(.1,.3),u(.1,.3)), elbow=(u(1.5,1.8),u(1.5,1.8)), arm_spread=(u(.15,.3),u(.15,.3)), fold=(u(1.,1.3),u(1.,1.3)))
-    return Gait(**leg, **arms, **head)
+    rng: np.random.Generator,  # Source of randomness
+    action: str|None = None,   # One of `ACTIONS`; drawn when `None`, walking half the time
+) -> Gait:                     # Joint angles in radians
+    "Draw the joint angles of a moment of everyday life; raises `ConfigError` for an unknown action."
+    if action is None: action = rng.choice(ACTIONS, p=_ACTION_SHARES)
+    else: check_choice('action', action, ACTIONS)
+    turn = float(np.clip(rng.normal(0, .3), -.9, .9))
+    nod = _uniform(rng, -.1, .3)
+    phase = _uniform(rng, 0, 2*np.pi)
+    amplitude = _uniform(rng, .28, .58) if action in ('walk', 'carry', 'phone') else 0.
+    legs = _sample_legs(rng, phase, amplitude)
+    swing = amplitude*_uniform(rng, .6, 1.2)*np.sin(phase)
+    arms = _sample_arms(rng, swing)
+    twist = -.25*swing+float(rng.normal(0, .08))
+    lean = _uniform(rng, -.02, .08)
+    right,left = _move_arms(rng, action, arms)
+    return Gait(arm=(right.swing, left.swing), elbow=(right.elbow, left.elbow), arm_spread=(right.spread, left.spread),
+                fold=(right.fold, left.fold), twist=twist, lean=lean, turn=turn, nod=nod, **legs)
 
 # %% ../../nbs/020_synth.body.ipynb #cell-013
-def _limb_directions(swing, arm_spread) -> np.ndarray:
+def _limb_directions(swing, spread) -> np.ndarray:
     "Unit vectors `(2, 3)` of the right and the left limb, hanging down, swung to the front and lifted to the outside."
-    swing,arm_spread = np.asarray(swing),np.asarray(arm_spread)
-    return np.stack([np.array([-1,1])*np.sin(arm_spread), -np.cos(swing)*np.cos(arm_spread), np.sin(swing)*np.cos(arm_spread)], -1)
+    swing = np.asarray(swing)
+    spread = np.asarray(spread)
+    x = np.array([-1, 1])*np.sin(spread)
+    return np.stack([x, -np.cos(swing)*np.cos(spread), np.sin(swing)*np.cos(spread)], -1)
 
-def _rotate(v:np.ndarray, yaw:float, nod:float=0.) -> np.ndarray:
+def _rotate(v: np.ndarray, yaw: float, nod: float = 0.) -> np.ndarray:
     "Turn vectors about the vertical axis, after a nod to the front."
     c,s = np.cos(nod),np.sin(nod)
-    x,y,z = v[...,0], c*v[...,1]-s*v[...,2], s*v[...,1]+c*v[...,2]
+    x = v[..., 0]
+    y = c*v[..., 1]-s*v[..., 2]
+    z = s*v[..., 1]+c*v[..., 2]
     c,s = np.cos(yaw),np.sin(yaw)
     return np.stack([c*x+s*z, y, c*z-s*x], -1)
 
-_FACE = np.array([[0,-.012,.062],[-.019,.012,.052],[.019,.012,.052],[-.046,0,0],[.046,0,0]]) # nose, eyes, ears about the middle of the ears
+# nose, eyes, ears about the middle of the ears
+_FACE = np.array([[0, -.012, .062], [-.019, .012, .052], [.019, .012, .052], [-.046, 0, 0], [.046, 0, 0]])
 
 # %% ../../nbs/020_synth.body.ipynb #cell-014
 def joints_3d(
-    body:BodyShape, # Proportions
-    gait:Gait,   # Joint angles
-) -> np.ndarray: # `(18, 3)` joints: x to the person's left, y up, z to the front; the origin between the hips; unit = stature
-    "Stand the body up in three dimensions."
-    J,b = np.zeros((18,3)),body
-    trunk = np.array([[0,b.torso,0],[-b.shoulder,b.torso,0],[b.shoulder,b.torso,0],[0,b.torso+.108*b.head,.018]])
+    body: BodyShape,  # Proportions
+    gait: Gait,       # Joint angles
+) -> np.ndarray:      # `(18, 3)` joints: x to the person's left, y up, z to the front; origin between the hips; unit = stature
+    "Place the 18 joints of a body in three dimensions."
+    J = np.zeros((18, 3))
+    trunk = np.array([[0, body.torso, 0], [-body.shoulder, body.torso, 0], [body.shoulder, body.torso, 0],
+                      [0, body.torso+.108*body.head, .018]])
     J[1],J[2],J[5],middle = _rotate(trunk, gait.twist, gait.lean)
-    arm,elbow,arm_spread,fold,thigh,knee,leg_spread = map(np.array, (gait.arm,gait.elbow,gait.arm_spread,gait.fold,gait.thigh,gait.knee,gait.leg_spread))
-    arms = _rotate(np.stack([_limb_directions(arm, arm_spread), _limb_directions(arm+elbow, arm_spread-fold)]), gait.twist)
-    J[[3,6]] = J[[2,5]]+b.upper_arm*arms[0]
-    J[[4,7]] = J[[3,6]]+b.forearm*arms[1]
-    J[8,0],J[11,0] = -b.hip,b.hip
-    J[[9,12]] = J[[8,11]]+b.thigh*_limb_directions(thigh, leg_spread)
-    J[[10,13]] = J[[9,12]]+b.shin*_limb_directions(thigh-knee, .4*leg_spread)
-    J[[0,14,15,16,17]] = middle+_rotate(_FACE*b.head, gait.twist+gait.turn, gait.nod)
+    arm = np.array(gait.arm)
+    arm_spread = np.array(gait.arm_spread)
+    upper = _limb_directions(arm, arm_spread)
+    lower = _limb_directions(arm+np.array(gait.elbow), arm_spread-np.array(gait.fold))
+    upper,lower = _rotate(np.stack([upper, lower]), gait.twist)
+    J[[3, 6]] = J[[2, 5]]+body.upper_arm*upper
+    J[[4, 7]] = J[[3, 6]]+body.forearm*lower
+    J[8, 0] = -body.hip
+    J[11, 0] = body.hip
+    thigh = np.array(gait.thigh)
+    leg_spread = np.array(gait.leg_spread)
+    J[[9, 12]] = J[[8, 11]]+body.thigh*_limb_directions(thigh, leg_spread)
+    J[[10, 13]] = J[[9, 12]]+body.shin*_limb_directions(thigh-np.array(gait.knee), .4*leg_spread)
+    J[[0, 14, 15, 16, 17]] = middle+_rotate(_FACE*body.head, gait.twist+gait.turn, gait.nod)
     return J
 
 # %% ../../nbs/020_synth.body.ipynb #cell-017
 Pose = np.ndarray # `(18, 4)` float32: x, y, z in pixels, visibility 0 or 1
 
 def project_joints(
-    joints:np.ndarray,       # `(18, 3)` from `joints_3d`
-    yaw:float,               # 0 looks at the viewer, pi/2 to the right of the image, pi away
-    pitch:float=0.,          # How far the camera looks down, in radians
-    scale:float=100.,        # Pixels per stature
-    center:tuple=(32.,60.),  # x, y of the middle of the hips in the image
-) -> Pose:
-    "See a skeleton through a camera; every joint is marked visible."
+    joints: np.ndarray,         # `(18, 3)` from `joints_3d`
+    yaw: float,                 # Radians; 0 looks at the viewer, pi/2 to the right of the image, pi away
+    pitch: float = 0.,          # How far the camera looks down, in radians
+    scale: float = 100.,        # Pixels per stature
+    center: tuple = (32., 60.), # x, y of the middle of the hips in the image, pixels
+) -> Pose:                      # `(18, 4)` float32
+    "Project a skeleton through a camera; every joint is marked visible."
     v = _rotate(np.asarray(joints), yaw)
     c,s = np.cos(pitch),np.sin(pitch)
-    x,y,z = v[:,0], v[:,1]*c-v[:,2]*s, v[:,2]*c+v[:,1]*s
+    x = v[:, 0]
+    y = v[:, 1]*c-v[:, 2]*s
+    z = v[:, 2]*c+v[:, 1]*s
     return np.stack([center[0]+scale*x, center[1]-scale*y, scale*z, np.ones(18)], 1).astype(np.float32)
 
 def check_pose(
-    pose, # Anything array-like
-) -> Pose:
-    "A pose as float32, or a `PoseError` that says what is wrong with it."
+    pose: np.ndarray|list,  # Anything array-like
+) -> Pose:                  # `(18, 4)` float32
+    "Return the pose as float32; raise `PoseError` unless it is `(18, 4)` and finite."
     pose = np.asarray(pose, dtype=np.float32)
-    if pose.shape!=(18,4): raise PoseError(f"a pose is (18, 4) rows of x, y, z, visibility; got {pose.shape}. Keypoints without depth cannot be drawn")
-    if not np.isfinite(pose).all(): raise PoseError(f"the pose has a value that is not finite at joint {int(np.argwhere(~np.isfinite(pose))[0,0])}")
+    if pose.shape!=(18, 4):
+        raise PoseError(f"a pose is (18, 4) rows of x, y, z, visibility; got {pose.shape}. Keypoints without depth cannot be drawn")
+    if not np.isfinite(pose).all():
+        joint = int(np.argwhere(~np.isfinite(pose))[0, 0])
+        raise PoseError(f"the pose has a value that is not finite at joint {joint}")
     return pose

@@ -26,205 +26,271 @@ from .raster import joint_visibility, rasterize, shade
 # %% ../../nbs/027_synth.world.ipynb #cell-007
 @dataclass(frozen=True)
 class SynthConfig:
-    "Size and difficulty of a synthetic data set."
-    n_train:int=80; n_val:int=12; n_test:int=24 # People of each split
-    per_cam:int=4                # Images of a person by a camera
-    size:tuple=(64,32)           # (height, width) in pixels
-    ir_visible_fraction:float=.75           # Share of infrared reflectance that RGB tells, 0..1
-    twins:float=0.               # Share of people who differ from another only in material, 0..1
-    occluders:float=.15          # Share of images with something in front, 0..1
-    noise:float=.4               # Sensor noise and blur, 0..1
-    train_cams:tuple=(1,2,3,4,5,6); test_cams:tuple=(1,2,3,4,5,6) # Who sees training and validation people, and test people
-    seed:int=0                   # Names the people and every image
+    "Size and difficulty of a synthetic data set; raises `ConfigError` for a value out of range."
+    n_train: int = 80                          # People of the training split
+    n_val: int = 12                            # People of the validation split
+    n_test: int = 24                           # People of the test split
+    per_cam: int = 4                           # Images of a person by a camera
+    size: tuple = (64, 32)                     # `(height, width)` in pixels
+    ir_visible_fraction: float = .75           # Share of infrared reflectance that RGB shows, 0..1
+    twins: float = 0.                          # Share of people who differ from another only in material, 0..1
+    occluders: float = .15                     # Share of images with something in front, 0..1
+    noise: float = .4                          # Sensor noise and blur, 0..1
+    train_cams: tuple = (1, 2, 3, 4, 5, 6)     # Cameras that record training and validation people
+    test_cams: tuple = (1, 2, 3, 4, 5, 6)      # Cameras that record test people
+    seed: int = 0                              # Seed of the people and of every image
 
     def __post_init__(self):
-        for k in ('size','train_cams','test_cams'): object.__setattr__(self, k, tuple(int(v) for v in getattr(self, k)))
-        for k in ('ir_visible_fraction','twins','occluders','noise'):
-            if not 0<=getattr(self, k)<=1: raise ConfigError(f"{k}={getattr(self, k)} must be between 0 and 1")
-        for k in ('n_train','n_val','n_test'):
-            if not isinstance(getattr(self, k), int) or not 0<=getattr(self, k)<=3000: raise ConfigError(f"{k}={getattr(self, k)!r} must be a whole number from 0 to 3000")
+        for name in ('size', 'train_cams', 'test_cams'):
+            object.__setattr__(self, name, tuple(int(v) for v in getattr(self, name)))
+        for name in ('ir_visible_fraction', 'twins', 'occluders', 'noise'):
+            if not 0<=getattr(self, name)<=1: raise ConfigError(f"{name}={getattr(self, name)} must be between 0 and 1")
+        for name in ('n_train', 'n_val', 'n_test'): self._check_whole(name, 0, 3000)
         check_seed(self.seed)
-        if not isinstance(self.per_cam, int) or not 1<=self.per_cam<=9999: raise ConfigError(f"per_cam={self.per_cam!r} must be a whole number from 1 to 9999")
-        if len(self.size)!=2 or not all(16<=s<=1024 for s in self.size): raise ConfigError(f"size={self.size} must be (height, width), each 16..1024")
-        for k in ('train_cams','test_cams'):
-            cams = getattr(self, k)
-            if not cams or len(set(cams))<len(cams) or not set(cams)<=set(range(1,7)): raise ConfigError(f"{k}={cams} must name different cameras out of 1..6")
+        self._check_whole('per_cam', 1, 9999)
+        if len(self.size)!=2 or not all(16<=s<=1024 for s in self.size):
+            raise ConfigError(f"size={self.size} must be (height, width), each 16..1024")
+        for name in ('train_cams', 'test_cams'): self._check_cameras(name)
 
-SYNTH_PRESETS = dict(small=SynthConfig(),
-                   standard=SynthConfig(n_train=200, n_val=20, n_test=100, size=(128,64), train_cams=(1,2,3,4)),
-                   clear=SynthConfig(n_train=200, n_val=20, n_test=100, per_cam=6, size=(128,64), ir_visible_fraction=1., occluders=0., noise=.2),
-                   hard=SynthConfig(n_train=200, n_val=20, n_test=120, size=(128,64), ir_visible_fraction=.6, twins=.3, occluders=.4, noise=.8, train_cams=(1,2,3)))
+    def _check_whole(self, name: str, low: int, high: int):
+        value = getattr(self, name)
+        if not isinstance(value, int) or not low<=value<=high:
+            raise ConfigError(f"{name}={value!r} must be a whole number from {low} to {high}")
+
+    def _check_cameras(self, name: str):
+        cameras = getattr(self, name)
+        if not cameras or len(set(cameras))<len(cameras) or not set(cameras)<=set(range(1, 7)):
+            raise ConfigError(f"{name}={cameras} must name different cameras out of 1..6")
+
+SYNTH_PRESETS = dict(
+    small=SynthConfig(),
+    standard=SynthConfig(n_train=200, n_val=20, n_test=100, size=(128, 64), train_cams=(1, 2, 3, 4)),
+    clear=SynthConfig(n_train=200, n_val=20, n_test=100, per_cam=6, size=(128, 64), ir_visible_fraction=1., occluders=0., noise=.2),
+    hard=SynthConfig(n_train=200, n_val=20, n_test=120, size=(128, 64), ir_visible_fraction=.6, twins=.3, occluders=.4, noise=.8,
+                     train_cams=(1, 2, 3)))
 
 # %% ../../nbs/027_synth.world.ipynb #cell-010
+def _swap_materials(person: Person, rng: np.random.Generator) -> Person:
+    "The same looks made of other fabrics."
+    def other(garment):
+        if garment is None: return None
+        return replace(garment, material=str(rng.choice([m for m in MATERIALS if m!=garment.material])))
+    top = other(person.top)
+    legs = other(person.legs)
+    return replace(person, top=top, legs=legs, jacket=other(person.jacket))
+
 class SynthWorld:
     "People and cameras; poses are sampled from it, images rendered by it."
-    def __init__(self, config:SynthConfig=None): # Defaults to `SYNTH_PRESETS['small']`
+    def __init__(self,
+        config: SynthConfig|None = None,  # Defaults to `SYNTH_PRESETS['small']`
+    ):
         self.config = config or SYNTH_PRESETS['small']
-        if not isinstance(self.config, SynthConfig): raise ConfigError(f"a SynthWorld is made of a SynthConfig, got {type(config).__name__}. Try SYNTH_PRESETS['small']")
-        self.cameras,(h,w) = CAMERAS,self.config.size
-        self.supersampling = max(2, round(208/h))
+        if not isinstance(self.config, SynthConfig):
+            raise ConfigError(f"a SynthWorld is made from a SynthConfig, got {type(config).__name__}. Try SYNTH_PRESETS['small']")
+        h,w = self.config.size
+        self.supersampling = max(2, round(208/h)) # Pixels of the canvas per pixel of the image
         self.canvas = h*self.supersampling,w*self.supersampling
-        n = np.cumsum([0,self.config.n_train,self.config.n_val,self.config.n_test])
-        self.splits = {s:list(range(a+1,b+1)) for s,a,b in zip(('train','val','test'),n,n[1:])}
-        self.people,self._atlases,self._backgrounds = self._sample_people(),{},{}
+        self.cameras = CAMERAS
+        ends = np.cumsum([0, self.config.n_train, self.config.n_val, self.config.n_test])
+        self.splits = {split: list(range(a+1, b+1)) for split,a,b in zip(('train', 'val', 'test'), ends, ends[1:])}
+        self.people = self._sample_people()
+        self._atlases = {}
+        self._backgrounds = {}
 
     def _sample_people(self) -> dict:
+        "People by number; in each split the first pairs are twins."
         seed = self.config.seed
-        people = {p:sample_person(np.random.default_rng([seed,1,p])) for ids in self.splits.values() for p in ids}
-        for ids in self.splits.values():
-            for one,two in list(zip(ids[::2],ids[1::2]))[:round(self.config.twins*len(ids)/2)]:
-                people[two] = _swap_materials(people[one], np.random.default_rng([seed,2,two]))
+        people = {pid: sample_person(np.random.default_rng([seed, 1, pid])) for pids in self.splits.values() for pid in pids}
+        for pids in self.splits.values():
+            pairs = list(zip(pids[::2], pids[1::2]))
+            for one,two in pairs[:round(self.config.twins*len(pids)/2)]:
+                people[two] = _swap_materials(people[one], np.random.default_rng([seed, 2, two]))
         return people
 
-    def __repr__(self): return f"SynthWorld({len(self.people)} people, {len(self.cameras)} cameras, {self.config.size[0]}x{self.config.size[1]})"
-
-def _swap_materials(p:Person, rng:np.random.Generator) -> Person:
-    "The same looks cut from other cloth."
-    def other(g): return g and replace(g, material=str(rng.choice([m for m in MATERIALS if m!=g.material])))
-    return replace(p, top=other(p.top), legs=other(p.legs), jacket=other(p.jacket))
+    def __repr__(self):
+        h,w = self.config.size
+        return f"SynthWorld({len(self.people)} people, {len(self.cameras)} cameras, {h}x{w})"
 
 # %% ../../nbs/027_synth.world.ipynb #cell-013
-def _person(world, pid) -> Person:
-    if pid not in world.people: raise ConfigError(f"there is no person {pid!r}; this world has {len(world.people)}, numbered from 1")
-    return world.people[pid]
+def _person(world: SynthWorld, pid: int) -> Person:
+    if pid in world.people: return world.people[pid]
+    raise ConfigError(f"there is no person {pid!r}; this world has {len(world.people)}, numbered from 1")
 
-def _camera(world, camid, modality=None) -> Camera:
-    cam = world.cameras[check_choice('camid', camid, world.cameras)]
-    if modality is not None and check_choice('modality', modality, MODALITIES)!=cam.modality:
-        raise ConfigError(f"camera {camid} is {cam.modality}, not {modality}. Cameras 1, 2, 4, 5 are rgb; 3 and 6 are ir")
-    return cam
+def _camera(world: SynthWorld, camid: int, modality: str|None = None) -> Camera:
+    camera = world.cameras[check_choice('camid', camid, world.cameras)]
+    if modality is not None and check_choice('modality', modality, MODALITIES)!=camera.modality:
+        raise ConfigError(f"camera {camid} is {camera.modality}, not {modality}. Cameras 1, 2, 4, 5 are rgb; 3 and 6 are ir")
+    return camera
 
-def _all_cotton(p:Person) -> Person:
-    "The same person in the same colors, all clothes and bags of one material."
-    return replace(p, **{k: g and replace(g, material='cotton') for k in ('top','legs','shoes','jacket','backpack','bag','cap') for g in [getattr(p,k)]})
+def _all_cotton(person: Person) -> Person:
+    "The same person in the same colors, all clothes and bags made of cotton."
+    changes = {}
+    for name in ('top', 'legs', 'shoes', 'jacket', 'backpack', 'bag', 'cap'):
+        garment = getattr(person, name)
+        if garment is not None: changes[name] = replace(garment, material='cotton')
+    return replace(person, **changes)
 
-def _cached_atlas(world, pid, cotton:bool=False) -> tuple:
+def _cached_atlas(world: SynthWorld, pid: int, cotton: bool = False) -> tuple:
     "The texture of a person, kept for the next image."
-    key = (pid,cotton)
+    key = pid,cotton
     if key not in world._atlases:
         if len(world._atlases)>=400: world._atlases.pop(next(iter(world._atlases)))
-        p = _person(world, pid)
-        world._atlases[key] = build_atlas(_all_cotton(p) if cotton else p, world.config.ir_visible_fraction)
+        person = _person(world, pid)
+        if cotton: person = _all_cotton(person)
+        world._atlases[key] = build_atlas(person, world.config.ir_visible_fraction)
     return world._atlases[key]
 
-def _cached_background(world, cam:Camera) -> np.ndarray:
+def _cached_background(world: SynthWorld, camera: Camera) -> np.ndarray:
     "The view of a camera's place, kept for the next image."
-    if cam.camid not in world._backgrounds: world._backgrounds[cam.camid] = camera_background(cam, world.canvas, world.config.seed)
-    return world._backgrounds[cam.camid]
+    if camera.camid not in world._backgrounds:
+        world._backgrounds[camera.camid] = camera_background(camera, world.canvas, world.config.seed)
+    return world._backgrounds[camera.camid]
 
 # %% ../../nbs/027_synth.world.ipynb #cell-015
 @patch
 def sample_pose(
-    self:SynthWorld,
-    rng:np.random.Generator, # Source of randomness
-    camid:int,               # Camera that sees it
-    pid:int=None,            # Whose proportions; average ones when `None`
-    action:str=None,         # One of `synth.body.ACTIONS`; drawn when `None`
-) -> Pose:
-    "A pose as this camera would see it, every joint marked visible: `sample_image` says which ones really are."
-    cam,(h,w) = _camera(self, camid),self.config.size
+    self: SynthWorld,
+    rng: np.random.Generator,  # Source of randomness
+    camid: int,                # Camera, 1..6
+    pid: int|None = None,      # Whose proportions; average ones when `None`
+    action: str|None = None,   # One of `synth.body.ACTIONS`; drawn when `None`
+) -> Pose:                     # `(18, 4)` in pixels of the image
+    "A pose as this camera would record it, every joint marked visible; `sample_image` returns the true visibility."
+    camera = _camera(self, camid)
+    h,w = self.config.size
     body = BodyShape() if pid is None else _person(self, pid).body
-    yaw = rng.uniform(-np.pi,np.pi) if rng.random()<.2 else rng.choice(cam.yaws)+rng.normal(0,.3)
-    p = project_joints(joints_3d(body, sample_gait(rng, action)), yaw, cam.pitch+rng.normal(0,.03), 1., (0.,0.))
-    top,low = p[:,1].min()-.085*body.head,p[:,1].max()+.05
-    left,right = p[:,0].min()-.05,p[:,0].max()+.05
-    scale = min(h*rng.uniform(*cam.height_share)/(low-top), 1.04*w/(right-left))
-    p[:,:3] *= scale
-    p[:,0] += w/2-.5-scale*(left+right)/2+w*np.clip(rng.normal(0,.05),-.12,.12)
-    p[:,1] += h/2-.5-scale*(top+low)/2+h*rng.normal(0,.015)
-    return p
+    if rng.random()<.2: yaw = rng.uniform(-np.pi, np.pi)
+    else: yaw = rng.choice(camera.yaws)+rng.normal(0, .3)
+    joints = joints_3d(body, sample_gait(rng, action))
+    pose = project_joints(joints, yaw, camera.pitch+rng.normal(0, .03), 1., (0., 0.))
+    top = pose[:, 1].min()-.085*body.head
+    bottom = pose[:, 1].max()+.05
+    left = pose[:, 0].min()-.05
+    right = pose[:, 0].max()+.05
+    scale = min(h*rng.uniform(*camera.height_share)/(bottom-top), 1.04*w/(right-left))
+    pose[:, :3] *= scale
+    pose[:, 0] += w/2-.5-scale*(left+right)/2+w*np.clip(rng.normal(0, .05), -.12, .12)
+    pose[:, 1] += h/2-.5-scale*(top+bottom)/2+h*rng.normal(0, .015)
+    return pose
 
 # %% ../../nbs/027_synth.world.ipynb #cell-017
-def _shadow(canvas:np.ndarray, pose:np.ndarray, scale:float):
-    "Darken the floor about the feet."
-    for j in (10,13):
-        x,y,rx = int(pose[j,0]),int(pose[j,1]+.03*scale),max(2,int(.075*scale))
-        x0,x1,y0,y1 = max(x-2*rx,0),min(x+2*rx,canvas.shape[1]),max(y-rx,0),min(y+rx,canvas.shape[0])
-        if x1<=x0 or y1<=y0: continue
-        gx,gy = (np.arange(x0,x1)-x)/(1.4*rx),(np.arange(y0,y1)-y)/(.45*rx)
-        dark = 1-.5*np.exp(-(gx[None]**2+gy[:,None]**2))
-        canvas[y0:y1,x0:x1] = (canvas[y0:y1,x0:x1]*dark[...,None]).astype(np.uint8)
+def _draw_shadow(canvas: np.ndarray, pose: Pose, scale: float):
+    "Darken the floor around the feet."
+    h,w = canvas.shape[:2]
+    for ankle in (10, 13):
+        x = int(pose[ankle, 0])
+        y = int(pose[ankle, 1]+.03*scale)
+        r = max(2, int(.075*scale))
+        left,right = max(x-2*r, 0),min(x+2*r, w)
+        top,bottom = max(y-r, 0),min(y+r, h)
+        if right<=left or bottom<=top: continue
+        dx = (np.arange(left, right)-x)/(1.4*r)
+        dy = (np.arange(top, bottom)-y)/(.45*r)
+        light = 1-.5*np.exp(-(dx[None]**2+dy[:, None]**2))
+        canvas[top:bottom, left:right] = (canvas[top:bottom, left:right]*light[..., None]).astype(np.uint8)
+
+def _to_canvas(pose: Pose, factor: int) -> Pose:
+    "A pose in pixels of the canvas."
+    out = check_pose(pose).copy()
+    out[:, :2] = (out[:, :2]+.5)*factor-.5
+    out[:, 2] *= factor
+    return out
 
 # %% ../../nbs/027_synth.world.ipynb #cell-018
-def _render_image(world:SynthWorld, pid:int, pose:Pose, cam:Camera, rng=None, given:str=None) -> tuple:
-    "Image and visibility of the joints."
-    pose = check_pose(pose); z = world.supersampling; (h,w),view = world.canvas,_cached_background(world, cam)
-    big = pose.copy(); big[:,:2] = (pose[:,:2]+.5)*z-.5; big[:,2] *= z
+def _select_atlas(world: SynthWorld, pid: int, modality: str, given: str|None) -> tuple:
+    "Texels and highlights of a person: RGB, infrared, or infrared as far as RGB shows it."
     rgb,ir,ir_visible,gloss = _cached_atlas(world, pid)
+    if modality==RGB: return rgb,gloss
+    if given is None: return ir,gloss
     if given=='luminance': ir_visible = _cached_atlas(world, pid, cotton=True)[2]
-    x = 3*w//2 if rng is None else int(rng.integers(3*w))
-    canvas = view[:,x:x+w].copy()
-    out = figure_outline(big, world.people[pid].body)
-    _shadow(canvas, big, out.scale)
-    label = rasterize(out, (h,w))
-    shade(canvas, label, out, rgb if cam.modality==RGB else ir_visible if given else ir, cam.light, gloss)
-    if rng is not None and rng.random()<world.config.occluders:
-        mask,color = sample_occluder(rng, (h,w))
-        canvas[mask] = color[mask] if cam.modality==RGB else (color[mask]@np.array([.3,.4,.3]))[:,None].astype(np.uint8)
-        label[mask] = len(FIGURE_PARTS)+1
+    return ir_visible,gloss
+
+def _draw_occluder(canvas: np.ndarray, label: np.ndarray, rng: np.random.Generator, modality: str):
+    "Put something in front of the person."
+    mask,color = sample_occluder(rng, label.shape)
+    if modality==RGB: canvas[mask] = color[mask]
+    else: canvas[mask] = (color[mask]@np.array([.3, .4, .3]))[:, None].astype(np.uint8)
+    label[mask] = len(FIGURE_PARTS)+1
+
+def _render_image(
+    world: SynthWorld, pid: int, pose: Pose, camera: Camera, rng: np.random.Generator|None = None, given: str|None = None,
+) -> tuple:
+    "Image and visibility of the joints."
+    pose = _to_canvas(pose, world.supersampling)
+    background = _cached_background(world, camera)
+    atlas,gloss = _select_atlas(world, pid, camera.modality, given)
+    w = world.canvas[1]
+    left = 3*w//2 if rng is None else int(rng.integers(3*w))
+    canvas = background[:, left:left+w].copy()
+    outline = figure_outline(pose, world.people[pid].body)
+    _draw_shadow(canvas, pose, outline.scale)
+    label = rasterize(outline, world.canvas)
+    shade(canvas, label, outline, atlas, camera.light, gloss)
+    if rng is not None and rng.random()<world.config.occluders: _draw_occluder(canvas, label, rng, camera.modality)
     small = cv2.resize(canvas, world.config.size[::-1], interpolation=cv2.INTER_AREA)
-    return simulate_sensor(small, cam, world.config.noise, rng),joint_visibility(big, label, out)
+    return simulate_sensor(small, camera, world.config.noise, rng),joint_visibility(pose, label, outline)
 
 # %% ../../nbs/027_synth.world.ipynb #cell-019
 @patch
 def render(
-    self:SynthWorld,
-    pid:int,           # Who, 1..
-    pose:Pose,         # `(18, 4)` in pixels of the image
-    modality:str=None, # `'rgb'` or `'ir'`: must be that of the camera; `None` takes it
-    camid:int=1,       # Camera, 1..6
-    rng:np.random.Generator=None, # The moment: place, light, noise, occluder; `None` = the clean truth
-) -> np.ndarray:       # `(H, W, 3)` uint8
-    "Person `pid` in this pose, by this camera."
+    self: SynthWorld,
+    pid: int,                 # Person, 1..
+    pose: Pose,               # `(18, 4)` in pixels of the image
+    modality: str|None = None, # `'rgb'` or `'ir'`: must be that of the camera; `None` takes it
+    camid: int = 1,           # Camera, 1..6
+    rng: np.random.Generator|None = None, # The moment: place, light, noise, occluder; `None` = the clean truth
+) -> np.ndarray:              # `(H, W, 3)` uint8
+    "Person `pid` in this pose, by this camera; raises `ConfigError` for an unknown person or camera."
     _person(self, pid)
     return _render_image(self, pid, pose, _camera(self, camid, modality), rng)[0]
 
 # %% ../../nbs/027_synth.world.ipynb #cell-020
 @patch
 def sample_image(
-    self:SynthWorld,
-    pid:int,                 # Who, 1..
-    camid:int,               # Camera, 1..6
-    rng:np.random.Generator, # The moment
-    action:str=None,         # One of `synth.body.ACTIONS`; drawn when `None`
-) -> tuple:                  # `(H, W, 3)` uint8 and the `(18, 4)` pose with true visibilities
+    self: SynthWorld,
+    pid: int,                  # Person, 1..
+    camid: int,                # Camera, 1..6
+    rng: np.random.Generator,  # The moment
+    action: str|None = None,   # One of `synth.body.ACTIONS`; drawn when `None`
+) -> tuple:                    # `(H, W, 3)` uint8 and the `(18, 4)` pose with true visibilities
     "One image of the data set: a pose and a moment of its own."
     pose = self.sample_pose(rng, camid, pid, action)
-    im,seen = _render_image(self, pid, pose, _camera(self, camid), rng)
-    pose[:,3] = seen
-    return im,pose
+    image,visibility = _render_image(self, pid, pose, _camera(self, camid), rng)
+    pose[:, 3] = visibility
+    return image,pose
 
 # %% ../../nbs/027_synth.world.ipynb #cell-026
 def true_render(
-    world:SynthWorld, # Where the person lives
-    pid:int,          # Who
-    pose:Pose,        # `(18, 4)` in pixels of the image; only x, y, z are used
-    camid:int,        # Camera; 3 and 6 see infrared
-    rng:np.random.Generator=None, # A moment with noise and occluders; `None` = clean
-) -> np.ndarray:      # `(H, W, 3)` uint8
+    world: SynthWorld,  # The world of the person
+    pid: int,           # Person, 1..
+    pose: Pose,         # `(18, 4)` in pixels of the image; only x, y, z are used
+    camid: int,         # Camera; 3 and 6 are infrared
+    rng: np.random.Generator|None = None, # A moment with noise and occluders; `None` = clean
+) -> np.ndarray:        # `(H, W, 3)` uint8
     "The true image of a person in a pose, drawn exactly on the joints given."
     return world.render(pid, pose, None, camid, rng)
 
 # %% ../../nbs/027_synth.world.ipynb #cell-027
 def oracle_render(
-    world:SynthWorld, # Where the person lives
-    pid:int,          # Who
-    pose:Pose,        # `(18, 4)` in pixels of the image
-    camid:int,        # Camera; 3 and 6 see infrared
-    rng:np.random.Generator=None, # A moment with noise and occluders; `None` = clean
-    given:str='material',  # What RGB tells: `'material'`, of every cloth, and its luminance; or `'luminance'` alone
-) -> np.ndarray:      # `(H, W, 3)` uint8
-    "The true image with only the part of infrared that RGB tells."
+    world: SynthWorld,  # The world of the person
+    pid: int,           # Person, 1..
+    pose: Pose,         # `(18, 4)` in pixels of the image; only x, y, z are used
+    camid: int,         # Camera; 3 and 6 are infrared
+    rng: np.random.Generator|None = None, # A moment with noise and occluders; `None` = clean
+    given: str = 'material', # What RGB shows: `'material'`, of every fabric, and its luminance; or `'luminance'` alone
+) -> np.ndarray:        # `(H, W, 3)` uint8
+    "The true image with only the part of infrared that RGB shows."
     _person(world, pid)
-    return _render_image(world, pid, pose, _camera(world, camid), rng, check_choice('given', given, ('material','luminance')))[0]
+    check_choice('given', given, ('material', 'luminance'))
+    return _render_image(world, pid, pose, _camera(world, camid), rng, given)[0]
 
 # %% ../../nbs/027_synth.world.ipynb #cell-028
 def true_mask(
-    world:SynthWorld, # Where the person lives
-    pid:int,          # Who
-    pose:Pose,        # `(18, 4)` in pixels of the image
-) -> np.ndarray:      # `(H, W)` float32, share of each pixel that the person covers
+    world: SynthWorld,  # The world of the person
+    pid: int,           # Person, 1..
+    pose: Pose,         # `(18, 4)` in pixels of the image; only x, y, z are used
+) -> np.ndarray:        # `(H, W)` float32, share of each pixel that the person covers
     "Where the person is in `true_render`."
-    big = check_pose(pose).copy(); big[:,:2] = (big[:,:2]+.5)*world.supersampling-.5; big[:,2] *= world.supersampling
-    label = rasterize(figure_outline(big, _person(world, pid).body), world.canvas)
-    return cv2.resize((label>0).astype(np.float32), world.config.size[::-1], interpolation=cv2.INTER_AREA)
+    outline = figure_outline(_to_canvas(pose, world.supersampling), _person(world, pid).body)
+    covered = (rasterize(outline, world.canvas)>0).astype(np.float32)
+    return cv2.resize(covered, world.config.size[::-1], interpolation=cv2.INTER_AREA)

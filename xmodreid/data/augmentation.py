@@ -150,8 +150,8 @@ def random_affine(
     degrees: float = 10.,            # Turn by up to this, either way
     shift: float = .08,              # Move by up to this share of height and width
     generator: Generator|None = None, # CPU generator; torch's own when `None`
-) -> tuple:                          # Images of the same size, the rim repeated outside, and keypoints; joints that left are hidden
-    "Scale, turn and move each sample about its center."
+) -> tuple:                          # Images of the same size, and keypoints; joints that left the image are hidden
+    "Scale, turn and move each sample about its center; the rim is repeated outside."
     n,_,h,w = img.shape
     size = 1+_uniform(n, -scale, scale, generator, img)
     angle = _uniform(n, -math.radians(degrees), math.radians(degrees), generator, img)
@@ -179,7 +179,7 @@ def random_erasing(
     p: float = .5,                     # Probability for each sample
     area: tuple = (.02, .4),           # Share of the image that is erased, smallest and largest
     ratio: float = .3,                 # Height / width of the patch, from `ratio` to `1/ratio`
-    fill: float|tuple = IMAGENET_MEAN, # One value per channel, in the range of the image; the ImageNet mean becomes 0 once normalized
+    fill: float|tuple = IMAGENET_MEAN, # Value per channel; the ImageNet mean is 0 once normalized
     generator: Generator|None = None,  # CPU generator; torch's own when `None`
 ) -> Tensor:                           # Same shape
     "Replace a random rectangle of each sample by one color (Zhong et al. 2020)."
@@ -240,7 +240,8 @@ def _light_gray(img: Tensor, generator: Generator|None) -> Tensor:
 def _none(img: Tensor, generator: Generator|None) -> Tensor: return img
 
 # %% ../../nbs/032_data.augmentation.ipynb #cell-051
-AUGMENTATIONS: dict[str, Callable] = dict(none=_none, rgb1=_rgb1, rgb2=_rgb2, ir=_ir, light=_light, light_gray=_light_gray)
+AUGMENTATIONS: dict[str,Callable] = dict(none=_none, rgb1=_rgb1, rgb2=_rgb2, ir=_ir, light=_light,
+                                         light_gray=_light_gray)
 
 def augment(
     img: Tensor,                      # `(B, 3, H, W)` in [0, 1]

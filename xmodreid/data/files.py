@@ -59,8 +59,9 @@ def image_problems(
     paths = list(paths)
     blocks = [paths[i:i+256] for i in range(0, len(paths), 256)]
     def check(block): return [image_problem(path, decode) for path in block]
-    with ThreadPoolExecutor(threads) as pool: results = [problem for block in pool.map(check, blocks) for problem in block]
-    return {path: problem for path,problem in zip(paths, results) if problem}
+    with ThreadPoolExecutor(threads) as pool: results = list(pool.map(check, blocks))
+    problems = [problem for block in results for problem in block]
+    return {path: problem for path,problem in zip(paths, problems) if problem}
 
 # %% ../../nbs/030_data.files.ipynb #cell-013
 class DataProblems:
@@ -89,8 +90,10 @@ class DataProblems:
         if n>10: lines.append(f'  ... and {n-10} more')
         listed = '\n'.join(lines)
         if self.on_bad=='raise':
-            raise DataError(f"{self.name}: {n} problem(s):\n{listed}\nOr pass on_bad='skip' to leave them out and list them")
-        warnings.warn(f"{self.name}: {n} problem(s) left out (all of them in df.attrs['skipped']):\n{listed}", stacklevel=4)
+            raise DataError(f"{self.name}: {n} problem(s):\n{listed}\n"
+                            "Or pass on_bad='skip' to leave them out and list them")
+        warnings.warn(f"{self.name}: {n} problem(s) left out (all of them in index.attrs['skipped']):\n{listed}",
+                      stacklevel=4)
         return self.items
 
 # %% ../../nbs/030_data.files.ipynb #cell-015
@@ -138,7 +141,8 @@ def list_images(
         match = re.fullmatch(pattern, stem)
         if not entry.is_file() or ext.lower() not in IMAGE_EXTS:
             problems.add(entry.path, 'is not an image file', 'move it out of the data set')
-        elif not match: problems.add(entry.path, f'is not named like {example}', 'rename it or move it out of the data set')
+        elif not match:
+            problems.add(entry.path, f'is not named like {example}', 'rename it or move it out of the data set')
         elif stem in names: problems.add(entry.path, f'has the same name as {names[stem]}', 'keep one of the two')
         else:
             names[stem] = entry.name

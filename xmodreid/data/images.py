@@ -30,7 +30,8 @@ def read_image(
     "Decode an image to RGB bytes, upright as its EXIF header says; raises `DataError` for a file that cannot be read."
     try: raw = np.fromfile(path, np.uint8)
     except OSError as e:
-        raise DataError(f"{path}: cannot be opened ({e.strerror or e}). Correct `path` in the index, or read the data set again") from None
+        raise DataError(f"{path}: cannot be opened ({e.strerror or e}). "
+                        "Correct `path` in the index, or read the data set again") from None
     img = cv2.imdecode(raw, cv2.IMREAD_COLOR) if len(raw) else None
     if img is None:
         raise DataError(f"{path}: not a readable image ({len(raw)} bytes). "
@@ -47,7 +48,8 @@ def read_image_size(
     try:
         with Image.open(path) as im:
             w,h = im.size
-            if im.format=='TIFF': w,h = im.tag_v2[_WIDTH],im.tag_v2[_HEIGHT] # Pillow has turned the size of a TIFF already
+            if im.format=='TIFF': # Pillow has turned the size already
+                w,h = im.tag_v2[_WIDTH],im.tag_v2[_HEIGHT]
             lies_on_side = im.getexif().get(_ORIENTATION, 1)>=5
     except OSError as e: raise DataError(f"{path}: not a readable image ({e}). Delete it or fetch it again") from None
     return (w, h) if lies_on_side else (h, w)
@@ -66,7 +68,7 @@ class ImageStore:
         paths: Iterable[Path|str],        # Image files
         size: tuple[int,int],             # `(height, width)` of every image that comes out, pixels
         cache: str = 'memory',            # `'memory'`, or `'none'`: decode at each use
-        max_gb: float = 8.,               # A memory cache larger than this is refused with a warning, and images are read at each use
+        max_gb: float = 8.,               # Limit of the memory cache; beyond it, warn and read images at each use
         threads: int = 0,                 # Threads that decode; 0: one per core
         progress: bool = False,           # Show a progress bar while decoding
         gray: np.ndarray|None = None,     # `(N,)` bool: images that come out as their luminance; none when `None`
@@ -120,8 +122,8 @@ def rescale_keypoints(
     keypoints: np.ndarray|Tensor,  # `(N, 18, 3)` in pixels of the images on disk
     sizes: np.ndarray,             # `(N, 2)` heights and widths on disk
     size: tuple[int,int],          # `(height, width)` of training
-) -> Tensor:                       # `(N, 18, 3)` float32 in pixels of the resized images; a joint without confidence is all zeros
-    "Scale the keypoints of each image as the image is scaled; raises `PoseError` for a wrong shape or infinite values."
+) -> Tensor:                       # `(N, 18, 3)` float32 in pixels of the resized images
+    "Scale keypoints with their images; a joint without confidence becomes zeros. Raises `PoseError` for a wrong shape."
     k = np.array(keypoints, dtype=np.float32)
     sizes = np.asarray(sizes)
     if k.shape!=(len(sizes), 18, 3):
@@ -130,7 +132,8 @@ def rescale_keypoints(
     k[~(k[..., 2]>0)] = 0
     bad = np.flatnonzero(~np.isfinite(k).all((1, 2)))
     if len(bad):
-        raise PoseError(f"`keypoints` of row {bad[0]} are not finite ({len(bad)} such rows). Set the confidence of unknown joints to 0")
+        raise PoseError(f"`keypoints` of row {bad[0]} are not finite ({len(bad)} such rows). "
+                        "Set the confidence of unknown joints to 0")
     visible = k[..., 2:]>0
     for old_size in np.unique(sizes, axis=0):
         rows = (sizes==old_size).all(1)

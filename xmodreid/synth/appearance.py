@@ -197,7 +197,8 @@ def _head_maps(p: Person, visible_fraction: float) -> dict:
     skin = _skin_ir(p.skin)
     u,angle = _grid('long_hair')
     strands = 1+.16*np.sin(angle*9+3*u)
-    return dict(neck=_plain(p.skin, skin, 'neck')*.9, nose=_plain(p.skin, skin, 'nose'), head=_head_map(p, visible_fraction),
+    return dict(neck=_plain(p.skin, skin, 'neck')*.9, nose=_plain(p.skin, skin, 'nose'),
+                head=_head_map(p, visible_fraction),
                 long_hair=_plain(p.hair, _hair_ir(p.hair), 'long_hair')*strands[..., None],
                 cap_brim=_garment_map(p.cap, 'cap_brim', visible_fraction)*.8)
 
@@ -240,10 +241,10 @@ def _gloss(p: Person) -> np.ndarray:
 def build_atlas(
     person: Person,                 # Whose texture
     visible_fraction: float = .75,  # Share of the infrared reflectance that RGB shows, 0..1
-) -> tuple:                         # uint8 RGB `(ATLAS_SIZE, 3)`, infrared and infrared as far as RGB shows it, each `(ATLAS_SIZE, 1)`; highlights `(P,)`
-    "Build the texture atlas of a person."
-    maps = dict(_leg_maps(person, visible_fraction), foot=_shoe_map(person, visible_fraction), **_arm_maps(person, visible_fraction),
-                torso=_trunk_map(person, visible_fraction), **_head_maps(person, visible_fraction), **_bag_maps(person, visible_fraction))
+) -> tuple:                         # uint8 `(ATLAS_SIZE, 3)`, `(ATLAS_SIZE, 1)`, `(ATLAS_SIZE, 1)`; float `(P,)`
+    "Build the texture atlas of a person: RGB, infrared, infrared as far as RGB shows it, and highlights per part."
+    maps = dict(foot=_shoe_map(person, visible_fraction), torso=_trunk_map(person, visible_fraction))
+    for parts in (_leg_maps, _arm_maps, _head_maps, _bag_maps): maps |= parts(person, visible_fraction)
     flat = np.concatenate([maps[kind].reshape(-1, 5) for kind in PART_TEXELS])
     flat = np.clip(flat*255+.5, 0, 255).astype(np.uint8)
     return flat[:, :3].copy(),flat[:, 3:4].copy(),flat[:, 4:].copy(),_gloss(person)

@@ -52,7 +52,8 @@ def _is_written(root: Path, config: SynthConfig) -> bool:
     if not root.is_dir(): raise DataError(f"{root} is a file, not a folder. Choose another place")
     if not any(root.iterdir()): return False
     if not (root/'synth.json').is_file():
-        raise DataError(f"{root} is not empty and holds no synthetic data set (no synth.json). Choose an empty or new folder")
+        raise DataError(f"{root} is not empty and holds no synthetic data set (no synth.json). "
+                        "Choose an empty or new folder")
     have,version = _read_config(root)
     _check_version(root, version, _CHOOSE)
     have,wanted = asdict(have),asdict(config)
@@ -82,10 +83,12 @@ def _write_image(root: Path, world: SynthWorld, pid: int, camid: int, n: int) ->
 def _write_all(root: Path, world: SynthWorld, progress: bool):
     "Write images, splits, joints and, last, the configuration."
     config = world.config
-    written = [_write_image(root, world, *job) for job in progress_bar(_list_jobs(world), 'drawing people', progress=progress)]
+    jobs = progress_bar(_list_jobs(world), 'drawing people', progress=progress)
+    written = [_write_image(root, world, *job) for job in jobs]
     (root/'exp').mkdir()
     for split,pids in world.splits.items():
-        if pids: (root/'exp'/f'{split}_id.txt').write_text(','.join(map(str, pids))+'\n') # a split without people has no list
+        if not pids: continue # a split without people has no list
+        (root/'exp'/f'{split}_id.txt').write_text(','.join(map(str, pids))+'\n')
     poses = np.stack([pose for _,pose in written]) if written else np.zeros((0, 18, 4), np.float32)
     np.savez_compressed(root/'keypoints.npz', path=np.array([name for name,_ in written], dtype=np.str_), pose=poses,
                         keypoints=poses[:, :, [0, 1, 3]], size=np.array(config.size))
@@ -120,7 +123,8 @@ def load_synth(
     "The world behind a written data set; raises `DataError` for a folder that holds none."
     root = Path(root)
     if not (root/'synth.json').is_file():
-        raise DataError(f"{root} holds no synthetic data set (no synth.json). Write one with write_synth({str(root)!r})")
+        raise DataError(f"{root} holds no synthetic data set (no synth.json). "
+                        f"Write one with write_synth({str(root)!r})")
     config,version = _read_config(root)
     _check_version(root, version, "Write it again")
     return SynthWorld(config)

@@ -45,8 +45,9 @@ STATIONS = np.linspace(0, 1, N_STATIONS)   # Their positions, as shares of the l
 
 # radius at both ends, length of the caps (shares of the radius), bulge in the middle; one row a limb kind
 _LIMBS = dict(thigh=(.053, .039, .8, .6, .003), shin=(.037, .028, .7, .35, .004), foot=(.021, .018, 1., 1.2, .002),
-              upper_arm=(.030, .027, .62, .7, .001), forearm=(.027, .020, .8, .3, .002), hand=(.017, .012, .8, 1.2, .004),
-              neck=(.032, .034, .2, .2, .0), nose=(.009, .007, .6, .7, .0))
+              upper_arm=(.030, .027, .62, .7, .001), forearm=(.027, .020, .8, .3, .002),
+              hand=(.017, .012, .8, 1.2, .004), neck=(.032, .034, .2, .2, .0),
+              nose=(.009, .007, .6, .7, .0))
 _LIMB_ROWS = np.array([_LIMBS[kind] for kind in _KINDS[:N_LIMBS]])
 
 # %% ../../nbs/021_synth.figure.ipynb #cell-008

@@ -47,10 +47,11 @@ def ir_reflectance(
 
 # %% ../../nbs/023_synth.garments.ipynb #cell-010
 COLORS = dict(
-    black=(.07, .07, .08), charcoal=(.22, .23, .25), gray=(.48, .49, .50), silver=(.70, .71, .72), white=(.92, .92, .90),
-    navy=(.10, .14, .30), blue=(.16, .30, .62), sky=(.48, .66, .86), denim=(.27, .36, .50), teal=(.10, .42, .44),
-    green=(.16, .42, .22), olive=(.34, .35, .20), lime=(.62, .74, .28), khaki=(.58, .51, .36), beige=(.80, .73, .60),
-    brown=(.36, .24, .16), rust=(.62, .32, .16), orange=(.90, .50, .14), yellow=(.92, .80, .26), red=(.76, .14, .15),
+    black=(.07, .07, .08), charcoal=(.22, .23, .25), gray=(.48, .49, .50), silver=(.70, .71, .72),
+    white=(.92, .92, .90), navy=(.10, .14, .30), blue=(.16, .30, .62), sky=(.48, .66, .86),
+    denim=(.27, .36, .50), teal=(.10, .42, .44), green=(.16, .42, .22), olive=(.34, .35, .20),
+    lime=(.62, .74, .28), khaki=(.58, .51, .36), beige=(.80, .73, .60), brown=(.36, .24, .16),
+    rust=(.62, .32, .16), orange=(.90, .50, .14), yellow=(.92, .80, .26), red=(.76, .14, .15),
     burgundy=(.42, .09, .16), pink=(.91, .62, .68), purple=(.40, .22, .48)) # RGB, 0..1; drawn by position
 PATTERNS = ('plain', 'stripes', 'pinstripes', 'checks', 'print', 'block')
 

@@ -149,7 +149,9 @@ def _hair_volume(style: str, volume: float) -> float:
     if style=='crop': return .05
     return volume+.07*(style=='full')
 
-def _fit_body_to_outfit(rng: np.random.Generator, body: BodyShape, outfit: dict, bags: dict, hair_style: str, cap: Garment) -> BodyShape:
+def _fit_body_to_outfit(
+    rng: np.random.Generator, body: BodyShape, outfit: dict, bags: dict, hair_style: str, cap: Garment|None,
+) -> BodyShape:
     "The outline of the dressed body."
     jacket = outfit['jacket']
     trousers = outfit['legwear']=='trousers'
@@ -164,13 +166,14 @@ def _fit_body_to_outfit(rng: np.random.Generator, body: BodyShape, outfit: dict,
     bag_side = int(_happens(rng, .5))
     strap = _happens(rng, .5)
     return replace(
-        body, girth=body.girth*(1.07 if jacket else 1.), sleeve=sleeve, leg=leg, ankle=ankle, hem=hem, skirt=skirt, flare=flare,
-        hair=_hair_volume(hair_style, body.hair), long_hair=_LONG_HAIR.get(hair_style, (0., 0., 0.)), cap_brim=cap_brim,
-        backpack=backpack, bag=bag, bag_side=bag_side, strap=strap)
+        body, girth=body.girth*(1.07 if jacket else 1.), sleeve=sleeve, leg=leg, ankle=ankle, hem=hem, skirt=skirt,
+        flare=flare, hair=_hair_volume(hair_style, body.hair), long_hair=_LONG_HAIR.get(hair_style, (0., 0., 0.)),
+        cap_brim=cap_brim, backpack=backpack, bag=bag, bag_side=bag_side, strap=strap)
 
 # %% ../../nbs/024_synth.person.ipynb #person-sample
 _SKIN_COLORS = ((.93, .78, .68), (.86, .68, .56), (.74, .55, .42), (.56, .39, .28), (.38, .26, .19))
-_HAIR_COLORS = ((.06, .05, .05), (.10, .08, .07), (.22, .14, .09), (.36, .24, .14), (.62, .48, .28), (.55, .54, .53), (.42, .22, .14))
+_HAIR_COLORS = ((.06, .05, .05), (.10, .08, .07), (.22, .14, .09), (.36, .24, .14),
+                (.62, .48, .28), (.55, .54, .53), (.42, .22, .14))
 _HAIR_COLOR_SHARES = (.28, .24, .20, .10, .07, .07, .04)
 _HAIR_STYLE_SHARES = (.06, .26, .16, .12, .12, .13, .09, .06)
 _SHOE_COLORS = ('black', 'white', 'brown', 'gray', 'red', 'charcoal', 'navy', 'beige')
@@ -205,5 +208,6 @@ def sample_person(
     hair = _sample_hair_color(rng)
     shoes = sample_garment(rng, _SHOE_COLORS, materials=('leather', 'cotton', 'nylon'))
     details = _sample_details(rng, warm, outfit['jacket'], hair_style)
-    return Person(body=body, skin=skin, hair=hair, hair_style=hair_style, top=outfit['top'], legs=outfit['legs'], shoes=shoes,
-                  legwear=outfit['legwear'], jacket=outfit['jacket'], cap=cap, **bags, **details)
+    worn = {name: outfit[name] for name in ('top', 'legs', 'legwear', 'jacket')}
+    return Person(body=body, skin=skin, hair=hair, hair_style=hair_style, shoes=shoes, cap=cap,
+                  **worn, **bags, **details)

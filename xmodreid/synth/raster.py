@@ -88,6 +88,9 @@ _N_ACROSS = 64
 _THETA = np.arcsin(np.clip(np.linspace(-1, 1, _N_ACROSS), -.98, .98))
 _SHADOW_TABLE = (1-.0085*np.minimum(np.arange(256), 50)).astype(np.float32) # brightness by depth of the shadow
 
+# depth order of the layers of a figure, and their rank in gray levels
+_RANKS = ([-10.5, -9.5, -6, -1, 1.3, 2, 5], [20, 60, 80, 110, 126, 138, 160])
+
 def _light_tables(outline: FigureOutline, light: tuple, gloss: np.ndarray) -> tuple:
     "Texel around the part, brightness and highlight; each `(P, 64)`, by part and place across it."
     lx,ly,lz,ambient = light
@@ -102,7 +105,7 @@ def _light_tables(outline: FigureOutline, light: tuple, gloss: np.ndarray) -> tu
 def _near_shadow(label: np.ndarray, depth_order: np.ndarray, reach: int) -> np.ndarray:
     "How much nearer the surroundings of a pixel are, 0..255."
     rank = np.zeros(256, np.uint8)
-    rank[1:len(FIGURE_PARTS)+1] = np.interp(depth_order, [-10.5, -9.5, -6, -1, 1.3, 2, 5], [20, 60, 80, 110, 126, 138, 160])
+    rank[1:len(FIGURE_PARTS)+1] = np.interp(depth_order, *_RANKS)
     ranks = cv2.LUT(label, rank)
     return cv2.subtract(cv2.blur(ranks, (reach, reach)), ranks)
 
@@ -139,7 +142,7 @@ def shade(
     label: np.ndarray,       # `(H, W)` uint8 from `rasterize`
     outline: FigureOutline,  # The outline behind `label`
     atlas: np.ndarray,       # `(ATLAS_SIZE, C)` uint8 texels of the person
-    light: tuple = (.25, -.35, .9, .45), # Direction x (right), y (down), z (to the viewer), and share of ambient light 0..1
+    light: tuple = (.25, -.35, .9, .45), # Direction x, y, z (to the viewer); share of ambient light
     gloss: np.ndarray|None = None,       # `(P,)` strength of the highlight in gray levels; none when `None`
 ) -> np.ndarray:             # `canvas`
     "Wrap the texture around every part and light it."

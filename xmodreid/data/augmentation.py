@@ -8,11 +8,12 @@ __all__ = ['AUGMENTATIONS', 'keyed_generator', 'channel_exchange', 'channel_gray
 
 # %% ../../nbs/032_data.augmentation.ipynb #data-augmentation-h4
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 from xmodreid.data.transforms import (
     LUMA, affine_keypoints, check_keypoints, check_pad, flip_keypoints, hide_outside_joints, to_grayscale,
@@ -22,182 +23,230 @@ from ..errors import ConfigError, check_choice
 
 # %% ../../nbs/032_data.augmentation.ipynb #cell-030
 def keyed_generator(
-    *key:int, # Whole numbers that name the draw, e.g. seed, epoch, batch
-) -> torch.Generator: # On the CPU
-    "A generator whose numbers depend on `key` alone."
-    if not key or any(int(o)!=o or o<0 for o in key): raise ConfigError(f"a generator's key must be whole numbers >= 0; got {key}")
-    state = np.random.SeedSequence([int(o) for o in key]).generate_state(2, np.uint32)
-    return torch.Generator().manual_seed(int(state[0])<<31 ^ int(state[1]))
+    *key: int,    # Whole numbers that name the draw, e.g. seed, epoch, batch
+) -> Generator:   # On the CPU
+    "A generator whose numbers depend on `key` alone; raises `ConfigError` for a key that is not whole and >= 0."
+    if not key or any(int(part)!=part or part<0 for part in key):
+        raise ConfigError(f"a generator's key must be whole numbers >= 0; got {key}")
+    high,low = np.random.SeedSequence([int(part) for part in key]).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(high)<<31 ^ int(low))
 
-def _uniform(n, lo, hi, gen, like):
-    "`n` numbers in [lo, hi), drawn on the CPU, on the device of `like`."
-    return (torch.rand(n, generator=gen)*(hi-lo)+lo).to(like.device)
+def _uniform(n: int, low: float, high: float, generator: Generator|None, like: Tensor) -> Tensor:
+    "`n` numbers in [low, high), drawn on the CPU, on the device of `like`."
+    return (torch.rand(n, generator=generator)*(high-low)+low).to(like.device)
+
+def _happens(p: float, generator: Generator|None, like: Tensor) -> Tensor:
+    "`(B, 1, 1, 1)` bool for each sample of `like`: true with probability `p`."
+    return (_uniform(len(like), 0, 1, generator, like)<p)[:, None, None, None]
 
 # %% ../../nbs/032_data.augmentation.ipynb #cell-036
-def _replicate(img, weights, p, gen):
+def _replicate(img: Tensor, weights: Tensor, p: float, generator: Generator|None) -> Tensor:
     "Replace each sample, with probability `p`, by its channels summed with `weights` `(B, 3)`."
-    mix = torch.einsum('bc,bchw->bhw', weights.to(img), img)[:,None].expand_as(img)
-    return torch.where((_uniform(len(img),0,1,gen,img) < p)[:,None,None,None], mix, img)
+    mix = torch.einsum('bc,bchw->bhw', weights.to(img), img)[:, None].expand_as(img)
+    return torch.where(_happens(p, generator, img), mix, img)
 
 # %% ../../nbs/032_data.augmentation.ipynb #cell-037
 def channel_exchange(
-    img:Tensor,    # `(B, 3, H, W)`
-    p:float=.5,    # Probability for each sample
-    generator=None,# CPU generator
-) -> Tensor:       # Same shape
+    img: Tensor,     # `(B, 3, H, W)`
+    p: float = .5,   # Probability for each sample
+    generator: Generator|None = None, # CPU generator; torch's own when `None`
+) -> Tensor:         # Same shape
     "Copy one random channel over the other two (Ye et al. 2021)."
-    return _replicate(img, torch.eye(3)[torch.randint(3, (len(img),), generator=generator)], p, generator)
+    channel = torch.randint(3, (len(img),), generator=generator)
+    return _replicate(img, torch.eye(3)[channel], p, generator)
 
 def channel_gray(
-    img:Tensor,    # `(B, 3, H, W)`
-    p:float=.5,    # Probability for each sample
-    generator=None,# CPU generator
-) -> Tensor:       # Same shape
+    img: Tensor,     # `(B, 3, H, W)`
+    p: float = .5,   # Probability for each sample
+    generator: Generator|None = None, # CPU generator; torch's own when `None`
+) -> Tensor:         # Same shape
     "Copy one random channel, or the luminance, over all three: channel-adaptive gray (Ye et al. 2021)."
     rows = torch.cat([torch.eye(3), torch.tensor([LUMA])])
     return _replicate(img, rows[torch.randint(4, (len(img),), generator=generator)], p, generator)
 
 def channel_mix(
-    img:Tensor,    # `(B, 3, H, W)`
-    p:float=.5,    # Probability for each sample
-    generator=None,# CPU generator
-) -> Tensor:       # Same shape
+    img: Tensor,     # `(B, 3, H, W)`
+    p: float = .5,   # Probability for each sample
+    generator: Generator|None = None, # CPU generator; torch's own when `None`
+) -> Tensor:         # Same shape
     "A gray image by random weights of the channels that sum to 1, drawn evenly from the triangle."
-    e = -torch.rand(len(img), 3, generator=generator).clamp_min(1e-9).log()
-    return _replicate(img, e/e.sum(1,keepdim=True), p, generator)
+    weights = -torch.rand(len(img), 3, generator=generator).clamp_min(1e-9).log()
+    return _replicate(img, weights/weights.sum(1, keepdim=True), p, generator)
 
 # %% ../../nbs/032_data.augmentation.ipynb #cell-038
+_YIQ = (LUMA, (.5959, -.2746, -.3213), (.2115, -.5227, .3112)) # RGB to YIQ; the hue is an angle in the plane of I and Q
+
 def color_jitter(
-    img:Tensor,         # `(B, 3, H, W)` in [0, 1]
-    strength:float=.5,  # Brightness, contrast and saturation are multiplied by 1 - strength ... 1 + strength
-    hue:float=.5,       # Colors turn by up to this share of the circle, either way
-    p:float=1.,         # Probability for each sample
-    generator=None,     # CPU generator
-) -> Tensor:            # Same shape, clipped to [0, 1]
+    img: Tensor,            # `(B, 3, H, W)` in [0, 1]
+    strength: float = .5,   # Brightness, contrast and saturation are multiplied by 1 - strength ... 1 + strength
+    hue: float = .5,        # Colors turn by up to this share of the circle, either way
+    p: float = 1.,          # Probability for each sample
+    generator: Generator|None = None, # CPU generator; torch's own when `None`
+) -> Tensor:                # Same shape, clipped to [0, 1]
     "Change brightness, contrast, saturation and hue; the hue turns about the gray axis in YIQ, so luminance is kept."
-    n,g = len(img),generator
-    bright,contrast,sat = (_uniform(n, 1-strength, 1+strength, g, img) for _ in range(3))
-    a = _uniform(n, -hue, hue, g, img)*2*math.pi
-    yiq = img.new_tensor([LUMA,(.5959,-.2746,-.3213),(.2115,-.5227,.3112)])
-    turn = torch.zeros(n,3,3,device=img.device)
-    turn[:,0,0] = bright
-    turn[:,1,1] = turn[:,2,2] = bright*sat*a.cos()
-    turn[:,2,1] = bright*sat*a.sin(); turn[:,1,2] = -turn[:,2,1]
+    n = len(img)
+    brightness,contrast,saturation = (_uniform(n, 1-strength, 1+strength, generator, img) for _ in range(3))
+    angle = _uniform(n, -hue, hue, generator, img)*2*math.pi
+    yiq = img.new_tensor(_YIQ)
+    turn = torch.zeros(n, 3, 3, device=img.device)
+    turn[:, 0, 0] = brightness
+    turn[:, 1, 1] = turn[:, 2, 2] = brightness*saturation*angle.cos()
+    turn[:, 2, 1] = brightness*saturation*angle.sin()
+    turn[:, 1, 2] = -turn[:, 2, 1]
     out = torch.einsum('bij,bjhw->bihw', torch.linalg.inv(yiq) @ turn @ yiq, img)
-    mean = to_grayscale(out).mean((1,2,3), keepdim=True)
-    out = ((out-mean)*contrast[:,None,None,None] + mean).clamp(0,1)
-    return torch.where((_uniform(n,0,1,g,img) < p)[:,None,None,None], out, img)
+    mean = to_grayscale(out).mean((1, 2, 3), keepdim=True)
+    out = ((out-mean)*contrast[:, None, None, None]+mean).clamp(0, 1)
+    return torch.where(_happens(p, generator, img), out, img)
 
 # %% ../../nbs/032_data.augmentation.ipynb #cell-041
 def random_flip(
-    img:Tensor,    # `(B, 3, H, W)`
-    keypoints=None,     # `(B, 18, 3)` in pixels, or `None`
-    p:float=.5,    # Probability for each sample
-    generator=None,# CPU generator
-):                 # Images and keypoints
+    img: Tensor,                     # `(B, 3, H, W)`
+    keypoints: Tensor|None = None,   # `(B, 18, 3)` in pixels, or `None`
+    p: float = .5,                   # Probability for each sample
+    generator: Generator|None = None, # CPU generator; torch's own when `None`
+) -> tuple:                          # Images and keypoints
     "Mirror each sample with probability `p`, left and right joints swapped."
-    flip = _uniform(len(img),0,1,generator,img) < p
-    img = torch.where(flip[:,None,None,None], img.flip(-1), img)
-    return img, None if keypoints is None else torch.where(flip[:,None,None], flip_keypoints(keypoints, img.shape[-1]), keypoints)
+    flip = _happens(p, generator, img)
+    if keypoints is not None: keypoints = torch.where(flip[..., 0], flip_keypoints(keypoints, img.shape[-1]), keypoints)
+    return torch.where(flip, img.flip(-1), img),keypoints
 
 # %% ../../nbs/032_data.augmentation.ipynb #cell-042
 def random_pad_crop(
-    img:Tensor,    # `(B, 3, H, W)`
-    keypoints=None,     # `(B, 18, 3)` in pixels, or `None`
-    pad:int=10,    # Width of the border, pixels
-    fill=0.,       # Value of the border: a number, or one for each channel
-    generator=None,# CPU generator
-):                 # Images of the same size, and keypoints; joints that left the image are hidden
+    img: Tensor,                     # `(B, 3, H, W)`
+    keypoints: Tensor|None = None,   # `(B, 18, 3)` in pixels, or `None`
+    pad: int = 10,                   # Width of the border, pixels
+    fill: float|tuple = 0.,          # Value of the border: a number, or one for each channel
+    generator: Generator|None = None, # CPU generator; torch's own when `None`
+) -> tuple:                          # Images of the same size, and keypoints; joints that left the image are hidden
     "Add a border, then cut a random window of the old size: a shift of up to `pad` pixels in x and y."
-    (n,c,h,w),pad = img.shape, check_pad(pad)[0]
-    back = torch.as_tensor(fill, dtype=img.dtype, device=img.device).expand(c)[None,:,None,None]
-    big = F.pad(img-back, (pad,)*4) + back
-    at = torch.randint(2*pad+1, (2,n), generator=generator).to(img.device)
-    ys,xs = at[0,:,None]+torch.arange(h,device=img.device), at[1,:,None]+torch.arange(w,device=img.device)
-    out = big[torch.arange(n,device=img.device)[:,None,None,None], torch.arange(c,device=img.device)[None,:,None,None], ys[:,None,:,None], xs[:,None,None,:]]
-    if keypoints is not None: keypoints = hide_outside_joints(affine_keypoints(check_keypoints(keypoints), (1,1), (pad-at[1,:,None], pad-at[0,:,None])), (h,w))
-    return out,keypoints
+    n,c,h,w = img.shape
+    pad,device = check_pad(pad)[0],img.device
+    border = torch.as_tensor(fill, dtype=img.dtype, device=device).expand(c)[None, :, None, None]
+    padded = F.pad(img-border, (pad,)*4)+border
+    top,left = torch.randint(2*pad+1, (2, n), generator=generator).to(device)[..., None]
+    rows = (top+torch.arange(h, device=device))[:, None, :, None]
+    columns = (left+torch.arange(w, device=device))[:, None, None, :]
+    samples = torch.arange(n, device=device)[:, None, None, None]
+    channels = torch.arange(c, device=device)[None, :, None, None]
+    if keypoints is not None:
+        keypoints = affine_keypoints(check_keypoints(keypoints), (1, 1), (pad-left, pad-top))
+        keypoints = hide_outside_joints(keypoints, (h, w))
+    return padded[samples, channels, rows, columns],keypoints
 
 # %% ../../nbs/032_data.augmentation.ipynb #cell-043
-def random_affine(
-    img:Tensor,         # `(B, 3, H, W)`
-    keypoints=None,          # `(B, 18, 3)` in pixels, or `None`
-    scale:float=.15,    # Size is multiplied by 1 - scale ... 1 + scale
-    degrees:float=10.,  # Turn by up to this, either way
-    shift:float=.08,    # Move by up to this share of height and width
-    generator=None,     # CPU generator
-):                      # Images of the same size, the rim repeated outside, and keypoints; joints that left the image are hidden
-    "Scale, turn and move each sample about its center."
-    n,_,h,w = img.shape
-    u = lambda o: _uniform(n, -o, o, generator, img)
-    s,a,tx,ty = 1+u(scale), u(math.radians(degrees)), u(shift)*w, u(shift)*h
-    c,d,cx,cy = s*a.cos(), s*a.sin(), (w-1)/2, (h-1)/2
-    fwd = torch.stack([torch.stack([c,-d],-1), torch.stack([d,c],-1)], 1)           # (B, 2, 2): input to output, about the center
-    inv = torch.linalg.inv(fwd)
+def _warp_images(img: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
+    "Move images by `(B, 2, 2)` matrices about the center, then by `(B, 2)` pixels; the rim is repeated outside."
+    h,w = img.shape[-2:]
     to_unit = img.new_tensor([2/w, 2/h])
-    theta = to_unit[None,:,None]*inv/to_unit[None,None,:]
-    move = -(theta @ (torch.stack([tx,ty],-1)*to_unit)[...,None])
-    out = F.grid_sample(img, F.affine_grid(torch.cat([theta,move],-1), img.shape, align_corners=False), padding_mode='border', align_corners=False)
+    inverse = to_unit[None, :, None]*torch.linalg.inv(matrix)/to_unit[None, None, :]
+    move = -(inverse @ (shift*to_unit)[..., None])
+    grid = F.affine_grid(torch.cat([inverse, move], -1), img.shape, align_corners=False)
+    return F.grid_sample(img, grid, padding_mode='border', align_corners=False)
+
+def random_affine(
+    img: Tensor,                     # `(B, 3, H, W)`
+    keypoints: Tensor|None = None,   # `(B, 18, 3)` in pixels, or `None`
+    scale: float = .15,              # Size is multiplied by 1 - scale ... 1 + scale
+    degrees: float = 10.,            # Turn by up to this, either way
+    shift: float = .08,              # Move by up to this share of height and width
+    generator: Generator|None = None, # CPU generator; torch's own when `None`
+) -> tuple:                          # Images of the same size, and keypoints; joints that left the image are hidden
+    "Scale, turn and move each sample about its center; the rim is repeated outside."
+    n,_,h,w = img.shape
+    size = 1+_uniform(n, -scale, scale, generator, img)
+    angle = _uniform(n, -math.radians(degrees), math.radians(degrees), generator, img)
+    tx = _uniform(n, -shift, shift, generator, img)*w
+    ty = _uniform(n, -shift, shift, generator, img)*h
+    c = size*angle.cos()
+    s = size*angle.sin()
+    matrix = torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], 1)
+    out = _warp_images(img, matrix, torch.stack([tx, ty], -1))
     if keypoints is None: return out,None
-    xy = (check_keypoints(keypoints)[...,:2]-img.new_tensor([cx,cy])) @ fwd.transpose(1,2) + torch.stack([cx+tx,cy+ty],-1)[:,None]
-    return out, hide_outside_joints(torch.cat([xy,keypoints[...,2:]],-1), (h,w))
+    cx = (w-1)/2
+    cy = (h-1)/2
+    xy = check_keypoints(keypoints)[..., :2]-img.new_tensor([cx, cy])
+    xy = xy @ matrix.transpose(1, 2)+torch.stack([cx+tx, cy+ty], -1)[:, None]
+    return out,hide_outside_joints(torch.cat([xy, keypoints[..., 2:]], -1), (h, w))
 
 # %% ../../nbs/032_data.augmentation.ipynb #cell-047
+def _inside(n: int, first: Tensor, length: Tensor) -> Tensor:
+    "`(B, n)` bool: places from `first` on, for `length`."
+    place = torch.arange(n, device=first.device)
+    return (place>=first[:, None]) & (place<(first+length)[:, None])
+
 def random_erasing(
-    img:Tensor,         # `(B, 3, H, W)`
-    p:float=.5,         # Probability for each sample
-    area=(.02,.4),      # Share of the image that is painted over
-    ratio:float=.3,     # Height / width of the patch, from `ratio` to `1/ratio`
-    fill=IMAGENET_MEAN, # One value for each channel, in the range of the image; the ImageNet mean becomes 0 once normalized
-    generator=None,     # CPU generator
-) -> Tensor:            # Same shape
-    "Paint a random rectangle over each sample (Zhong et al. 2020), every channel with its own value."
+    img: Tensor,                       # `(B, 3, H, W)`
+    p: float = .5,                     # Probability for each sample
+    area: tuple = (.02, .4),           # Share of the image that is erased, smallest and largest
+    ratio: float = .3,                 # Height / width of the patch, from `ratio` to `1/ratio`
+    fill: float|tuple = IMAGENET_MEAN, # Value per channel; the ImageNet mean is 0 once normalized
+    generator: Generator|None = None,  # CPU generator; torch's own when `None`
+) -> Tensor:                           # Same shape
+    "Replace a random rectangle of each sample by one color (Zhong et al. 2020)."
     n,_,h,w = img.shape
-    u = lambda lo,hi: _uniform(n, lo, hi, generator, img)
-    size,asp,hit = u(*area)*h*w, torch.exp(u(math.log(ratio), -math.log(ratio))), u(0,1) < p
-    eh,ew = (size*asp).sqrt().clamp(1,h-1).floor(), (size/asp).sqrt().clamp(1,w-1).floor()
-    top,left = (u(0,1)*(h-eh+1)).floor(), (u(0,1)*(w-ew+1)).floor()
-    def span(n_, at, ln): i = torch.arange(n_, device=img.device); return (i >= at[:,None]) & (i < (at+ln)[:,None])
-    hole = (span(h,top,eh)[:,:,None] & span(w,left,ew)[:,None,:] & hit[:,None,None])[:,None]
-    return torch.where(hole, torch.as_tensor(fill, dtype=img.dtype, device=img.device).expand(3)[None,:,None,None], img)
+    def draw(low, high): return _uniform(n, low, high, generator, img)
+    pixels = draw(*area)*h*w
+    aspect = torch.exp(draw(math.log(ratio), -math.log(ratio)))
+    erased = draw(0, 1)<p
+    height = (pixels*aspect).sqrt().clamp(1, h-1).floor()
+    width = (pixels/aspect).sqrt().clamp(1, w-1).floor()
+    top = (draw(0, 1)*(h-height+1)).floor()
+    left = (draw(0, 1)*(w-width+1)).floor()
+    hole = _inside(h, top, height)[:, :, None] & _inside(w, left, width)[:, None, :] & erased[:, None, None]
+    color = torch.as_tensor(fill, dtype=img.dtype, device=img.device).expand(3)
+    return torch.where(hole[:, None], color[None, :, None, None], img)
 
 # %% ../../nbs/032_data.augmentation.ipynb #new-50089665
 def random_blur(
-    img:Tensor,      # `(B, 3, H, W)`
-    max_sigma:float=.02,  # Largest standard deviation of the Gaussian, as a share of the height
-    p:float=.7,      # Probability for each sample
-    generator=None,  # CPU generator
-) -> Tensor:         # Same shape
+    img: Tensor,                      # `(B, 3, H, W)`
+    max_sigma: float = .02,           # Largest standard deviation of the Gaussian, as a share of the height
+    p: float = .7,                    # Probability for each sample
+    generator: Generator|None = None, # CPU generator; torch's own when `None`
+) -> Tensor:                          # Same shape
     "Blur each sample by its own amount."
     b,c,h,w = img.shape
-    sigma,hit = _uniform(b, 0, max_sigma*h, generator, img).clamp_min(.05),_uniform(b, 0, 1, generator, img) < p
-    r = min(max(1, math.ceil(3*max_sigma*h)), w-1, h-1)
-    t = torch.arange(-r, r+1, device=img.device, dtype=img.dtype)
-    k = torch.exp(-t**2/(2*sigma[:,None]**2)*hit[:,None]-1e4*(t!=0)*~hit[:,None])          # a single one for those that stay sharp
-    k = (k/k.sum(1, keepdim=True)).repeat_interleave(c, 0)
-    x = F.pad(img.reshape(1,b*c,h,w), (r,)*4, mode='reflect')
-    return F.conv2d(F.conv2d(x, k[:,None,None], groups=b*c), k[:,None,:,None], groups=b*c).view(b,c,h,w)
+    sigma = _uniform(b, 0, max_sigma*h, generator, img).clamp_min(.05)[:, None]
+    blurred = (_uniform(b, 0, 1, generator, img)<p)[:, None]
+    radius = min(max(1, math.ceil(3*max_sigma*h)), w-1, h-1)
+    t = torch.arange(-radius, radius+1, device=img.device, dtype=img.dtype)
+    kernel = torch.exp(-t**2/(2*sigma**2)*blurred-1e4*(t!=0)*~blurred) # a single one for those that stay sharp
+    kernel = (kernel/kernel.sum(1, keepdim=True)).repeat_interleave(c, 0)
+    x = F.pad(img.reshape(1, b*c, h, w), (radius,)*4, mode='reflect')
+    x = F.conv2d(x, kernel[:, None, None], groups=b*c)
+    return F.conv2d(x, kernel[:, None, :, None], groups=b*c).view(b, c, h, w)
 
 # %% ../../nbs/032_data.augmentation.ipynb #cell-050
-def _flip_and_shift(img, gen):
-    "Mirror, shift within a border, on images in [0, 1]."
-    img,_ = random_flip(img, generator=gen)
-    return random_pad_crop(img, pad=max(1, round(.07*img.shape[-1])), generator=gen)[0]
+def _flip_and_shift(img: Tensor, generator: Generator|None) -> Tensor:
+    "Mirror, and shift within a border of 7 % of the width."
+    img,_ = random_flip(img, generator=generator)
+    return random_pad_crop(img, pad=max(1, round(.07*img.shape[-1])), generator=generator)[0]
+
+def _rgb1(img: Tensor, generator: Generator|None) -> Tensor:
+    return random_erasing(_flip_and_shift(img, generator), generator=generator)
+
+def _rgb2(img: Tensor, generator: Generator|None) -> Tensor:
+    img = color_jitter(_flip_and_shift(img, generator), generator=generator)
+    return random_erasing(channel_exchange(img, generator=generator), generator=generator)
+
+def _ir(img: Tensor, generator: Generator|None) -> Tensor:
+    return channel_gray(_rgb1(img, generator), generator=generator)
+
+def _light(img: Tensor, generator: Generator|None) -> Tensor:
+    return random_blur(random_flip(img, generator=generator)[0], generator=generator)
+
+def _light_gray(img: Tensor, generator: Generator|None) -> Tensor:
+    return to_grayscale(_light(img, generator))
+
+def _none(img: Tensor, generator: Generator|None) -> Tensor: return img
 
 # %% ../../nbs/032_data.augmentation.ipynb #cell-051
-AUGMENTATIONS = {
-    'none': lambda img,gen: img,
-    'rgb1': lambda img,gen: random_erasing(_flip_and_shift(img,gen), generator=gen),
-    'rgb2': lambda img,gen: random_erasing(channel_exchange(color_jitter(_flip_and_shift(img,gen), generator=gen), generator=gen), generator=gen),
-    'ir':   lambda img,gen: channel_gray(random_erasing(_flip_and_shift(img,gen), generator=gen), generator=gen),
-    'light': lambda img,gen: random_blur(random_flip(img, generator=gen)[0], generator=gen),
-    'light_gray': lambda img,gen: to_grayscale(random_blur(random_flip(img, generator=gen)[0], generator=gen)),
-}
+AUGMENTATIONS: dict[str,Callable] = dict(none=_none, rgb1=_rgb1, rgb2=_rgb2, ir=_ir, light=_light,
+                                         light_gray=_light_gray)
 
 def augment(
-    img:Tensor,      # `(B, 3, H, W)` in [0, 1]
-    name:str,        # One of `AUGMENTATIONS`
-    generator=None,  # CPU generator
-) -> Tensor:         # Same shape, in [0, 1]
-    "Apply a named recipe."
+    img: Tensor,                      # `(B, 3, H, W)` in [0, 1]
+    name: str,                        # One of `AUGMENTATIONS`
+    generator: Generator|None = None, # CPU generator; torch's own when `None`
+) -> Tensor:                          # Same shape, in [0, 1]
+    "Apply a named recipe; raises `ConfigError` for an unknown one."
     return AUGMENTATIONS[check_choice('augment', name, AUGMENTATIONS)](img, generator)

@@ -11,128 +11,240 @@ from dataclasses import replace
 import numpy as np
 
 from .figure import FIGURE_PARTS, PART_TEXELS, part_kind
-from .garments import MATERIALS, fabric_texture, ir_reflectance, rgb_luminance
+from .garments import MATERIALS, Garment, fabric_texture, garment_color, rgb_luminance
 from .person import Person
 
 # %% ../../nbs/025_synth.appearance.ipynb #cell-025
-def _plain(rgb:tuple, ir:float, kind:str) -> np.ndarray:
-    "A part in one color that RGB tells entirely."
-    return np.broadcast_to(np.array([*rgb,ir,ir]), (*PART_TEXELS[kind],5)).copy()
+def _plain(rgb: tuple, ir: float, kind: str) -> np.ndarray:
+    "A part in one color; RGB shows all of its infrared reflectance."
+    return np.broadcast_to(np.array([*rgb, ir, ir]), (*PART_TEXELS[kind], 5)).copy()
 
-def _skin_ir(rgb:tuple) -> float: return .60+.20*float(rgb_luminance(rgb))
-def _hair_ir(rgb:tuple) -> float: return .22+.45*float(rgb_luminance(rgb))
+def _skin_ir(rgb: tuple) -> float:
+    "Infrared reflectance of skin."
+    return .60+.20*float(rgb_luminance(rgb))
 
-def _mix(base:np.ndarray, m:np.ndarray, over) -> np.ndarray:
+def _hair_ir(rgb: tuple) -> float:
+    "Infrared reflectance of hair."
+    return .22+.45*float(rgb_luminance(rgb))
+
+def _skin_channels(p: Person) -> tuple:
+    "The five channels of the skin."
+    return (*p.skin, _skin_ir(p.skin), _skin_ir(p.skin))
+
+def _mix(base: np.ndarray, m: np.ndarray, over: np.ndarray|tuple) -> np.ndarray:
     "Lay `over` on `base` where `m` is 1."
-    m = np.broadcast_to(np.clip(m,0,1), base.shape[:2])[...,None]
+    m = np.broadcast_to(np.clip(m, 0, 1), base.shape[:2])[..., None]
     return base*(1-m)+np.asarray(over)*m
 
-def _grid(kind:str) -> tuple:
-    nu,nt = PART_TEXELS[kind]
-    return (np.arange(nu)[:,None]+.5)/nu, np.angle(np.exp(1j*(np.arange(nt)[None]+.5)/nt*2*np.pi))
+def _grid(kind: str) -> tuple:
+    "Place along, 0..1, and angle around, -pi..pi, of the texels of a part."
+    along,around = PART_TEXELS[kind]
+    angle = np.angle(np.exp(1j*(np.arange(around)[None]+.5)/around*2*np.pi))
+    return (np.arange(along)[:, None]+.5)/along,angle
 
 # %% ../../nbs/025_synth.appearance.ipynb #cell-026
-def _head_map(p:Person, visible_fraction:float) -> np.ndarray:
+class _FaceGrid:
+    "Places on the map of a head, by height over the ears (shares of the stature) and angle."
+    def __init__(self, hair: float):
+        self.u,self.angle = _grid('head')
+        self.top = .070*(1+.8*hair)
+
+    def along(self, height: float) -> float:
+        "Place along the map of a height over the ears."
+        return (self.top-height)/(self.top+.060)
+
+    def blob(self, height: float, angle: float, h: float, w: float) -> np.ndarray:
+        "A soft spot on both sides of the face, 0..1."
+        distance = np.hypot((self.u-self.along(height))/h, (np.abs(self.angle)-angle)/w)
+        return np.clip(1.6-1.6*distance, 0, 1)
+
+def _face(p: Person, grid: _FaceGrid, hair: np.ndarray) -> np.ndarray:
+    "Skin with nose, brows, eyes, mouth and ears."
+    skin = np.array(_skin_channels(p))
+    dark = skin*.55
+    m = _mix(_plain(p.skin, _skin_ir(p.skin), 'head'), .55*grid.blob(-.002, 0., .10, .16), np.minimum(skin*1.12, 1))
+    m = _mix(m, .8*grid.blob(.021, .42, .028, .24), skin*.45+hair*.2)
+    m = _mix(m, .95*grid.blob(.010, .42, .040, .17), (.10, .08, .08, .25, .25))
+    m = _mix(m, .6*grid.blob(-.034, 0., .030, .36), skin*(.78, .5, .5, .8, .8))
+    m = _mix(m, .5*grid.blob(-.012, .12, .02, .12), dark)
+    return _mix(m, .45*grid.blob(-.004, 1.57, .13, .16), dark)
+
+# %% ../../nbs/025_synth.appearance.ipynb #appearance-head-1
+def _face_wear(m: np.ndarray, p: Person, grid: _FaceGrid, hair: np.ndarray) -> np.ndarray:
+    "Glasses, beard and mask."
+    side = np.abs(grid.angle)
+    if p.glasses:
+        frame = (np.abs(grid.u-grid.along(.012))<.02)*(side<1.5)*1.
+        m = _mix(m, np.maximum(.8*grid.blob(.010, .42, .055, .30), frame), (.08, .08, .09, .12, .12))
+    if p.beard:
+        chin = .8*np.clip((grid.u-grid.along(-.024))*14, 0, 1)*(side<1.5)
+        m = _mix(m, chin*(1-.9*grid.blob(-.034, 0., .03, .3)), hair)
+    if p.mask: m = _mix(m, np.clip((grid.u-grid.along(.0))*20, 0, 1)*(side<1.25), (.78, .86, .90, .85, .85))
+    return m
+
+def _head_hair(m: np.ndarray, p: Person, grid: _FaceGrid, hair: np.ndarray) -> np.ndarray:
+    "Hair down to the hairline of the style, with streaks."
+    side = {'bob': -.075, 'long': -.075, 'full': -.014}.get(p.hair_style, .002)
+    temple = max(side, -.02) if side<0 else .02
+    heights = [.042, .036, temple, side, min(side, -.03), -.052]
+    hairline = np.interp(np.abs(grid.angle), [0, .75, 1.0, 1.5, 2.0, 3.15], heights)
+    waves = 1+.10*np.sin(grid.angle*23+5*np.sin(grid.u*9))
+    streaks = hair*waves[..., None]*(1.25-.5*grid.u[..., None])
+    return _mix(m, np.clip((grid.along(hairline)-grid.u)*22+.5, 0, 1), streaks)
+
+def _head_map(p: Person, visible_fraction: float) -> np.ndarray:
     "Face, ears and hair, or a cap."
-    u,a = _grid('head')
-    skin,hair = (*p.skin,*[_skin_ir(p.skin)]*2),np.array([*p.hair,*[_hair_ir(p.hair)]*2])
-    top = .070*(1+.8*p.body.hair)
-    at = lambda y: (top-y)/(top+.060)           # a height over the ears, in shares of the head, to a place on the map
-    blob = lambda y,x,h,w: np.clip(1.6-1.6*np.hypot((u-at(y))/h, (np.abs(a)-x)/w), 0, 1)
-    dark = np.array(skin)*.55
-    m = _mix(_plain(p.skin, _skin_ir(p.skin), 'head'), .55*blob(-.002,0.,.10,.16), np.minimum(np.array(skin)*1.12,1))
-    m = _mix(m, .8*blob(.021,.42,.028,.24), np.array(skin)*.45+hair*.2)
-    m = _mix(m, .95*blob(.010,.42,.040,.17), (.10,.08,.08,.25,.25))
-    m = _mix(m, .6*blob(-.034,0.,.030,.36), np.array(skin)*(.78,.5,.5,.8,.8))
-    m = _mix(m, .5*blob(-.012,.12,.02,.12), dark); m = _mix(m, .45*blob(-.004,1.57,.13,.16), dark)
-    if p.glasses: m = _mix(m, np.maximum(.8*blob(.010,.42,.055,.30), (np.abs(u-at(.012))<.02)*(np.abs(a)<1.5)*1.), (.08,.08,.09,.12,.12))
-    if p.beard: m = _mix(m, .8*np.clip((u-at(-.024))*14, 0, 1)*(np.abs(a)<1.5)*(1-.9*blob(-.034,0.,.03,.3)), hair)
-    if p.mask: m = _mix(m, np.clip((u-at(.0))*20, 0, 1)*(np.abs(a)<1.25), (.78,.86,.90,.85,.85))
-    if p.hair_style!='bald':
-        side = {'bob':-.075,'long':-.075,'full':-.014}.get(p.hair_style, .002)
-        line = np.interp(np.abs(a), [0,.75,1.0,1.5,2.0,3.15], [.042,.036,max(side,-.02) if side<0 else .02,side,min(side,-.03),-.052])
-        streak = hair*(1+.10*np.sin(a*23+5*np.sin(u*9)))[...,None]*(1.25-.5*u[...,None])
-        m = _mix(m, np.clip((at(line)-u)*22+.5, 0, 1), streak)
-    if p.cap: m = _mix(m, np.clip((at(.030)-u)*25, 0, 1), (*p.cap.color,*[ir_reflectance(p.cap.color, p.cap.material, r, visible_fraction) for r in (p.cap.residual[0],.5)]))
+    grid = _FaceGrid(p.body.hair)
+    hair = np.array([*p.hair, _hair_ir(p.hair), _hair_ir(p.hair)])
+    m = _face_wear(_face(p, grid, hair), p, grid, hair)
+    if p.hair_style!='bald': m = _head_hair(m, p, grid, hair)
+    if p.cap: m = _mix(m, np.clip((grid.along(.030)-grid.u)*25, 0, 1), garment_color(p.cap, visible_fraction))
     return m
 
 # %% ../../nbs/025_synth.appearance.ipynb #cell-027
-def _trunk_map(p:Person, visible_fraction:float) -> np.ndarray:
+def _lay_jacket(m: np.ndarray, p: Person, visible_fraction: float, folds: np.ndarray) -> np.ndarray:
+    "An open or closed jacket over the shirt: its edge, collar and pockets."
+    u,angle = _grid('torso')
+    front = np.abs(angle)
+    jacket = fabric_texture(p.jacket, 'torso', visible_fraction, 56., 16., folds)
+    gap = p.opening*(.75+.5*u)
+    edge = np.clip(1-np.abs(front-gap-.03)/.06, 0, 1) if p.opening else np.clip(1-front/.045, 0, 1)
+    collar = (u<.10)*(front<.9)*(front>min(gap.min(), .2))
+    pocket = (np.abs(u-.78)<.012)*(np.abs(front-.75)<.28)
+    m = _mix(m, (front>gap)*1., jacket)
+    m = _mix(m, .55*edge, m*.35)
+    m = _mix(m, .6*collar*(u>.06), m*.6)
+    return _mix(m, .35*pocket, m*.4)
+
+def _trunk_map(p: Person, visible_fraction: float) -> np.ndarray:
     "Shirt, open or closed jacket, neckline, straps of a backpack."
-    u,a = _grid('torso'); front = np.abs(a)
+    u,angle = _grid('torso')
+    front = np.abs(angle)
     folds = .5+1.3*np.exp(-((u-.72)/.2)**2)
     m = fabric_texture(p.top, 'torso', visible_fraction, 56., 15., folds)
     neck = (front<.62*(1-u/.15))*(u<.15)
-    if p.jacket:
-        j = fabric_texture(p.jacket, 'torso', visible_fraction, 56., 16., folds)
-        gap = p.opening*(.75+.5*u)
-        edge = np.clip(1-np.abs(front-gap-.03)/.06, 0, 1) if p.opening else np.clip(1-front/.045, 0, 1)
-        m = _mix(m, (front>gap)*1., j); m = _mix(m, .55*edge, m*.35)
-        collar = (u<.10)*(front<.9)*(front>min(gap.min(),.2))
-        m = _mix(m, .6*collar*(u>.06), m*.6)
-        m = _mix(m, .35*((np.abs(u-.78)<.012)*(np.abs(front-.75)<.28)), m*.4)
-    if not p.jacket or p.opening: m = _mix(m, neck*1., (*p.skin,*[_skin_ir(p.skin)]*2))
-    if p.body.skirt==0: m = m*(1-.22*np.clip((u-.965)/.03,0,1))[...,None]
+    if p.jacket: m = _lay_jacket(m, p, visible_fraction, folds)
+    if not p.jacket or p.opening: m = _mix(m, neck*1., _skin_channels(p))
+    if p.body.skirt==0: m = m*(1-.22*np.clip((u-.965)/.03, 0, 1))[..., None]
     if p.backpack:
         strap = np.clip(1.5-np.abs(front-.60+.12*u)/.10, 0, 1)*(u<.62)
         m = _mix(m, strap, fabric_texture(p.backpack, 'torso', visible_fraction, 56., 15.)*.8)
     return m
 
 # %% ../../nbs/025_synth.appearance.ipynb #cell-028
-def _leg_maps(p:Person, visible_fraction:float) -> dict:
+def _skin_map(p: Person, kind: str) -> np.ndarray:
+    "Bare skin, a little brighter in front."
+    return _plain(p.skin, _skin_ir(p.skin), kind)*(1+.04*np.cos(_grid(kind)[1]))[..., None]
+
+def _trousers(p: Person, visible_fraction: float) -> tuple:
+    "Thigh and shin in the cloth of the legs; a block pattern becomes a stripe along the side seam."
+    u,angle = _grid('thigh')
+    thigh = fabric_texture(p.legs, 'thigh', visible_fraction, 44., 8., .5+1.2*u**4+.8*(1-u)**4)
+    u,_ = _grid('shin')
+    plain = replace(p.legs, pattern='plain') if p.legs.pattern=='block' else p.legs
+    shin = fabric_texture(plain, 'shin', visible_fraction, 44., 7., .5+1.3*(1-u)**3+1.2*u**6)
+    if p.legs.pattern!='block': return thigh,shin
+    seam = np.clip(1.6-np.abs(np.abs(angle)-1.57)/.22, 0, 1)
+    stripe = garment_color(p.legs, visible_fraction, of_pattern=True)
+    return _mix(thigh, seam, stripe),_mix(shin, seam, stripe)
+
+def _coat_tails(p: Person, visible_fraction: float, thigh: np.ndarray) -> np.ndarray:
+    "The part of a coat below the hips, open in front."
+    pattern = 'checks' if p.jacket.pattern=='checks' else 'plain'
+    tails = fabric_texture(replace(p.jacket, pattern=pattern), 'skirt', visible_fraction, 45., 17., .5)
+    _,angle = _grid('skirt')
+    gap = np.clip(1.4-np.abs(angle)/(.06+.5*p.opening), 0, 1)
+    return _mix(tails, gap*(.9 if p.opening else .6), thigh.mean((0, 1))*.55)
+
+# %% ../../nbs/025_synth.appearance.ipynb #appearance-legs
+_SOCKS = (.85, .85, .83, .8, .8)
+_TIGHTS = (.22, .22, .25, .6, .6) # what tights let through, as a share of the skin
+
+def _leg_maps(p: Person, visible_fraction: float) -> dict:
     "Thigh, shin and skirt."
-    uk,_ = _grid('shin'); ut,a = _grid('thigh')
-    skin = lambda kind: _plain(p.skin, _skin_ir(p.skin), kind)*(1+.04*np.cos(_grid(kind)[1]))[...,None]
-    thigh = fabric_texture(p.legs, 'thigh', visible_fraction, 44., 8., .5+1.2*ut**4+.8*(1-ut)**4)
-    shin = fabric_texture(replace(p.legs, pattern='plain' if p.legs.pattern=='block' else p.legs.pattern), 'shin', visible_fraction, 44., 7., .5+1.3*(1-uk)**3+1.2*uk**6)
-    if p.legs.pattern=='block':
-        for m in (thigh,shin):
-            s = np.clip(1.6-np.abs(np.abs(a)-1.57)/.22, 0, 1)
-            m[:] = _mix(m, s, [*p.legs.pattern_color,*[ir_reflectance(p.legs.pattern_color, p.legs.material, r, visible_fraction) for r in (p.legs.residual[1],.5)]])
-    skirt = fabric_texture(p.legs, 'skirt', visible_fraction, 50., 16., .4+1.2*_grid('skirt')[0]) if p.legwear=='skirt' else np.zeros((*PART_TEXELS['skirt'],5))
-    if p.legwear=='shorts': shin = _mix(skin('shin'), (uk<.12)*1., shin); shin = _mix(shin, (uk>.86)*1., (.85,.85,.83,.8,.8))
+    thigh,shin = _trousers(p, visible_fraction)
+    skirt = np.zeros((*PART_TEXELS['skirt'], 5))
+    if p.legwear=='shorts':
+        u,_ = _grid('shin')
+        shin = _mix(_skin_map(p, 'shin'), (u<.12)*1., shin)
+        shin = _mix(shin, (u>.86)*1., _SOCKS)
     if p.legwear=='skirt':
-        tights = p.legs.texture_seed%2
-        thigh,shin = (skin(k)*((.22,.22,.25,.6,.6) if tights else 1.) for k in ('thigh','shin'))
-    if p.jacket and p.legwear!='skirt' and p.body.skirt:
-        us,s = _grid('skirt')
-        tails = fabric_texture(replace(p.jacket, pattern='checks' if p.jacket.pattern=='checks' else 'plain'), 'skirt', visible_fraction, 45., 17., .5)
-        skirt = _mix(tails, np.clip(1.4-np.abs(s)/(.06+.5*p.opening), 0, 1)*(.6 if not p.opening else .9), thigh.mean((0,1))*.55)
+        skirt = fabric_texture(p.legs, 'skirt', visible_fraction, 50., 16., .4+1.2*_grid('skirt')[0])
+        share = _TIGHTS if p.legs.texture_seed%2 else 1.
+        thigh = _skin_map(p, 'thigh')*share
+        shin = _skin_map(p, 'shin')*share
+    elif p.jacket and p.body.skirt: skirt = _coat_tails(p, visible_fraction, thigh)
     return dict(thigh=thigh, shin=shin, skirt=skirt)
 
 # %% ../../nbs/025_synth.appearance.ipynb #cell-029
-def build_atlas(
-    p:Person,        # Who
-    visible_fraction:float=.75, # Share of the infrared reflectance that RGB tells, 0..1
-) -> tuple:          # `(ATLAS_SIZE, 3)` RGB, `(ATLAS_SIZE, 1)` infrared, `(ATLAS_SIZE, 1)` infrared as far as RGB tells, all uint8; `(P,)` highlights
-    "Make the texture of a person."
-    skin,hair = _skin_ir(p.skin),_hair_ir(p.hair)
+def _arm_maps(p: Person, visible_fraction: float) -> dict:
+    "Upper arm, forearm and hand: sleeves of the outer garment, or bare skin below short ones."
     outer = p.jacket if p.jacket and not p.vest else p.top
-    uu,uf = _grid('upper_arm')[0],_grid('forearm')[0]
-    sleeve = replace(outer, pattern='plain' if outer.pattern in ('print','block') else outer.pattern)
-    upper_arm,forearm = fabric_texture(sleeve, 'upper_arm', visible_fraction, 30., 5., .5+1.4*uu**3), fabric_texture(sleeve, 'forearm', visible_fraction, 27., 4.5, .5+1.4*(1-uf)**3)
-    if outer is p.top and p.short_sleeves: upper_arm,forearm = _mix(_plain(p.skin,skin,'upper_arm'), (uu<.66)*1., upper_arm), _plain(p.skin,skin,'forearm')
-    else: forearm = forearm*(1-.3*(uf>.93))[...,None]
-    strands = lambda k: _plain(p.hair,hair,k)*(1+.16*np.sin(_grid(k)[1]*9+3*_grid(k)[0]))[...,None]
-    uo,ao = _grid('foot')
-    shoe = fabric_texture(p.shoes, 'foot', visible_fraction, 26., 5.); shoe = _mix(shoe, (np.abs(ao)>2.3)*.6, shoe*.3)
-    worn = lambda g,kind,*args: fabric_texture(g, kind, visible_fraction, *args) if g else np.zeros((*PART_TEXELS[kind],5))
-    backpack = worn(p.backpack, 'backpack', 45., 14.); up,ap = _grid('backpack')
-    frame = np.clip(1.5-np.abs(np.maximum(np.abs(up-.68)/.2, (np.pi-np.abs(ap))/.85)-1)/.14, 0, 1)
-    backpack = _mix(backpack, .7*frame, backpack*.3); backpack = _mix(backpack, .5*(np.abs(up-.36)<.02), backpack*.3)
-    bag = worn(p.bag, 'bag', 22., 9.); bag = _mix(bag, (_grid('bag')[0]<.13)*.7, bag*.3)
-    maps = dict(_leg_maps(p, visible_fraction), foot=shoe, upper_arm=upper_arm, forearm=forearm, hand=_plain(p.skin,skin,'hand'), neck=_plain(p.skin,skin,'neck')*.9, nose=_plain(p.skin,skin,'nose'),
-                torso=_trunk_map(p, visible_fraction), head=_head_map(p, visible_fraction), long_hair=strands('long_hair'), cap_brim=worn(p.cap,'cap_brim')*.8, backpack=backpack, bag=bag,
-                strap=worn(p.bag,'strap')*.7)
-    flat = np.concatenate([maps[k].reshape(-1,5) for k in PART_TEXELS])
-    flat = np.clip(flat*255+.5, 0, 255).astype(np.uint8)
-    return flat[:,:3].copy(),flat[:,3:4].copy(),flat[:,4:].copy(),_gloss(p)
+    sleeve = replace(outer, pattern='plain') if outer.pattern in ('print', 'block') else outer
+    u,_ = _grid('upper_arm')
+    upper_arm = fabric_texture(sleeve, 'upper_arm', visible_fraction, 30., 5., .5+1.4*u**3)
+    v,_ = _grid('forearm')
+    forearm = fabric_texture(sleeve, 'forearm', visible_fraction, 27., 4.5, .5+1.4*(1-v)**3)
+    skin = _skin_ir(p.skin)
+    if outer is p.top and p.short_sleeves:
+        upper_arm = _mix(_plain(p.skin, skin, 'upper_arm'), (u<.66)*1., upper_arm)
+        forearm = _plain(p.skin, skin, 'forearm')
+    else: forearm = forearm*(1-.3*(v>.93))[..., None]
+    return dict(upper_arm=upper_arm, forearm=forearm, hand=_plain(p.skin, skin, 'hand'))
+
+def _head_maps(p: Person, visible_fraction: float) -> dict:
+    "Head, neck, nose, long hair and the brim of a cap."
+    skin = _skin_ir(p.skin)
+    u,angle = _grid('long_hair')
+    strands = 1+.16*np.sin(angle*9+3*u)
+    return dict(neck=_plain(p.skin, skin, 'neck')*.9, nose=_plain(p.skin, skin, 'nose'),
+                head=_head_map(p, visible_fraction),
+                long_hair=_plain(p.hair, _hair_ir(p.hair), 'long_hair')*strands[..., None],
+                cap_brim=_garment_map(p.cap, 'cap_brim', visible_fraction)*.8)
+
+# %% ../../nbs/025_synth.appearance.ipynb #appearance-bags
+def _garment_map(g: Garment|None, kind: str, visible_fraction: float, *args: float) -> np.ndarray:
+    "A part covered by a garment; zeros without one."
+    if g is None: return np.zeros((*PART_TEXELS[kind], 5))
+    return fabric_texture(g, kind, visible_fraction, *args)
+
+def _bag_maps(p: Person, visible_fraction: float) -> dict:
+    "Backpack with its pocket, handbag with its rim, strap."
+    backpack = _garment_map(p.backpack, 'backpack', visible_fraction, 45., 14.)
+    u,angle = _grid('backpack')
+    from_pocket = np.maximum(np.abs(u-.68)/.2, (np.pi-np.abs(angle))/.85)
+    rim = np.clip(1.5-np.abs(from_pocket-1)/.14, 0, 1)
+    backpack = _mix(backpack, .7*rim, backpack*.3)
+    backpack = _mix(backpack, .5*(np.abs(u-.36)<.02), backpack*.3)
+    bag = _garment_map(p.bag, 'bag', visible_fraction, 22., 9.)
+    bag = _mix(bag, (_grid('bag')[0]<.13)*.7, bag*.3)
+    return dict(backpack=backpack, bag=bag, strap=_garment_map(p.bag, 'strap', visible_fraction)*.7)
+
+def _shoe_map(p: Person, visible_fraction: float) -> np.ndarray:
+    "A shoe with a dark sole."
+    shoe = fabric_texture(p.shoes, 'foot', visible_fraction, 26., 5.)
+    _,angle = _grid('foot')
+    return _mix(shoe, (np.abs(angle)>2.3)*.6, shoe*.3)
 
 # %% ../../nbs/025_synth.appearance.ipynb #cell-030
-def _gloss(p:Person) -> np.ndarray:
-    "Highlight of every part."
-    of = lambda g: MATERIALS[g.material].gloss if g else 0.
-    outer = p.jacket or p.top
-    by = dict(thigh=of(p.legs), shin=of(p.legs), foot=of(p.shoes)*.7, upper_arm=of(outer), forearm=of(outer), skirt=of(p.legs if p.legwear=='skirt' else outer), torso=of(outer),
-              head=14., long_hair=30., nose=14., hand=6., backpack=of(p.backpack), bag=of(p.bag), cap_brim=0., neck=0., strap=0.)
-    return np.array([by[part_kind(n)] for n in FIGURE_PARTS])
+def _gloss(p: Person) -> np.ndarray:
+    "`(P,)` highlight of every part, gray levels."
+    def of(g): return MATERIALS[g.material].gloss if g else 0.
+    outer = of(p.jacket or p.top)
+    legs = of(p.legs)
+    gloss = dict(thigh=legs, shin=legs, foot=of(p.shoes)*.7, upper_arm=outer, forearm=outer, torso=outer,
+                 skirt=legs if p.legwear=='skirt' else outer, head=14., long_hair=30., nose=14., hand=6.,
+                 backpack=of(p.backpack), bag=of(p.bag), cap_brim=0., neck=0., strap=0.)
+    return np.array([gloss[part_kind(part)] for part in FIGURE_PARTS])
+
+# %% ../../nbs/025_synth.appearance.ipynb #appearance-atlas
+def build_atlas(
+    person: Person,                 # Whose texture
+    visible_fraction: float = .75,  # Share of the infrared reflectance that RGB shows, 0..1
+) -> tuple:                         # uint8 `(ATLAS_SIZE, 3)`, `(ATLAS_SIZE, 1)`, `(ATLAS_SIZE, 1)`; float `(P,)`
+    "Build the texture atlas of a person: RGB, infrared, infrared as far as RGB shows it, and highlights per part."
+    maps = dict(foot=_shoe_map(person, visible_fraction), torso=_trunk_map(person, visible_fraction))
+    for parts in (_leg_maps, _arm_maps, _head_maps, _bag_maps): maps |= parts(person, visible_fraction)
+    flat = np.concatenate([maps[kind].reshape(-1, 5) for kind in PART_TEXELS])
+    flat = np.clip(flat*255+.5, 0, 255).astype(np.uint8)
+    return flat[:, :3].copy(),flat[:, 3:4].copy(),flat[:, 4:].copy(),_gloss(person)

@@ -16,77 +16,198 @@ from .garments import COLORS, PATTERNS, Garment, rgb_luminance
 # %% ../../nbs/024_synth.person.ipynb #cell-011
 @dataclass(frozen=True)
 class Person:
-    "Everything that stays the same about somebody from image to image."
-    body:BodyShape
-    skin:tuple; hair:tuple      # RGB, 0..1
-    hair_style:str                   # Hair: one of `HAIR_STYLES`
-    top:Garment; legs:Garment; shoes:Garment
-    short_sleeves:bool=False
-    legwear:str='trousers'      # 'trousers', 'shorts' or 'skirt'
-    jacket:Garment=None         # Worn over the top
-    opening:float=0.            # Half angle of the open front of the jacket, radians; 0 = closed
-    vest:bool=False             # The jacket has no sleeves
-    backpack:Garment=None; bag:Garment=None; cap:Garment=None
-    glasses:bool=False; mask:bool=False; beard:bool=False
+    "Everything about a person that stays the same from image to image."
+    body: BodyShape                # Proportions and outline
+    skin: tuple                    # RGB, 0..1
+    hair: tuple                    # RGB, 0..1
+    hair_style: str                # One of `HAIR_STYLES`
+    top: Garment                   # Shirt or sweater
+    legs: Garment                  # Trousers, shorts or skirt
+    shoes: Garment
+    short_sleeves: bool = False    # The top ends above the elbow
+    legwear: str = 'trousers'      # `'trousers'`, `'shorts'` or `'skirt'`
+    jacket: Garment|None = None    # Worn over the top
+    opening: float = 0.            # Half angle of the open front of the jacket, radians; 0 = closed
+    vest: bool = False             # The jacket has no sleeves
+    backpack: Garment|None = None
+    bag: Garment|None = None
+    cap: Garment|None = None
+    glasses: bool = False
+    mask: bool = False
+    beard: bool = False
 
-HAIR_STYLES = ('bald','short','crop','full','bob','long','tail','bun')
-_LONG_HAIR = dict(bob=(.03,.075,.056), long=(.03,.16,.055), tail=(.03,.13,.020), bun=(.075,-.03,.026))
+HAIR_STYLES = ('bald', 'short', 'crop', 'full', 'bob', 'long', 'tail', 'bun')
 
 # %% ../../nbs/024_synth.person.ipynb #cell-013
-_DARK_COLORS = ('black','charcoal','navy','denim','brown','olive','gray','burgundy')
-_SKIN_COLORS = ((.93,.78,.68),(.86,.68,.56),(.74,.55,.42),(.56,.39,.28),(.38,.26,.19))
-_HAIR_COLORS = ((.06,.05,.05),(.10,.08,.07),(.22,.14,.09),(.36,.24,.14),(.62,.48,.28),(.55,.54,.53),(.42,.22,.14))
+def _sample_color(rng: np.random.Generator, names: tuple) -> np.ndarray:
+    "A color near one of the named ones, partly faded to gray."
+    c = np.array(COLORS[rng.choice(names)])*rng.uniform(.85, 1.15)+rng.normal(0, .025, 3)
+    return np.clip(c+(rgb_luminance(c)-c)*rng.uniform(0, .4), .03, .97)
 
 def sample_garment(
-    rng:np.random.Generator,       # Source of randomness
-    colors:tuple=tuple(COLORS),    # Colors to choose from
-    patterns:tuple=('plain',),     # Patterns to choose from
-    materials:tuple=('cotton',),   # Materials to choose from
-) -> Garment:
-    "Draw a garment; the color of the pattern always stands out from the cloth."
-    def pick(colors):
-        c = np.array(COLORS[rng.choice(colors)])*rng.uniform(.85,1.15)+rng.normal(0,.025,3)
-        return np.clip(c+(rgb_luminance(c)-c)*rng.uniform(0,.4), .03, .97)
-    one = pick(colors)
+    rng: np.random.Generator,         # Source of randomness
+    colors: tuple = tuple(COLORS),    # Colors to choose from
+    patterns: tuple = ('plain',),     # Patterns to choose from; repeat one to make it more likely
+    materials: tuple = ('cotton',),   # Materials to choose from
+) -> Garment:                         # With a texture of its own
+    "Draw a garment; the color of the pattern always stands out from the fabric."
+    color = _sample_color(rng, colors)
     for _ in range(8):
-        two = pick(tuple(COLORS))
-        if abs(rgb_luminance(one)-rgb_luminance(two))>.22: break
-    return Garment(tuple(map(float,one)), tuple(map(float,two)), str(rng.choice(patterns)), float(rng.uniform(5,13)), bool(rng.random()<.4),
-                   str(rng.choice(materials)), tuple(map(float,rng.uniform(0,1,2))), int(rng.integers(1<<16)))
+        pattern_color = _sample_color(rng, tuple(COLORS))
+        if abs(rgb_luminance(color)-rgb_luminance(pattern_color))>.22: break
+    return Garment(
+        color=tuple(map(float, color)),
+        pattern_color=tuple(map(float, pattern_color)),
+        pattern=str(rng.choice(patterns)),
+        period=float(rng.uniform(5, 13)),
+        print_on_back=bool(rng.random()<.4),
+        material=str(rng.choice(materials)),
+        residual=tuple(map(float, rng.uniform(0, 1, 2))),
+        texture_seed=int(rng.integers(1<<16)))
 
 # %% ../../nbs/024_synth.person.ipynb #cell-014
+def _sample_factor(rng: np.random.Generator, spread: float) -> float:
+    "A factor about 1, at most two standard deviations away."
+    return float(np.clip(rng.normal(1, spread), 1-2*spread, 1+2*spread))
+
 def sample_body_shape(
-    rng:np.random.Generator, # Source of randomness
-) -> BodyShape:
+    rng: np.random.Generator,  # Source of randomness
+) -> BodyShape:                # Proportions without clothes
     "Draw body proportions."
-    n = lambda s: float(np.clip(rng.normal(1,s),1-2*s,1+2*s))
-    legs,g = n(.03),float(np.clip(rng.normal(1.03,.11),.84,1.32))
-    return BodyShape(shoulder=.105*n(.07), hip=.055*n(.08), torso=.29*(2-legs), upper_arm=.165*n(.03), forearm=.145*n(.03), thigh=.245*legs, shin=.235*legs*n(.02),
-                 head=n(.06), girth=g, hair=float(rng.uniform(.06,.2)))
+    legs = _sample_factor(rng, .03)
+    girth = float(np.clip(rng.normal(1.03, .11), .84, 1.32))
+    return BodyShape(
+        shoulder=.105*_sample_factor(rng, .07),
+        hip=.055*_sample_factor(rng, .08),
+        torso=.29*(2-legs),
+        upper_arm=.165*_sample_factor(rng, .03),
+        forearm=.145*_sample_factor(rng, .03),
+        thigh=.245*legs,
+        shin=.235*legs*_sample_factor(rng, .02),
+        head=_sample_factor(rng, .06),
+        girth=girth,
+        hair=float(rng.uniform(.06, .2)))
 
 # %% ../../nbs/024_synth.person.ipynb #cell-015
+def _happens(rng: np.random.Generator, p: float) -> bool:
+    "True with probability `p`."
+    return bool(rng.random()<p)
+
+def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    "A number between `low` and `high`."
+    return float(rng.uniform(low, high))
+
+_DARK_COLORS = ('black', 'charcoal', 'navy', 'denim', 'brown', 'olive', 'gray', 'burgundy')
+_LEGWEAR = ('trousers', 'shorts', 'skirt')
+_LEGWEAR_SHARES = {True: (.86, .04, .10), False: (.58, .24, .18)}   # dressed warmly or not
+_TOP_MATERIALS = {True: ('cotton', 'cotton', 'knit', 'fleece'), False: ('cotton',)}
+_JACKET_MATERIALS = ('nylon', 'nylon', 'leather', 'denim', 'fleece', 'knit')
+_LEG_MATERIALS = ('cotton', 'cotton', 'denim', 'denim', 'knit', 'nylon', 'leather')
+
+def _sample_legs(rng: np.random.Generator, legwear: str) -> Garment:
+    "Trousers, shorts or a skirt; mostly dark."
+    colors = _DARK_COLORS if _happens(rng, .7) else tuple(COLORS)
+    patterns = ('plain',)*8+('pinstripes', 'block') if legwear=='trousers' else PATTERNS[:4]
+    return sample_garment(rng, colors, patterns, _LEG_MATERIALS)
+
+def _sample_outfit(rng: np.random.Generator, warm: bool) -> dict:
+    "Top, jacket, what the legs wear, and whether the jacket is a coat."
+    patterns = PATTERNS+('plain', 'plain', 'stripes', 'print')
+    top = sample_garment(rng, patterns=patterns, materials=_TOP_MATERIALS[warm])
+    jacket = None
+    if warm and _happens(rng, .75):
+        jacket = sample_garment(rng, patterns=('plain',)*6+('block', 'checks'), materials=_JACKET_MATERIALS)
+    legwear = str(rng.choice(_LEGWEAR, p=_LEGWEAR_SHARES[warm]))
+    legs = _sample_legs(rng, legwear)
+    coat = jacket is not None and legwear!='skirt' and _happens(rng, .3)
+    return dict(top=top, jacket=jacket, legwear=legwear, legs=legs, coat=coat)
+
+def _sample_bags(rng: np.random.Generator) -> dict:
+    "A backpack, a handbag, or neither."
+    backpack = bag = None
+    if _happens(rng, .3):
+        backpack = sample_garment(rng, patterns=('plain', 'block'), materials=('nylon', 'cotton', 'leather'))
+    elif _happens(rng, .33):
+        bag = sample_garment(rng, patterns=('plain', 'stripes'), materials=('leather', 'cotton', 'nylon'))
+    return dict(backpack=backpack, bag=bag)
+
+# %% ../../nbs/024_synth.person.ipynb #person-fit
+# long hair: start above the ears, end below them, half width
+_LONG_HAIR = dict(bob=(.03, .075, .056), long=(.03, .16, .055), tail=(.03, .13, .020), bun=(.075, -.03, .026))
+
+def _sample_skirt(rng: np.random.Generator, legwear: str, coat: bool) -> tuple:
+    "Length and flare of coat tails or a skirt."
+    if coat: length = _uniform(rng, .45, 1.)
+    elif legwear=='skirt': length = _uniform(rng, .6, 1.45)
+    else: length = 0.
+    flare = _uniform(rng, 0, .15) if coat else _uniform(rng, .0, .5)
+    return length,flare
+
+def _hair_volume(style: str, volume: float) -> float:
+    "Volume of the hair over the skull for a style."
+    if style=='bald': return 0.
+    if style=='crop': return .05
+    return volume+.07*(style=='full')
+
+def _fit_body_to_outfit(
+    rng: np.random.Generator, body: BodyShape, outfit: dict, bags: dict, hair_style: str, cap: Garment|None,
+) -> BodyShape:
+    "The outline of the dressed body."
+    jacket = outfit['jacket']
+    trousers = outfit['legwear']=='trousers'
+    sleeve = _uniform(rng, 1.08, 1.32) if jacket else _uniform(rng, .98, 1.15)
+    leg = _uniform(rng, .92, 1.25) if trousers else .88
+    ankle = _uniform(rng, .95, 1.7) if trousers else .85
+    hem = _uniform(rng, .02, .075)
+    skirt,flare = _sample_skirt(rng, outfit['legwear'], outfit['coat'])
+    cap_brim = cap is not None and _happens(rng, .7)
+    backpack = _uniform(rng, .85, 1.15) if bags['backpack'] else 0.
+    bag = _uniform(rng, .75, 1.2) if bags['bag'] else 0.
+    bag_side = int(_happens(rng, .5))
+    strap = _happens(rng, .5)
+    return replace(
+        body, girth=body.girth*(1.07 if jacket else 1.), sleeve=sleeve, leg=leg, ankle=ankle, hem=hem, skirt=skirt,
+        flare=flare, hair=_hair_volume(hair_style, body.hair), long_hair=_LONG_HAIR.get(hair_style, (0., 0., 0.)),
+        cap_brim=cap_brim, backpack=backpack, bag=bag, bag_side=bag_side, strap=strap)
+
+# %% ../../nbs/024_synth.person.ipynb #person-sample
+_SKIN_COLORS = ((.93, .78, .68), (.86, .68, .56), (.74, .55, .42), (.56, .39, .28), (.38, .26, .19))
+_HAIR_COLORS = ((.06, .05, .05), (.10, .08, .07), (.22, .14, .09), (.36, .24, .14),
+                (.62, .48, .28), (.55, .54, .53), (.42, .22, .14))
+_HAIR_COLOR_SHARES = (.28, .24, .20, .10, .07, .07, .04)
+_HAIR_STYLE_SHARES = (.06, .26, .16, .12, .12, .13, .09, .06)
+_SHOE_COLORS = ('black', 'white', 'brown', 'gray', 'red', 'charcoal', 'navy', 'beige')
+
+def _sample_hair_color(rng: np.random.Generator) -> tuple:
+    "A hair color, a little darker or lighter."
+    color = np.array(_HAIR_COLORS[rng.choice(len(_HAIR_COLORS), p=_HAIR_COLOR_SHARES)])
+    return tuple(np.clip(color*_uniform(rng, .8, 1.2), 0, 1).tolist())
+
+def _sample_details(rng: np.random.Generator, warm: bool, jacket: Garment|None, hair_style: str) -> dict:
+    "Sleeves, opening of the jacket, and what is worn on the face."
+    short_sleeves = not warm and _happens(rng, .75)
+    opening = _uniform(rng, .25, .75) if _happens(rng, .55) else 0.
+    vest = jacket is not None and _happens(rng, .1)
+    glasses = _happens(rng, .2)
+    mask = _happens(rng, .08)
+    beard = hair_style in ('bald', 'short', 'crop', 'full') and _happens(rng, .25)
+    return dict(short_sleeves=short_sleeves, opening=opening, vest=vest, glasses=glasses, mask=mask, beard=beard)
+
 def sample_person(
-    rng:np.random.Generator, # Source of randomness
+    rng: np.random.Generator,  # Source of randomness
 ) -> Person:
-    "Draw somebody: body, clothes, hair, bags."
-    r,u = rng.random,lambda a,b: float(rng.uniform(a,b))
-    b = sample_body_shape(rng)
-    hair_style = str(rng.choice(HAIR_STYLES, p=(.06,.26,.16,.12,.12,.13,.09,.06)))
-    cap = sample_garment(rng, patterns=('plain',)) if r()<.12 else None
-    warm = r()<.55
-    top = sample_garment(rng, patterns=PATTERNS+('plain','plain','stripes','print'), materials=('cotton','cotton','knit','fleece') if warm else ('cotton',))
-    jacket = sample_garment(rng, patterns=('plain',)*6+('block','checks'), materials=('nylon','nylon','leather','denim','fleece','knit')) if warm and r()<.75 else None
-    legwear = str(rng.choice(('trousers','shorts','skirt'), p=(.86,.04,.10) if warm else (.58,.24,.18)))
-    legs = sample_garment(rng, _DARK_COLORS if r()<.7 else tuple(COLORS), ('plain',)*8+('pinstripes','block') if legwear=='trousers' else PATTERNS[:4], ('cotton','cotton','denim','denim','knit','nylon','leather'))
-    coat = jacket is not None and legwear!='skirt' and r()<.3
-    backpack = sample_garment(rng, patterns=('plain','block'), materials=('nylon','cotton','leather')) if r()<.3 else None
-    bag = sample_garment(rng, patterns=('plain','stripes'), materials=('leather','cotton','nylon')) if backpack is None and r()<.33 else None
-    b = replace(b, sleeve=u(1.08,1.32) if jacket else u(.98,1.15), leg=u(.92,1.25) if legwear=='trousers' else .88, ankle=u(.95,1.7) if legwear=='trousers' else .85,
-                girth=b.girth*(1.07 if jacket else 1.), hem=u(.02,.075), hair={'bald':0.,'crop':.05}.get(hair_style, b.hair+.07*(hair_style=='full')),
-                skirt=u(.45,1.) if coat else (u(.6,1.45) if legwear=='skirt' else 0.), flare=u(0,.15) if coat else u(.0,.5),
-                long_hair=_LONG_HAIR.get(hair_style,(0.,0.,0.)), cap_brim=cap is not None and r()<.7, backpack=u(.85,1.15) if backpack else 0., bag=u(.75,1.2) if bag else 0.,
-                bag_side=int(r()<.5), strap=r()<.5)
-    return Person(b, _SKIN_COLORS[rng.integers(len(_SKIN_COLORS))], tuple(np.clip(np.array(_HAIR_COLORS[rng.choice(len(_HAIR_COLORS), p=(.28,.24,.20,.10,.07,.07,.04))])*u(.8,1.2),0,1).tolist()), hair_style, top, legs,
-                  sample_garment(rng, ('black','white','brown','gray','red','charcoal','navy','beige'), materials=('leather','cotton','nylon')),
-                  short_sleeves=not warm and r()<.75, legwear=legwear, jacket=jacket, opening=u(.25,.75) if r()<.55 else 0., vest=jacket is not None and r()<.1,
-                  backpack=backpack, bag=bag, cap=cap, glasses=r()<.2, mask=r()<.08, beard=hair_style in ('bald','short','crop','full') and r()<.25)
+    "Draw a person: body, clothes, hair, bags."
+    body = sample_body_shape(rng)
+    hair_style = str(rng.choice(HAIR_STYLES, p=_HAIR_STYLE_SHARES))
+    cap = sample_garment(rng) if _happens(rng, .12) else None
+    warm = _happens(rng, .55)
+    outfit = _sample_outfit(rng, warm)
+    bags = _sample_bags(rng)
+    body = _fit_body_to_outfit(rng, body, outfit, bags, hair_style, cap)
+    skin = _SKIN_COLORS[rng.integers(len(_SKIN_COLORS))]
+    hair = _sample_hair_color(rng)
+    shoes = sample_garment(rng, _SHOE_COLORS, materials=('leather', 'cotton', 'nylon'))
+    details = _sample_details(rng, warm, outfit['jacket'], hair_style)
+    worn = {name: outfit[name] for name in ('top', 'legs', 'legwear', 'jacket')}
+    return Person(body=body, skin=skin, hair=hair, hair_style=hair_style, shoes=shoes, cap=cap,
+                  **worn, **bags, **details)

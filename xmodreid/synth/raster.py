@@ -16,109 +16,150 @@ from xmodreid.synth.figure import (
 
 # %% ../../nbs/022_synth.raster.ipynb #cell-021
 def rasterize(
-    outline:FigureOutline,           # From `figure_outline`, in pixels of this map
-    size:tuple[int,int],   # `(height, width)`
-) -> np.ndarray:           # `(H, W)` uint8: 0 or 1 + index into `FIGURE_PARTS`
+    outline: FigureOutline,  # From `figure_outline`, in pixels of this map
+    size: tuple[int,int],    # `(height, width)`
+) -> np.ndarray:             # `(H, W)` uint8: 0, or 1 + index into `FIGURE_PARTS`
     "Fill the parts from far to near."
-    n = np.stack([outline.direction[:,1],-outline.direction[:,0]], -1)[:,None]
-    axis = outline.start[:,None]+outline.direction[:,None]*(outline.t_start[:,None]+(outline.t_end-outline.t_start)[:,None]*STATIONS)[...,None]
-    left,right = axis+n*(outline.offset-outline.half_width)[...,None], axis+n*(outline.offset+outline.half_width)[...,None]
-    points = np.clip(np.concatenate([left,right[:,::-1]], 1)*16, -30000, 30000).astype(np.int32)
+    normal = np.stack([outline.direction[:, 1], -outline.direction[:, 0]], -1)[:, None]
+    length = outline.t_end-outline.t_start
+    t = outline.t_start[:, None]+length[:, None]*STATIONS
+    axis = outline.start[:, None]+outline.direction[:, None]*t[..., None]
+    left = axis+normal*(outline.offset-outline.half_width)[..., None]
+    right = axis+normal*(outline.offset+outline.half_width)[..., None]
+    points = np.concatenate([left, right[:, ::-1]], 1)*16 # OpenCV takes sixteenths of a pixel
+    points = np.clip(points, -30000, 30000).astype(np.int32)
     label = np.zeros(size, np.uint8)
-    for p in np.argsort(outline.depth_order, kind='stable'):
-        if outline.is_drawn[p]: cv2.fillPoly(label, [points[p]], int(p)+1, cv2.LINE_8, 4)
+    for part in np.argsort(outline.depth_order, kind='stable'):
+        if outline.is_drawn[part]: cv2.fillPoly(label, [points[part]], int(part)+1, cv2.LINE_8, 4)
     return label
 
 # %% ../../nbs/022_synth.raster.ipynb #cell-026
+def _visible_parts() -> dict:
+    "Parts under which a joint still counts as visible, by number of the joint."
+    parts = {1: ['torso', 'neck', 'head', 'long_hair', 'backpack', 'strap', 'upper_arm_r', 'upper_arm_l']}
+    for joint in (0, 14, 15, 16, 17): parts[joint] = ['head', 'nose', 'long_hair', 'cap_brim', 'neck']
+    for s,shoulder,hip in (('r', 2, 8), ('l', 5, 11)):
+        arm = [f'upper_arm_{s}', f'forearm_{s}']
+        hand = [f'forearm_{s}', f'hand_{s}']
+        parts[shoulder] = arm+['torso', 'strap', 'backpack']
+        parts[shoulder+1] = arm
+        parts[shoulder+2] = hand
+        parts[hip] = [f'thigh_{s}', 'torso', 'skirt', *hand, 'bag']
+        parts[hip+1] = [f'thigh_{s}', f'shin_{s}', 'skirt']
+        parts[hip+2] = [f'shin_{s}', f'foot_{s}']
+    return parts
+
 def _visible_labels() -> np.ndarray:
-    "`(18, parts + 2)` bool: labels under which a joint still counts as seen; the last label is something in front of the person."
-    own = np.zeros((18,len(FIGURE_PARTS)+2), bool)
-    def mark(j, *names):
-        for n in names: own[j,PART_INDEX[n]+1] = True
-    for s,arm,leg in (('r',2,8),('l',5,11)):
-        mark(arm, 'upper_arm_'+s, 'forearm_'+s, 'torso', 'strap', 'backpack'); mark(arm+1, 'upper_arm_'+s, 'forearm_'+s); mark(arm+2, 'forearm_'+s, 'hand_'+s)
-        mark(leg, 'thigh_'+s, 'torso', 'skirt', 'forearm_'+s, 'hand_'+s, 'bag'); mark(leg+1, 'thigh_'+s, 'shin_'+s, 'skirt')
-        mark(leg+2, 'shin_'+s, 'foot_'+s)
-    mark(1, 'torso', 'neck', 'head', 'long_hair', 'backpack', 'strap', 'upper_arm_r', 'upper_arm_l')
-    for j in (0,14,15,16,17): mark(j, 'head', 'nose', 'long_hair', 'cap_brim', 'neck')
-    return own
+    "`(18, parts + 2)` bool: labels under which a joint counts as visible; the last label is an occluder."
+    labels = np.zeros((18, len(FIGURE_PARTS)+2), bool)
+    for joint,parts in _visible_parts().items(): labels[joint, [PART_INDEX[part]+1 for part in parts]] = True
+    return labels
 _VISIBLE_LABELS = _visible_labels()
 
 # %% ../../nbs/022_synth.raster.ipynb #cell-027
+# how far nose, eyes and ears may lie behind the middle of the ears and still be visible, shares of the stature
+_FACE_DEPTH = {0: -.022, 14: -.004, 15: -.004, 16: -.026, 17: -.026}
+
 def joint_visibility(
-    pose:Pose,        # `(18, 4)` in pixels of `label`
-    label:np.ndarray, # `(H, W)` from `rasterize`
-    outline:FigureOutline,      # The outline behind `label`
-) -> np.ndarray:      # `(18,)` float32, 0 or 1
+    pose: Pose,              # `(18, 4)` in pixels of `label`
+    label: np.ndarray,       # `(H, W)` uint8 from `rasterize`
+    outline: FigureOutline,  # The outline behind `label`
+) -> np.ndarray:             # `(18,)` float32, 0 or 1
     "Visibility of every joint of a drawn figure."
     h,w = label.shape
-    x,y = np.rint(pose[:,0]).astype(int),np.rint(pose[:,1]).astype(int)
+    x = np.rint(pose[:, 0]).astype(int)
+    y = np.rint(pose[:, 1]).astype(int)
     inside = (x>=0)&(y>=0)&(x<w)&(y<h)
-    lab = label[np.clip(y,0,h-1),np.clip(x,0,w-1)]
-    visibility = inside & _VISIBLE_LABELS[np.arange(18),lab]
-    z,S = pose[:,2],outline.scale
-    far = lambda j,mid,half: z[j]<mid-.85*half*S
-    trunk = PART_INDEX['torso']+1
-    for j in (2,5): visibility[j] &= not (lab[j]==trunk and far(j, z[1], .105))
-    hip = (z[8]+z[11])/2
-    for j in (8,11): visibility[j] &= not far(j, hip, .055)
-    ears = (z[16]+z[17])/2
-    for j,slack in ((0,-.022),(14,-.004),(15,-.004),(16,-.026),(17,-.026)): visibility[j] &= bool(z[j]>ears+slack*S)
-    return visibility.astype(np.float32)
+    shown = label[np.clip(y, 0, h-1), np.clip(x, 0, w-1)]
+    visible = inside & _VISIBLE_LABELS[np.arange(18), shown]
+    z = pose[:, 2]
+    S = outline.scale
+    hip_depth = (z[8]+z[11])/2
+    ear_depth = (z[16]+z[17])/2
+    for joint in (2, 5):   # the far shoulder is behind the trunk
+        if shown[joint]==PART_INDEX['torso']+1: visible[joint] &= z[joint]>=z[1]-.85*.105*S
+    for joint in (8, 11):  # so is the far hip
+        visible[joint] &= z[joint]>=hip_depth-.85*.055*S
+    for joint,depth in _FACE_DEPTH.items(): visible[joint] &= z[joint]>ear_depth+depth*S
+    return visible.astype(np.float32)
 
 # %% ../../nbs/022_synth.raster.ipynb #cell-030
-_V = np.linspace(-1,1,64)
-_THETA = np.arcsin(np.clip(_V,-.98,.98))
-_SHADOW_TABLE = (1-.0085*np.minimum(np.arange(256),50)).astype(np.float32)
+_N_ACROSS = 64
+_THETA = np.arcsin(np.clip(np.linspace(-1, 1, _N_ACROSS), -.98, .98))
+_SHADOW_TABLE = (1-.0085*np.minimum(np.arange(256), 50)).astype(np.float32) # brightness by depth of the shadow
 
-def _tables(outline:FigureOutline, light:tuple, gloss:np.ndarray) -> tuple:
-    "Per part and place across it: index around the texture, brightness, highlight."
+# depth order of the layers of a figure, and their rank in gray levels
+_RANKS = ([-10.5, -9.5, -6, -1, 1.3, 2, 5], [20, 60, 80, 110, 126, 138, 160])
+
+def _light_tables(outline: FigureOutline, light: tuple, gloss: np.ndarray) -> tuple:
+    "Texel around the part, brightness and highlight; each `(P, 64)`, by part and place across it."
     lx,ly,lz,ambient = light
-    turn = ((_THETA[None]-outline.yaw[:,None])/(2*np.pi)*TEXELS_AROUND[:,None]).astype(np.int64) % TEXELS_AROUND[:,None]
-    n = (outline.direction[:,1]*lx-outline.direction[:,0]*ly)[:,None]
-    facing = n*np.sin(_THETA)+lz*np.cos(_THETA)
-    brightness = ambient+(1-ambient)*np.maximum(facing,0)
-    return turn+ATLAS_OFFSETS[:,None],brightness.astype(np.float32),(gloss[:,None]*np.maximum(facing,0)**14).astype(np.float32)
+    turn = (_THETA[None]-outline.yaw[:, None])/(2*np.pi)*TEXELS_AROUND[:, None]
+    texel = turn.astype(np.int64)%TEXELS_AROUND[:, None]+ATLAS_OFFSETS[:, None]
+    sideways = (outline.direction[:, 1]*lx-outline.direction[:, 0]*ly)[:, None]
+    facing = np.maximum(sideways*np.sin(_THETA)+lz*np.cos(_THETA), 0)
+    brightness = ambient+(1-ambient)*facing
+    highlight = gloss[:, None]*facing**14
+    return texel,brightness.astype(np.float32),highlight.astype(np.float32)
 
-def _near_shadow(label:np.ndarray, key:np.ndarray, reach:int) -> np.ndarray:
+def _near_shadow(label: np.ndarray, depth_order: np.ndarray, reach: int) -> np.ndarray:
     "How much nearer the surroundings of a pixel are, 0..255."
     rank = np.zeros(256, np.uint8)
-    rank[1:len(FIGURE_PARTS)+1] = np.interp(key, [-10.5,-9.5,-6,-1,1.3,2,5], [20,60,80,110,126,138,160])
-    r = cv2.LUT(label, rank)
-    return cv2.subtract(cv2.blur(r, (reach,reach)), r)
+    rank[1:len(FIGURE_PARTS)+1] = np.interp(depth_order, *_RANKS)
+    ranks = cv2.LUT(label, rank)
+    return cv2.subtract(cv2.blur(ranks, (reach, reach)), ranks)
+
+# %% ../../nbs/022_synth.raster.ipynb #shade-coords
+def _along_and_across(x: np.ndarray, y: np.ndarray, part: np.ndarray, outline: FigureOutline) -> tuple:
+    "Place of pixels on their parts: share of the length, and sideways distance from the axis in pixels; float32."
+    length = outline.t_end-outline.t_start
+    ax = outline.direction[:, 0]/length
+    ay = outline.direction[:, 1]/length
+    a0 = -(outline.start[:, 0]*ax+outline.start[:, 1]*ay)-outline.t_start/length
+    bx = outline.direction[:, 1]
+    by = -outline.direction[:, 0]
+    b0 = outline.start[:, 1]*outline.direction[:, 0]-outline.start[:, 0]*outline.direction[:, 1]
+    ax,ay,a0,bx,by,b0 = (v.astype(np.float32).take(part) for v in (ax, ay, a0, bx, by, b0))
+    along = np.clip(ax*x+ay*y+a0, 0, .9999)
+    return along,bx*x+by*y+b0
+
+def _place_across(along: np.ndarray, across: np.ndarray, part: np.ndarray, outline: FigureOutline) -> np.ndarray:
+    "Row of the `(P, 64)` light tables, flattened, that belongs to each pixel."
+    station = along*(N_STATIONS-1)
+    index = station.astype(np.intp)
+    rest = station-index.astype(np.float32)
+    index += part*N_STATIONS
+    offset = outline.offset.astype(np.float32).ravel()
+    radius = outline.radius.astype(np.float32).ravel()
+    slope = np.diff(outline.radius, axis=1, append=0).astype(np.float32).ravel()
+    v = (across-offset.take(index))/(radius.take(index)+rest*slope.take(index))
+    place = np.clip(v*31.5+32, 0, _N_ACROSS-1).astype(np.intp)
+    return place+part*_N_ACROSS
 
 # %% ../../nbs/022_synth.raster.ipynb #cell-031
 def shade(
-    canvas:np.ndarray,    # `(H, W, C)` uint8 background; painted over
-    label:np.ndarray,     # `(H, W)` from `rasterize`
-    outline:FigureOutline,          # The outline behind `label`
-    atlas:np.ndarray,     # `(ATLAS_SIZE, C)` uint8 texels of the person
-    light:tuple=(.25,-.35,.9,.45), # Direction x (right), y (down), z (to the viewer) and share of ambient light
-    gloss:np.ndarray=None,# `(P,)` strength of the highlight, gray levels
-) -> np.ndarray:          # `canvas`
+    canvas: np.ndarray,      # `(H, W, C)` uint8 background; drawn over in place
+    label: np.ndarray,       # `(H, W)` uint8 from `rasterize`
+    outline: FigureOutline,  # The outline behind `label`
+    atlas: np.ndarray,       # `(ATLAS_SIZE, C)` uint8 texels of the person
+    light: tuple = (.25, -.35, .9, .45), # Direction x, y, z (to the viewer); share of ambient light
+    gloss: np.ndarray|None = None,       # `(P,)` strength of the highlight in gray levels; none when `None`
+) -> np.ndarray:             # `canvas`
     "Wrap the texture around every part and light it."
     at = np.flatnonzero(label.ravel())
     if not len(at): return canvas
-    width = label.shape[1]
-    lab = label.ravel()[at].astype(np.intp)-1
-    y = (at//width).astype(np.float32); x = (at-(at//width)*width).astype(np.float32)
-    length = outline.t_end-outline.t_start
-    ax,ay = outline.direction[:,0]/length, outline.direction[:,1]/length
-    row = np.stack([ax, ay, -(outline.start[:,0]*ax+outline.start[:,1]*ay)-outline.t_start/length,
-                    outline.direction[:,1], -outline.direction[:,0], outline.start[:,1]*outline.direction[:,0]-outline.start[:,0]*outline.direction[:,1]]).astype(np.float32)
-    t = row[0].take(lab)*x; t += row[1].take(lab)*y; t += row[2].take(lab); np.clip(t, 0, .9999, out=t)
-    s = row[3].take(lab)*x; s += row[4].take(lab)*y; s += row[5].take(lab)
-    f = t*(N_STATIONS-1); k = f.astype(np.intp); f -= k; k += lab*N_STATIONS
-    c,r,dr = (v.astype(np.float32).ravel() for v in (outline.offset,outline.radius,np.diff(outline.radius,axis=1,append=0)))
-    s -= c.take(k); s /= r.take(k)+f*dr.take(k)
-    s *= 31.5; s += 32; np.clip(s, 0, 63, out=s)
-    q = s.astype(np.intp); q += lab*64
-    turn,brightness,shine = _tables(outline, light, np.zeros(len(FIGURE_PARTS)) if gloss is None else gloss)
-    texel = (t*TEXELS_ALONG.astype(np.float32).take(lab)).astype(np.intp); texel *= TEXELS_AROUND.take(lab); texel += turn.ravel().take(q)
-    near = _near_shadow(label, outline.depth_order, max(3,int(outline.scale/24)|1)).ravel().take(at)
-    lit = brightness.ravel().take(q); lit *= _SHADOW_TABLE.take(near)
-    color = atlas.take(texel, axis=0)*lit[:,None]
-    if shine.any(): color += shine.ravel().take(q)[:,None]
-    np.minimum(color, 255, out=color)
-    canvas.reshape(-1, canvas.shape[2])[at] = color.astype(np.uint8)
+    if gloss is None: gloss = np.zeros(len(FIGURE_PARTS))
+    part = label.ravel()[at].astype(np.intp)-1
+    y,x = np.divmod(at, label.shape[1])
+    along,across = _along_and_across(x.astype(np.float32), y.astype(np.float32), part, outline)
+    place = _place_across(along, across, part, outline)
+    around,brightness,highlight = _light_tables(outline, light, gloss)
+    row = (along*TEXELS_ALONG.astype(np.float32).take(part)).astype(np.intp)
+    texel = row*TEXELS_AROUND.take(part)+around.ravel().take(place)
+    reach = max(3, int(outline.scale/24)|1)
+    shadow = _near_shadow(label, outline.depth_order, reach).ravel().take(at)
+    lit = brightness.ravel().take(place)*_SHADOW_TABLE.take(shadow)
+    color = atlas.take(texel, axis=0)*lit[:, None]
+    if highlight.any(): color += highlight.ravel().take(place)[:, None]
+    canvas.reshape(-1, canvas.shape[2])[at] = np.minimum(color, 255).astype(np.uint8)
     return canvas

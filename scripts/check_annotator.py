@@ -190,9 +190,9 @@ def check_killed_kernel(page, folder, server):
 def check_app(browser, folder, truth, shot):
     "The web page."
     log = open(folder.parent/"app.log", "w")
-    script = folder.parent/"xmodreid_annotate.py"  # what the installed command does, also where the package is not installed
-    script.write_text("from xmodreid.cli import xmodreid_annotate\nxmodreid_annotate()\n")
-    command = [sys.executable, str(script), str(folder), "--no_browser", "--port", str(free_port())]
+    script = folder.parent/"annotate.py"  # what the installed command does, also where the package is not installed
+    script.write_text("from xmodreid.cli import main\nmain()\n")
+    command = [sys.executable, str(script), "annotate", str(folder), "--no-browser", "--port", str(free_port())]
     server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         said = lambda: re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", (folder.parent/"app.log").read_text())

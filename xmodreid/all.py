@@ -7,64 +7,45 @@ __all__ = []
 
 # %% ../nbs/161_all.ipynb #cell-003
 from .errors import ConfigError, DataError, DownloadError, ModelError, PoseError, ProtocolError, XModError
-from .skeleton import FLIP_INDEX, JOINTS, LIMBS, MODALITIES, other_modality
-from .random import fixed_seed, seed_all
-from .hashing import hash_file
-from .files import cache_dir, read_json, write_csv, write_figure, write_json
-from .draw import draw_frame, draw_skeleton, image_grid, overlay_heatmaps, plot_images, to_uint8
-from .training.losses import LossCallback, zero_loss
+from .skeleton import JOINTS, LIMBS, MODALITIES
+from .random import seed_all
+from .draw import draw_skeleton, image_grid, overlay_heatmaps, plot_images
+from .training.losses import LossCallback
 from .training.recorder import LossRecorder
 from .training.precision import HalfPrecision
-from .training.learner import TrainingProgressBar
-from .training.checkpoint import Checkpoint, RestoreAfterLRFind, fit_resumable
+from .training.checkpoint import Checkpoint, fit_resumable
 from .training.ema import GeneratorEMA
 from .training.progress import TimeRemaining
-from .synth.world import SYNTH_PRESETS, SynthConfig, SynthWorld, oracle_render, true_mask, true_render
-from .synth.dataset import load_synth, write_synth
-from .data.files import image_problems
-from xmodreid.data.transforms import (
-    crop_keypoints, crop_person, flip_keypoints, flip_person, hide_outside_joints, normalize_images, pad_keypoints,
-    pad_person, resize_keypoints, resize_person, to_grayscale,
-)
-from xmodreid.data.augmentation import (
-    AUGMENTATIONS, augment, channel_exchange, channel_gray, channel_mix, color_jitter, keyed_generator,
-    random_affine, random_blur, random_erasing, random_flip, random_pad_crop,
-)
-from .data.images import ImageStore, read_image, rescale_keypoints
-from xmodreid.data.index import (
-    check_index, concat_index, index_summary, make_index, percent_noisy_labels, read_index, save_index,
-)
-from .data.validation import check_counts
-from .data.keypoints import lookup_keypoints, lookup_poses, read_keypoints, save_keypoints
+from .synth.world import SYNTH_PRESETS, SynthConfig, SynthWorld, oracle_render, true_render
+from .data.transforms import normalize_images, to_grayscale
+from .data.augmentation import AUGMENTATIONS, augment
+from .data.images import read_image
+from .data.index import concat_index, index_summary, make_index, percent_noisy_labels, read_index, save_index
+from .data.keypoints import PoseDataset, lookup_keypoints, lookup_poses, save_keypoints
 from .data.sysu import read_sysu
 from .data.regdb import read_regdb
 from .data.llcm import read_llcm
 from .data.market import read_market1501
 from .data.readers import READERS, read_dataset, read_pairs
 from .data.samplers import PKSampler, UnpairedSampler
-from .data.loaders import EpochLoader, SetEpoch, train_val_rows
-from .data.translation_loaders import TranslationLoader, translation_dls
-from .data.reid_loaders import ReidLoader, embed_dl, reid_dls
-from .data.pose_loaders import PoseLoader, pose_dls
-from xmodreid.pose.keypoints import (
-    decode_argmax, joint_errors, keypoint_heatmaps, limb_masks, limb_pafs, pck, soft_argmax,
-)
+from .data.translation_loaders import translation_dls
+from .data.reid_loaders import embed_dl, reid_dls
+from .data.pose_loaders import pose_dls
+from .synth.dataset import load_synth, load_synth_data, write_synth
+from .pose.keypoints import keypoint_heatmaps, soft_argmax
+from .pose.metrics import pck
 from .pose.base import PoseNet
 from .pose.compact import compact_pose
-from .pose.openpose import openpose_body
 from .pose.weights import pose_net
 from .pose.estimate import PoseEstimator
-from .pose.keypoint_cache import estimate_keypoints
-from .pose.loss_callbacks import CoordinateLoss, HeatmapLoss, HeatmapMSELoss, PAFLoss
+from .pose.estimate_index import estimate_keypoints
+from .pose.loss_callbacks import CoordinateLoss, HeatmapLoss, PAFLoss
 from .pose.train import evaluate_pck, pose_learner
-from .pose.parts import part_masks
 from .pose.warp import warp_person, warp_to_pose
-from .annotate.state import AnnotationSession, initial_keypoints
-from .annotate.store import annotator_agreement
 from .annotate.widget import annotate_images
-from .gan.models import PoseGenerator, ResnetGenerator, WarpGenerator
+from .gan.models import ResnetGenerator, WarpGenerator
 from .gan.attention import AttentionGenerator, make_generator
-from .gan.discriminators import CycleBatch, PatchDiscriminator, PoseCycleGAN
+from .gan.discriminators import PatchDiscriminator, PoseCycleGAN
 from xmodreid.gan.losses import (
     VGGFeatures, content_loss, cycle_loss, gan_loss, identity_mapping_loss, part_tone_loss, patch_style_loss,
     person_identity_loss, pose_bce_loss, pose_mse_loss,
@@ -79,42 +60,42 @@ from xmodreid.gan.learner import (
     SaveBest, get_generators, load_generators, pose_cyclegan, pose_cyclegan_learner, save_generators, thesis_losses,
     warp_losses,
 )
-from .gan.inference import generate, grayscale_generator
+from .gan.inference import generate, grayscale_generator, load_images
 from .gan.metrics import fid, identity_rank, kid, psnr, ssim, target_pck
 from .gan.evaluate import evaluate_translation, sample_translation, translate_samples
-from .gan.translate import make_training_set, translate
+from .gan.translate import make_training_set
 from .reid.base import ReIDOutput
-from .reid.osnet import OSNet, load_osnet
-from .reid.resnet import ResNetReID, load_resnet
+from .reid.osnet import OSNet
+from .reid.resnet import ResNetReID
 from .reid.pcb import PCB
 from .reid.models import REID_MODELS, load_reid, reid_model, save_reid
 from xmodreid.reid.losses import (
-    center_loss, cross_entropy_loss, reverse_cross_entropy_loss, soft_label_loss, softmax_triplet_loss,
-    symmetric_cross_entropy_loss, triplet_loss, weighted_triplet_loss,
+    center_loss, cross_entropy_loss, reverse_cross_entropy_loss, soft_label_loss, symmetric_cross_entropy_loss,
+    triplet_loss, weighted_triplet_loss,
 )
-from .reid.distance import distance_matrix, knn, normalize_embeddings
+from .reid.distance import distance_matrix, knn
 from .reid.rerank import rerank
 from .reid.jaccard import jaccard_distance
-from .reid.metrics import RankScores, cmc_map
+from .reid.metrics import cmc_map
 from xmodreid.reid.protocols import (
     PROTOCOLS, Protocol, get_protocol, llcm_protocol, market_protocol, regdb_protocol, sysu_protocol,
 )
 from .reid.evaluate import evaluate_reid, load_results, save_results, summarize_results
 from xmodreid.reid.loss_callbacks import (
-    CenterLoss, CrossEntropyLoss, LSRLoss, MetricLoss, ReIDLoss, ReverseCrossEntropyLoss, SoftLabelLoss,
-    SymmetricCrossEntropyLoss, TripletLoss, WeightedTripletLoss,
+    CenterLoss, CrossEntropyLoss, LSRLoss, ReverseCrossEntropyLoss, SoftLabelLoss, SymmetricCrossEntropyLoss,
+    TripletLoss, WeightedTripletLoss,
 )
 from .reid.learner import ReIDMetrics, embed_images, reid_learner
 from .reid.pcb_training import train_pcb_rpp
 from .reid.noisy import corrupt_labels, label_certainty, subsample_noisy
-from .reid.cluster import assign_outliers, cluster_stats, dbscan_labels, kmeans_labels, pseudo_labels
+from .reid.cluster import cluster_stats, dbscan_labels, kmeans_labels, pseudo_labels
 from .reid.memory import ClusterMemory, cluster_memory_loss
 from .reid.cluster_training import ClusterMemoryLoss, HardClusterMemoryLoss, PseudoLabels, pseudo_dls
 from .reid.mmt import MMTConfig, mmt_learner
-from .reid.translations import find_translations, make_translated_views
+from .reid.translations import make_translated_views
 from .reid.ecn import ECNConfig, ecn_dls, ecn_learner
-from .reid.modality_clusters import cluster_jointly, cluster_per_modality
-from .reid.matching import match_clusters, match_quality, round_trip
+from .reid.modality_clusters import cluster_per_modality
+from .reid.matching import match_clusters
 from .reid.crossmodal_loaders import cross_dls
 from .reid.crossmodal_labels import MatchedClusterLabels
 from .reid.crossmodal_losses import HardPrototypeLoss, MeanPrototypeLoss
@@ -123,21 +104,18 @@ from .search.base import Embedder
 from .search.gallery import GalleryIndex
 from .search.storage import load_gallery
 from .search.index import build_gallery, open_gallery, search_gallery
-from xmodreid.viz.translation import (
-    plot_style_loss, plot_translation_samples, plot_translations, style_loss_by_joint, style_loss_table,
+from .viz.translation import plot_style_loss, plot_translation_samples, plot_translations
+from .viz.ranks import explore_ranks, plot_cmc, plot_ranks
+from .viz.training import LossDashboard, plot_losses
+from .viz.embedding import embedding_map, explore_embedding, plot_distances, plot_embedding
+from .viz.attention import explore_attention, plot_attention
+from .viz.translation_explorer import explore_translation
+from .viz.poses import explore_poses
+from xmodreid.run.train import (
+    GanConfig, PoseConfig, ReIDConfig, load_trained_gan, load_trained_pose, load_trained_reid,
 )
-from .viz.ranks import RankExplorer, explore_ranks, plot_cmc, plot_ranks, ranked_figure, ranked_list
-from .viz.training import LossDashboard, loss_curves, plot_discriminator_losses, plot_losses, plot_scores
-from xmodreid.viz.embedding import (
-    EmbeddingExplorer, distance_auc, distance_groups, embedding_map, explore_embedding, plot_distances,
-    plot_embedding,
-)
-from xmodreid.viz.attention import (
-    AttentionExplorer, activation_maps, explore_attention, overlay_map, plot_attention, similarity_maps,
-)
-from .viz.translation_explorer import TranslationExplorer, explore_translation, synth_truth
-from .viz.poses import PoseExplorer, explore_poses, overlay_parts
-from .run.train import GanConfig, PoseConfig, ReIDConfig, train_gan, train_pose, train_reid
-from .run.demo import DemoConfig, run_demo
+from .run.demo_report import DemoConfig
+from .run.demo import run_demo
+from .cli import train_gan, train_pose, train_reid, translate
 
 __all__ = [name for name in globals() if not name.startswith('_')]

@@ -334,7 +334,7 @@ def initial_keypoints(
     size=(128,64),  # `(height, width)` at which it looks, pixels
 ):                  # `f(path) -> (18, 3)` in pixels of the file
     "Turn an estimator of `pose.estimate` into what `AnnotationSession(estimate=...)` wants."
-    from xmodreid.pose.keypoint_cache import estimate_keypoints
+    from xmodreid.pose.estimate_index import estimate_keypoints
     return lambda path: estimate_keypoints(pd.DataFrame({'path':[str(path)]}), estimator, size, progress=False)[0]
 
 # %% ../../nbs/070_annotate.state.ipynb #cell-047

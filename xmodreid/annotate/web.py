@@ -60,7 +60,7 @@ def _authorization_rule(token:str, secret:bytes):
     class Forbidden(RequestHandler):
         def prepare(self):
             self.set_status(403)
-            self.finish("403: open the address that xmodreid_annotate printed; it ends in ?token=...")
+            self.finish("403: open the address that xmodreid annotate printed; it ends in ?token=...")
         def check_xsrf_cookie(self): pass
     return Rule(Unauthorized(), Forbidden)
 

@@ -15,13 +15,13 @@ from ..data.market import read_market1501
 from ..data.sysu import read_sysu
 from ..gan.learner import warn_training_overlap
 from ..gan.translate import make_training_sets, translate
-from ..pose.keypoint_cache import estimate_keypoints
+from ..hashing import hash_object
+from ..pose.estimate_index import estimate_keypoints
 from ..reid.protocols import Protocol, market_protocol, sysu_protocol
-from ..run.config import config_to_dict, hash_object, open_run_dir
-from ..run.demo import load_synth_data
+from ..run.config import config_to_dict, open_run_dir
 from ..run.train import GanConfig, check_device, load_trained_gan, load_trained_pose, train_gan
 from ..skeleton import RGB
-from ..synth.dataset import write_synth
+from ..synth.dataset import load_synth_data, write_synth
 from ..synth.world import SYNTH_PRESETS, SynthConfig
 
 # %% ../../nbs/experiments/03_method_data.ipynb #27fcb548

@@ -26,12 +26,11 @@ from xmodreid.gan.loss_callbacks import (
 )
 from ..gan.losses import VGGFeatures
 from ..random import seed_all
-from ..run.demo import load_synth_data
 from ..run.tables import TableRow, check_row_names, run_rows
 from xmodreid.run.train import (
     PoseConfig, ReIDConfig, as_embedder, check_device, load_trained_pose, train_pose, train_reid,
 )
-from ..synth.dataset import write_synth
+from ..synth.dataset import load_synth_data, write_synth
 from ..synth.world import SYNTH_PRESETS
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
@@ -202,7 +201,7 @@ def run_gan_config(
     batches,epochs = learn.loss_recorder.batches,learn.loss_recorder.epochs
     write_csv(out_dir/'batches.csv', batches)
     write_figure(out_dir/'balance.png', plot_discriminator_losses(batches))
-    save_generators(generators, out_dir/'translators.safetensors')
+    save_generators(generators, out_dir/'generators.safetensors')
     scores = evaluate_held_out(generators, out_dir, data, evaluator, embedder, config.size, config.n_eval, config.gray, device)
     return check_convergence(scores, batches)|_row_measures(scores, epochs)
 
@@ -239,7 +238,7 @@ def reproduce_ablation(
     world = replace(SYNTH_PRESETS['small' if size=='quick' else 'standard'], size=hw, seed=seed)
     data = load_synth_data(write_synth(out_dir/'people', world, progress))
     use = data.index.split.isin(['train','val']).to_numpy()
-    evaluator = train_pose(out_dir/'evaluator', data.index[use], data.keypoints[use], PoseConfig(hw, 24, seed=seed+1), progress, device).to(device)
+    evaluator = train_pose(out_dir/'evaluator', data.index[use], data.keypoints[use], PoseConfig(size=hw, width=24, seed=seed+1), progress, device).to(device)
     reid = train_reid(out_dir/'reid', data.index[data.index.split=='train'].reset_index(drop=True), ReIDConfig(hw, seed=seed), progress=progress, device=device).to(device)
     estimator = load_trained_pose('synth')
     measure = lambda s,folder: run_gan_config(s, folder, data, estimator, evaluator, as_embedder(reid), progress, device)

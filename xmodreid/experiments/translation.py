@@ -24,10 +24,9 @@ from xmodreid.experiments.supervision import (
 from .thesis_ablation import BASE_CONFIG, CONVERGENCE_CHECKS, GanAblationConfig, run_gan_config
 from ..files import read_json
 from ..gan.evaluate import ORACLES
-from ..run.demo import load_synth_data
 from ..run.tables import TableRow, check_row_names, run_rows
 from ..run.train import PoseConfig, ReIDConfig, load_trained_pose, train_pose
-from ..synth.dataset import write_synth
+from ..synth.dataset import load_synth_data, write_synth
 from ..synth.world import SYNTH_PRESETS, SynthConfig
 
 # %% ../../nbs/experiments/14_translation.ipynb #809d1c00

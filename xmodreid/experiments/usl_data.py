@@ -27,16 +27,15 @@ from .method_data import RunContext
 from ..files import atomic_path
 from ..gan.learner import warn_training_overlap
 from ..gan.translate import translate
-from ..pose.keypoint_cache import estimate_keypoints
+from ..pose.estimate_index import estimate_keypoints
 from ..random import seed_all
 from ..reid.learner import reid_learner
 from ..reid.loss_callbacks import CrossEntropyLoss, TripletLoss
 from ..reid.models import reid_model
 from ..run.config import open_run_dir
-from ..run.demo import load_synth_data
 from ..run.train import GanConfig, load_trained_gan, load_trained_pose, train_gan
 from ..skeleton import IR, RGB
-from ..synth.dataset import write_synth
+from ..synth.dataset import load_synth_data, write_synth
 from ..synth.world import SYNTH_PRESETS, oracle_render
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar

@@ -15,12 +15,12 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
-import fastai.callback.progress # adds `no_bar` to every learner  # noqa: F401
-import fastai.callback.schedule # adds `lr_find`  # noqa: F401
+import fastai.callback.progress
 import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
+from fastai.optimizer import OptimWrapper
 from fastcore.foundation import L
 from torch import Tensor, nn
 
@@ -33,7 +33,7 @@ from xmodreid.gan.loss_callbacks import (
     AdversarialLoss, CycleLoss, PartToneLoss, PersonIdentityLoss, PoseBCELoss, PoseMSELoss, PoseTransferLoss,
 )
 from .losses import VGGFeatures
-from .training import DiscriminatorStep, FusedAdam, TerminateOnNaN
+from .training import DiscriminatorStep, TerminateOnNaN
 from ..pose.estimate import PoseEstimator
 from ..random import fixed_seed
 from ..training.checkpoint import RestoreAfterLRFind
@@ -121,7 +121,7 @@ def pose_cyclegan_learner(
     losses:list[LossCallback]|None=None, # Losses; `warp_losses(estimator)` when `None`
     lr:float=1e-3,             # Learning rate of the generators
     d_lr:float=4e-4,           # Learning rate of the discriminators
-    schedule:Callable=warmup_cosine, # `f(step, total, epoch) -> factor` of both rates
+    schedule:Callable=warmup_cosine, # `f(pct) -> factor`, see `training.schedules`, of both rates
     ema:float=.995,            # Share of the averaged generators kept at each step; 0 for none
     # Settings of `DiscriminatorStep`, e.g. `real_label`, `label_flip_prob`, `pool_size`, `d_every`, `d_steps`, `r1`,
     # `max_grad_norm`
@@ -144,7 +144,7 @@ def pose_cyclegan_learner(
     callbacks = [*losses, step, SetEpoch(), LRScheduler(schedule), TerminateOnNaN(), LossRecorder(),
                  RestoreAfterLRFind()]
     if ema: callbacks.append(GeneratorEMA(ema))
-    opt_func = partial(FusedAdam, mom=.5, sqr_mom=.99, eps=1e-8)
+    opt_func = partial(OptimWrapper, opt=torch.optim.Adam, fused=True, betas=(.5,.99), eps=1e-8)
     return InterruptibleLearner(dls, model, zero_loss, opt_func=opt_func, lr=lr, wd=0., cbs=[*callbacks, *L(cbs)],
                                 splitter=_generator_parameters)
 

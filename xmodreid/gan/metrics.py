@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..data.transforms import to_grayscale
 from ..errors import ConfigError, DataError
-from ..pose.keypoints import pck
+from ..pose.metrics import pck
 from ..pose.parts import BODY_PARTS, part_masks, part_means, part_segments, person_mask
 from ..random import fixed_seed
 

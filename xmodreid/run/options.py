@@ -16,7 +16,7 @@ import pandas as pd
 from ..data.keypoints import lookup_keypoints
 from ..data.readers import READERS, read_dataset
 from ..errors import ConfigError, DataError, ModelError, check_choice
-from ..pose.keypoint_cache import estimate_keypoints
+from ..pose.estimate_index import estimate_keypoints
 from ..pose.weights import POSE_WEIGHTS
 from xmodreid.reid.loss_callbacks import (
     CrossEntropyLoss, ReIDLoss, SymmetricCrossEntropyLoss, TripletLoss, WeightedTripletLoss,

@@ -26,8 +26,9 @@ from ..data.transforms import resize_keypoints, resize_person
 from ..draw import JOINT_COLORS, attach_static_image, draw_skeleton, overlay_heatmaps
 from ..errors import ConfigError, PoseError, check_choice
 from ..pose.estimate import PoseEstimator
-from ..pose.keypoint_cache import images_to_tensor
-from ..pose.keypoints import joint_errors, keypoint_heatmaps, pck
+from ..pose.estimate_index import images_to_tensor
+from ..pose.keypoints import keypoint_heatmaps
+from ..pose.metrics import joint_errors, pck
 from ..pose.parts import BODY_PARTS, FACE_JOINTS, PART_JOINTS, part_masks
 from ..skeleton import JOINTS, LIMBS
 from .translation_explorer import EXPLORER_CSS, EXPLORER_JS, replay, to_data_uri

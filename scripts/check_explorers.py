@@ -24,12 +24,12 @@ TRANSLATION = """
 from pathlib import Path
 from xmodreid.data.keypoints import lookup_poses
 from xmodreid.synth.dataset import load_synth
-from xmodreid.data.sysu import sysu
+from xmodreid.data.sysu import read_sysu
 from xmodreid.gan.learner import load_generators
 from xmodreid.gan.evaluate import sample_translation
 from xmodreid.viz.translation_explorer import explore_translation, synth_truth
 root = Path('people')
-index,world = sysu(root),load_synth(root)
+index,world = read_sysu(root),load_synth(root)
 poses = lookup_poses(index, root/'keypoints.npz')
 test = (index.split=='test').to_numpy()
 index,poses = index[test].reset_index(drop=True),poses[test]
@@ -38,34 +38,34 @@ explore_translation(s, load_generators('synth'), synth_truth(s, world, index, po
 """
 RANKS = """
 import numpy as np
-from xmodreid.data.sysu import sysu
+from xmodreid.data.sysu import read_sysu
 from xmodreid.reid.protocols import sysu_protocol
 from xmodreid.viz.ranks import explore_ranks
-index = sysu('people')
+index = read_sysu('people')
 rng = np.random.default_rng(0)
 emb = rng.normal(size=(index.pid.max()+1,16))[index.pid]+rng.normal(size=(len(index),16))
 explore_ranks(index, emb.astype('float32'), sysu_protocol(trials=2), k=5)
 """
 POSES = """
 from xmodreid.data.keypoints import lookup_keypoints
-from xmodreid.data.sysu import sysu
+from xmodreid.data.sysu import read_sysu
 from xmodreid.pose.estimate import PoseEstimator
 from xmodreid.pose.weights import pose_net
 from xmodreid.viz.poses import explore_poses
-index = sysu('large')
+index = read_sysu('large')
 explore_poses(index, lookup_keypoints(index, 'large/keypoints.npz'), PoseEstimator(pose_net(pretrained='synth')))
 """
 LOSSES = """
 import warnings; warnings.simplefilter('ignore')
 from pathlib import Path
 from xmodreid.data.keypoints import lookup_keypoints
-from xmodreid.data.sysu import sysu
+from xmodreid.data.sysu import read_sysu
 from xmodreid.data.translation_loaders import translation_dls
 from xmodreid.gan.training import SaveSamples
 from xmodreid.gan.learner import pose_cyclegan_learner
 from xmodreid.viz.training import LossDashboard
 root = Path('people')
-index = sysu(root); train = (index.split=='train').to_numpy()
+index = read_sysu(root); train = (index.split=='train').to_numpy()
 dls = translation_dls(index[train].reset_index(drop=True), lookup_keypoints(index, root/'keypoints.npz')[train], size=(64,32), batch_size=2, gray=True, val_pct=0, n_iters=6, min_joints=6)
 batch = dls.train.one_batch()
 score = lambda generators: generators['ir'](*(t.cpu() for t in (batch[0],batch[1],batch[3]))).std().item()

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['atomic_path', 'remove_stale_temp_files', 'write_csv', 'write_figure', 'write_json', 'read_json', 'save_state',
-           'load_state', 'cache_dir', 'download']
+           'load_state', 'cache_dir', 'download', 'read_static']
 
 # %% ../nbs/005_files.ipynb #files-h4
+import importlib.resources
 import json
 import os
 import random
@@ -192,3 +193,11 @@ def download(
         raise DownloadError(f"{url} is not the published file: sha256 is {got}, expected {sha256}. It was deleted")
     os.replace(part, dest)
     return dest
+
+# %% ../nbs/005_files.ipynb #static-code
+def read_static(
+    *names: str, # Names of files in `xmodreid/static`
+) -> str:        # Their text, one after the other
+    "Text of static files of the package, joined. Raises `FileNotFoundError` for a name that is not there."
+    folder = importlib.resources.files('xmodreid')/'static'
+    return ''.join((folder/name).read_text(encoding='utf-8') for name in names)

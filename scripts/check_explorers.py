@@ -94,8 +94,9 @@ def translation(page, shot):
     page.locator(".xp-root").scroll_into_view_if_needed()
     src = lambda name: page.locator(f".xp-row img[alt='{name}']").get_attribute("src")
     wait_until("the pictures", lambda: all(src(n) for n in ("source", "generated", "recovered", "truth")), 60)
-    page.locator(".xp-strip").nth(1).locator("button").nth(2).click()
-    page.wait_for_timeout(1500)
+    pose = page.locator(".xp-strip").nth(1).locator("button").nth(2)
+    pose.click()
+    wait_until("another pose", lambda: "xp-here" in pose.get_attribute("class"), 60)
     first = {n: src(n) for n in ("source", "generated", "truth")}
     spot, at = joint(page, 32, 64, "grab", 33)
     page.mouse.move(*at(*spot)); page.mouse.down(); seen = []
@@ -106,7 +107,7 @@ def translation(page, shot):
     assert len(set(seen)) >= 3, f"the picture did not follow the joint: {len(set(seen))} pictures on the way"
     assert src("generated") != first["generated"] and src("truth") != first["truth"] and src("source") == first["source"]
     page.locator(".xp-b", has_text="undo").click()
-    wait_until("undone", lambda: src("generated") == first["generated"])
+    wait_until("undone", lambda: src("generated") == first["generated"], 60)
     page.locator(".xp-fraction").evaluate("e => { e.value = .5; e.dispatchEvent(new Event('input')); }")
     wait_until("slid", lambda: src("generated") != first["generated"])
     page.locator(".xp-strip").first.locator("button").nth(2).click()

@@ -46,7 +46,7 @@ def annotator_agreement(
 ) -> pd.DataFrame:                      # A row per joint, and one for all
     """Compare two annotations joint by joint. Raises `DataError` where they have no image in common.
 
-    Columns: `both`, `only_a`, `only_b` count images; `pixels`, `height_share` are mean distances; `pck` is in [0, 1]."""
+    Columns: `both`, `only_a`, `only_b` count images; `pixels`, `height_share` are mean distances; `pck` in [0, 1]."""
     if not thr>0: raise ConfigError(f"`thr` must be positive; got {thr}")
     a,b = _keypoints_by_name(a),_keypoints_by_name(b)
     common = sorted(a.keys() & b.keys())

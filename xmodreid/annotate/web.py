@@ -76,7 +76,7 @@ def _server_class() -> type:
     try: from voila.app import Voila
     except ImportError:
         raise ConfigError("the web page is served by Voila, which is not installed. Install it with `pip install voila`; "
-                          "in a notebook, `xmodreid.annotate.widget.annotate_images(folder)` works without it") from None
+                          "in a notebook, `annotate_images(folder)` works without it") from None
     class Server(Voila):
         name = 'voila'
         launch_window = False

@@ -102,15 +102,15 @@ def _draw_tile(ax: Axes, im: np.ndarray, kind, title: str, scale: float):
 
 # %% ../../nbs/141_viz.ranks.ipynb #61-cell-016
 def plot_ranks(
-    queries: pd.DataFrame|str|Path|None,      # Table of the query images, or what `read_image_table` takes
-    ranks: pd.DataFrame,                      # From `ranked_list`, `search` or `search_images`
-    images: Sequence|Callable|None = None,    # Pictures by row, `(H, W, 3)` uint8: a list, or a function; from files when `None`
-    k: int|None = None,                       # Longest list shown; all when `None`
-    max_queries: int = 8,                     # Queries shown
-    scale: float = .85,                       # Width of one picture in inches
-    title: str|None = None,                   # Title of the figure
-) -> Figure:                                  # The figure, closed: put it last in a cell to show it, or `savefig` it
-    """Queries on the left, each with its ranked gallery: green for the same person, red for another, gray for unknown.
+    queries: pd.DataFrame|str|Path|None,   # Table of the query images, or what `read_image_table` takes
+    ranks: pd.DataFrame,                   # From `ranked_list`, `search` or `search_images`
+    images: Sequence|Callable|None = None, # Pictures by row, `(H, W, 3)` uint8: a list or a function; files when `None`
+    k: int|None = None,                    # Longest list shown; all when `None`
+    max_queries: int = 8,                  # Queries shown
+    scale: float = .85,                    # Width of one picture in inches
+    title: str|None = None,                # Title of the figure
+) -> Figure:                               # The figure, closed: put it last in a cell to show it, or `savefig` it
+    """Queries on the left, each with its ranked gallery: green is the same person, red another, gray unknown.
 
     `ranks.query` are positions in `queries`; where that is `None`, they come with the hits of `search_images`."""
     if not len(ranks): raise ProtocolError("nothing to show: the ranked list is empty")
@@ -194,7 +194,7 @@ class RankExplorer:
         scores = cmc_map(distances, pids[q], pids[g], cams[q], cams[g], self.protocol.rule)
         self._trial = trial
         self.all_queries = q[scores.valid]
-        self.wrong_queries = self.all_queries[scores.first>1]
+        self.wrong_queries = self.all_queries[scores.first_ranks>1]
         self.go_to(0)
 
     @property

@@ -75,7 +75,7 @@ def _server_class() -> type:
     "Voila behind the authorization rule, with a banner of our own. Raises `ConfigError` where it is not installed."
     try: from voila.app import Voila
     except ImportError:
-        raise ConfigError("the web page is served by Voila, which is not installed. Install it with `pip install voila`; "
+        raise ConfigError("the web page is served by Voila, which is not installed. Install it: `pip install voila`; "
                           "in a notebook, `annotate_images(folder)` works without it") from None
     class Server(Voila):
         name = 'voila'

@@ -21,7 +21,7 @@ setup(
     license="Apache-2.0",
     python_requires=f">={config['min_python']}",
     packages=find_packages(include=["xmodreid", "xmodreid.*"]),
-    package_data={"xmodreid": ["weights/*"]},
+    package_data={"xmodreid": ["weights/*", "static/*"]},
     install_requires=config["requirements"].split(),
     extras_require={"dev": config["dev_requirements"].split(), "milvus": ["pymilvus", "milvus-lite"]},
     entry_points={"console_scripts": config.get("console_scripts", "").split(), "nbdev": [f"{config['lib_name']}={config['lib_name']}._modidx:d"]},

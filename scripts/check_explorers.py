@@ -24,12 +24,12 @@ TRANSLATION = """
 from pathlib import Path
 from xmodreid.data.keypoints import lookup_poses
 from xmodreid.synth.dataset import load_synth
-from xmodreid.data.sysu import sysu
+from xmodreid.data.sysu import read_sysu
 from xmodreid.gan.learner import load_generators
 from xmodreid.gan.evaluate import sample_translation
 from xmodreid.viz.translation_explorer import explore_translation, synth_truth
 root = Path('people')
-index,world = sysu(root),load_synth(root)
+index,world = read_sysu(root),load_synth(root)
 poses = lookup_poses(index, root/'keypoints.npz')
 test = (index.split=='test').to_numpy()
 index,poses = index[test].reset_index(drop=True),poses[test]
@@ -38,34 +38,34 @@ explore_translation(s, load_generators('synth'), synth_truth(s, world, index, po
 """
 RANKS = """
 import numpy as np
-from xmodreid.data.sysu import sysu
+from xmodreid.data.sysu import read_sysu
 from xmodreid.reid.protocols import sysu_protocol
 from xmodreid.viz.ranks import explore_ranks
-index = sysu('people')
+index = read_sysu('people')
 rng = np.random.default_rng(0)
 emb = rng.normal(size=(index.pid.max()+1,16))[index.pid]+rng.normal(size=(len(index),16))
 explore_ranks(index, emb.astype('float32'), sysu_protocol(trials=2), k=5)
 """
 POSES = """
 from xmodreid.data.keypoints import lookup_keypoints
-from xmodreid.data.sysu import sysu
+from xmodreid.data.sysu import read_sysu
 from xmodreid.pose.estimate import PoseEstimator
 from xmodreid.pose.weights import pose_net
 from xmodreid.viz.poses import explore_poses
-index = sysu('large')
+index = read_sysu('large')
 explore_poses(index, lookup_keypoints(index, 'large/keypoints.npz'), PoseEstimator(pose_net(pretrained='synth')))
 """
 LOSSES = """
 import warnings; warnings.simplefilter('ignore')
 from pathlib import Path
 from xmodreid.data.keypoints import lookup_keypoints
-from xmodreid.data.sysu import sysu
+from xmodreid.data.sysu import read_sysu
 from xmodreid.data.translation_loaders import translation_dls
 from xmodreid.gan.training import SaveSamples
 from xmodreid.gan.learner import pose_cyclegan_learner
 from xmodreid.viz.training import LossDashboard
 root = Path('people')
-index = sysu(root); train = (index.split=='train').to_numpy()
+index = read_sysu(root); train = (index.split=='train').to_numpy()
 dls = translation_dls(index[train].reset_index(drop=True), lookup_keypoints(index, root/'keypoints.npz')[train], size=(64,32), batch_size=2, gray=True, val_pct=0, n_iters=6, min_joints=6)
 batch = dls.train.one_batch()
 score = lambda generators: generators['ir'](*(t.cpu() for t in (batch[0],batch[1],batch[3]))).std().item()
@@ -94,8 +94,9 @@ def translation(page, shot):
     page.locator(".xp-root").scroll_into_view_if_needed()
     src = lambda name: page.locator(f".xp-row img[alt='{name}']").get_attribute("src")
     wait_until("the pictures", lambda: all(src(n) for n in ("source", "generated", "recovered", "truth")), 60)
-    page.locator(".xp-strip").nth(1).locator("button").nth(2).click()
-    page.wait_for_timeout(1500)
+    pose = page.locator(".xp-strip").nth(1).locator("button").nth(2)
+    pose.click()
+    wait_until("another pose", lambda: "xp-here" in pose.get_attribute("class"), 60)
     first = {n: src(n) for n in ("source", "generated", "truth")}
     spot, at = joint(page, 32, 64, "grab", 33)
     page.mouse.move(*at(*spot)); page.mouse.down(); seen = []
@@ -106,7 +107,7 @@ def translation(page, shot):
     assert len(set(seen)) >= 3, f"the picture did not follow the joint: {len(set(seen))} pictures on the way"
     assert src("generated") != first["generated"] and src("truth") != first["truth"] and src("source") == first["source"]
     page.locator(".xp-b", has_text="undo").click()
-    wait_until("undone", lambda: src("generated") == first["generated"])
+    wait_until("undone", lambda: src("generated") == first["generated"], 60)
     page.locator(".xp-fraction").evaluate("e => { e.value = .5; e.dispatchEvent(new Event('input')); }")
     wait_until("slid", lambda: src("generated") != first["generated"])
     page.locator(".xp-strip").first.locator("button").nth(2).click()

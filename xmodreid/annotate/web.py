@@ -10,50 +10,56 @@ import hmac
 import json
 import secrets
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from . import store as annotations
-from .state import AnnotationSession, find_images
+from .records import find_images
+from .state import AnnotationSession
 from .widget import AnnotatorWidget
 from ..errors import ConfigError
+from ..files import read_static
 
 # %% ../../nbs/074_annotate.web.ipynb #cell-023
-_PAGE_CSS = """body{margin:0!important;overflow:hidden}#rendered_cells,#rendered_cells>div{padding:0!important;margin:0!important}
-.jp-Cell,.jp-OutputArea-output,.jp-Cell-outputWrapper,.jp-OutputArea,.jp-OutputArea-child{padding:0!important;margin:0!important;overflow:visible!important}
-.jp-OutputPrompt,.jp-Collapser{display:none!important}.xm-annotator{border:0!important;border-radius:0!important;box-shadow:none!important}"""
-
 def annotator_page(
-    folder,        # Folder of images
-    estimate=None, # `f(path) -> (18, 3)` for the guesses
-):                 # The annotator, as high as the window
-    "What the page shows; links that lead out of the folder are left out."
-    return AnnotatorWidget(AnnotationSession(folder, estimate=estimate, skip_external_links=True), '100vh', _PAGE_CSS)
+    folder: str|Path,                # Folder of images
+    estimate: Callable|None = None,  # `f(path) -> (18, 3)`, see `initial_keypoints`
+) -> AnnotatorWidget:                # As high as the window
+    "The widget that fills the page; links that lead out of the folder are left out."
+    session = AnnotationSession(folder, estimate=estimate, skip_external_links=True)
+    return AnnotatorWidget(session, height='100vh', app=read_static('annotator_page.css'))
 
 def annotator_notebook(
-    folder,       # Folder of images
-    setup:str='', # Python lines that come first; they may define `estimate`
-) -> dict:        # A notebook of one cell
+    folder: str|Path,  # Folder of images
+    setup: str = '',   # Python lines that come first; they may define `estimate`
+) -> dict:             # A notebook of one cell
     "The notebook that Voila serves."
-    code = ["estimate = None", *setup.splitlines(), "from xmodreid.annotate.web import annotator_page", f"annotator_page({str(Path(folder).resolve())!r}, estimate)"]
+    code = [
+        "estimate = None",
+        *setup.splitlines(),
+        "from xmodreid.annotate.web import annotator_page",
+        f"annotator_page({str(Path(folder).resolve())!r}, estimate)",
+    ]
     cell = dict(cell_type='code', id='page', metadata={}, execution_count=None, outputs=[], source='\n'.join(code))
     kernel = dict(name='python3', display_name='Python 3', language='python')
     return dict(nbformat=4, nbformat_minor=5, metadata=dict(kernelspec=kernel, title='Annotate'), cells=[cell])
 
 # %% ../../nbs/074_annotate.web.ipynb #cell-026
 def _is_authorized(
-    request,       # A tornado request
-    token:str,     # The token of this server
-    secret:bytes,  # What it signs cookies with
+    request,        # A tornado request
+    token: str,     # The token of this server
+    secret: bytes,  # Key that it signs cookies with
 ) -> bool:
     "Whether a request shows the token, or a cookie that was given for it."
     from tornado.web import decode_signed_value
-    word = request.headers.get('Authorization', '').removeprefix('token ').strip().encode()
-    if any(hmac.compare_digest(t, token.encode()) for t in [word, *request.query_arguments.get('token', [])]): return True
-    return any(n.startswith('username-') and decode_signed_value(secret, n, c.value) for n,c in request.cookies.items())
+    header = request.headers.get('Authorization', '').removeprefix('token ').strip().encode()
+    shown = [header, *request.query_arguments.get('token', [])]
+    if any(hmac.compare_digest(t, token.encode()) for t in shown): return True
+    cookies = {n: c.value for n,c in request.cookies.items() if n.startswith('username-')}
+    return any(decode_signed_value(secret, name, value) for name,value in cookies.items())
 
-def _authorization_rule(token:str, secret:bytes):
-    "A tornado rule that answers strangers."
-    from tornado.routing import Matcher,Rule
+def _authorization_rule(token: str, secret: bytes):
+    "A tornado rule that answers unauthorized requests."
+    from tornado.routing import Matcher, Rule
     from tornado.web import RequestHandler
     class Unauthorized(Matcher):
         def match(self, request): return None if _is_authorized(request, token, secret) else {}
@@ -65,38 +71,56 @@ def _authorization_rule(token:str, secret:bytes):
     return Rule(Unauthorized(), Forbidden)
 
 # %% ../../nbs/074_annotate.web.ipynb #cell-030
-def _server_class():
-    "Voila with the wall, and with our words at the start."
+def _server_class() -> type:
+    "Voila behind the authorization rule, with a banner of our own. Raises `ConfigError` where it is not installed."
     try: from voila.app import Voila
-    except ImportError: raise ConfigError("the web page is served by Voila, which is not installed. Install it with `pip install voila`; "
-                                          "in a notebook, `xmodreid.annotate.widget.annotate_images(folder)` works without it") from None
+    except ImportError:
+        raise ConfigError("the web page is served by Voila, which is not installed. Install it: `pip install voila`; "
+                          "in a notebook, `annotate_images(folder)` works without it") from None
     class Server(Voila):
-        name,show,banner = 'voila',False,''
+        name = 'voila'
+        launch_window = False
+        banner = ''
         def listen(self):
-            self.app.default_router.rules.insert(0, _authorization_rule(self.token, self.app.settings['cookie_secret']))
+            rule = _authorization_rule(self.token, self.app.settings['cookie_secret'])
+            self.app.default_router.rules.insert(0, rule)
             super().listen()
         def launch_browser(self): # called once the port is bound
-            print(f"{self.banner}\nhttp://127.0.0.1:{self.port}/?token={self.token}\nCtrl-C ends it; nothing needs to be saved.", flush=True)
+            address = f"http://127.0.0.1:{self.port}/?token={self.token}"
+            print(f"{self.banner}\n{address}\nCtrl-C ends it; nothing needs to be saved.", flush=True)
             if self.launch_window: super().launch_browser()
     return Server
 
 # %% ../../nbs/074_annotate.web.ipynb #cell-031
+def _server_options(notebook: Path, port: int, token: str) -> list[str]:
+    return [
+        str(notebook),
+        '--Voila.ip=127.0.0.1',
+        f'--Voila.port={port}',
+        f'--Voila.token={token}',
+        f'--Voila.root_dir={notebook.parent}',
+        '--Voila.open_browser=True',
+        '--Voila.log_level=WARN',
+        '--VoilaConfiguration.file_denylist=.*',
+        '--VoilaConfiguration.show_tracebacks=True',
+    ]
+
 def serve_annotator(
-    folder,            # Folder of images; `annotations.npz` and `export/` go into it
-    port:int=8866,     # Port; when it is taken, another one near it
-    browser:bool=True, # Open a browser
-    setup:str='',      # Python lines for the page's process; they may define `estimate`, see `annotator_notebook`
-    token:str=None,    # What visitors must show; drawn at random when `None`
+    folder: str|Path,         # Folder of images; `annotations.npz` and `export/` go into it
+    port: int = 8866,         # Port; when it is taken, another one near it
+    browser: bool = True,     # Open a browser
+    setup: str = '',          # Python lines for the page's process, see `annotator_notebook`
+    token: str|None = None,   # What visitors must show; random when `None`
 ):
-    "Serve the annotator on 127.0.0.1 until Ctrl-C."
+    "Serve the annotator on 127.0.0.1 until Ctrl-C. Raises `DataError`, `ConfigError` before anything starts."
     images = find_images(folder, skip_external_links=True)
     if not 0<=port<65536: raise ConfigError(f"port {port} is not a port: expected 1024 to 65535")
     server = _server_class()
     with tempfile.TemporaryDirectory() as d:
-        book = Path(d)/'annotate.ipynb'
-        book.write_text(json.dumps(annotator_notebook(folder, setup)), encoding='utf-8')
+        notebook = Path(d)/'annotate.ipynb'
+        notebook.write_text(json.dumps(annotator_notebook(folder, setup)), encoding='utf-8')
         app = server()
-        app.launch_window,app.banner = browser,f"{len(images)} images of {folder}. Open this address (the token is the key to it):"
-        app.initialize([str(book), '--Voila.ip=127.0.0.1', f'--Voila.port={port}', f'--Voila.token={token or secrets.token_urlsafe(24)}', f'--Voila.root_dir={d}',
-                        '--Voila.open_browser=True', '--Voila.log_level=WARN', '--VoilaConfiguration.file_denylist=.*', '--VoilaConfiguration.show_tracebacks=True'])
+        app.launch_window = browser
+        app.banner = f"{len(images)} images of {folder}. Open this address; the token in it gives access:"
+        app.initialize(_server_options(notebook, port, token or secrets.token_urlsafe(24)))
         app.start()

@@ -42,6 +42,7 @@ from .pose.estimate_index import estimate_keypoints
 from .pose.loss_callbacks import CoordinateLoss, HeatmapLoss, PAFLoss
 from .pose.train import evaluate_pck, pose_learner
 from .pose.warp import warp_person, warp_to_pose
+from .annotate.state import AnnotationSession
 from .annotate.widget import annotate_images
 from .gan.models import ResnetGenerator, WarpGenerator
 from .gan.attention import AttentionGenerator, make_generator
@@ -63,7 +64,7 @@ from xmodreid.gan.learner import (
 from .gan.inference import generate, grayscale_generator, load_images
 from .gan.metrics import fid, identity_rank, kid, psnr, ssim, target_pck
 from .gan.evaluate import evaluate_translation, sample_translation, translate_samples
-from .gan.translate import make_training_set
+from .gan.translate import make_training_set, translate
 from .reid.base import ReIDOutput
 from .reid.osnet import OSNet
 from .reid.resnet import ResNetReID
@@ -112,10 +113,10 @@ from .viz.attention import explore_attention, plot_attention
 from .viz.translation_explorer import explore_translation
 from .viz.poses import explore_poses
 from xmodreid.run.train import (
-    GanConfig, PoseConfig, ReIDConfig, load_trained_gan, load_trained_pose, load_trained_reid,
+    GanConfig, PoseConfig, ReIDConfig, load_trained_gan, load_trained_pose, load_trained_reid, train_gan, train_pose,
+    train_reid,
 )
 from .run.demo_report import DemoConfig
 from .run.demo import run_demo
-from .cli import train_gan, train_pose, train_reid, translate
 
 __all__ = [name for name in globals() if not name.startswith('_')]

@@ -339,7 +339,7 @@ def search(
     from xmodreid.run.options import find_reid_model
     from xmodreid.run.train import check_device
     from xmodreid.search.index import search_gallery
-    from xmodreid.viz.ranks import ranked_figure
+    from xmodreid.viz.ranks import plot_ranks
     model_file = find_reid_model(model) if model else None
     hits = search_gallery(gallery, images, k, model_file, camid, modality, query_modality, check_device(device))
     if not len(hits):
@@ -350,7 +350,7 @@ def search(
     if (hits.pid<0).all(): print('pid -1: the gallery has no identities')
     if out_dir:
         write_csv(Path(out_dir)/'results.csv', hits)
-        write_figure(Path(out_dir)/'ranked.png', ranked_figure(None, hits), bbox_inches='tight')
+        write_figure(Path(out_dir)/'ranked.png', plot_ranks(None, hits, k=10), bbox_inches='tight')
         print(f"figure: {Path(out_dir)/'ranked.png'}")
 
 # %% ../nbs/160_cli.ipynb #cell-028

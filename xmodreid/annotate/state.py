@@ -17,10 +17,10 @@ from fastcore.basics import patch
 from PIL import Image, ImageOps
 
 from xmodreid.annotate.records import (
-    ABSENT, FLAG_NAMES, OCCLUDED, UNLABELED, VISIBLE, AnnotationRow, empty_row, find_images, flags_to_keypoints,
+    ABSENT, FLAG_NAMES, OCCLUDED, UNLABELED, VISIBLE, AnnotationRow, empty_row, flags_to_keypoints,
     keypoints_to_flags, read_rows, same_row,
 )
-from ..data.files import summarize_list
+from ..data.files import find_images, summarize_list
 from ..data.keypoints import save_keypoints
 from ..errors import ConfigError, DataError, PoseError
 from ..skeleton import FLIP_INDEX, JOINTS
@@ -361,7 +361,7 @@ def initial_keypoints(
     size: tuple = (128,64), # `(height, width)` at which the estimator works, pixels
 ) -> Callable:              # `f(path) -> (18, 3)` in pixels of the file
     "Turn an estimator of `pose.estimate` into what `AnnotationSession(estimate=...)` takes."
-    from xmodreid.pose.keypoint_cache import estimate_keypoints
+    from xmodreid.pose.estimate_index import estimate_keypoints
     def estimate(path):
         return estimate_keypoints(pd.DataFrame({'path':[str(path)]}), estimator, size, progress=False)[0]
     return estimate

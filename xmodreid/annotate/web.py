@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from .records import find_images
 from .state import AnnotationSession
 from .widget import AnnotatorWidget
+from ..data.files import find_images
 from ..errors import ConfigError
 from ..files import read_static
 
@@ -66,7 +66,7 @@ def _authorization_rule(token: str, secret: bytes):
     class Forbidden(RequestHandler):
         def prepare(self):
             self.set_status(403)
-            self.finish("403: open the address that xmodreid annotate printed; it ends in ?token=...")
+            self.finish("403: open the address that xmodreid_annotate printed; it ends in ?token=...")
         def check_xsrf_cookie(self): pass
     return Rule(Unauthorized(), Forbidden)
 

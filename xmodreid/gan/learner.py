@@ -15,7 +15,6 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
-import fastai.callback.progress
 import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders

@@ -13,10 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
-from ..data.images import read_image
+from ..data.images import images_to_tensor, read_image
 from ..data.transforms import check_size, resize_keypoints
 from ..errors import DataError
 from ..files import atomic_path

@@ -24,13 +24,12 @@ from torch import Tensor
 
 from ..annotate.records import ABSENT, OCCLUDED, VISIBLE, joint_label
 from ..annotate.widget import dispatch, skeleton_settings
-from ..data.images import read_image
+from ..data.images import images_to_tensor, read_image
 from ..data.transforms import resize_keypoints, resize_person
 from ..draw import attach_static_image, draw_skeleton, overlay_heatmaps
 from ..errors import ConfigError, PoseError, check_choice
 from ..files import read_static
 from ..pose.estimate import PoseEstimator
-from ..pose.estimate_index import images_to_tensor
 from ..pose.keypoints import keypoint_heatmaps
 from ..pose.metrics import joint_errors, pck
 from ..pose.parts import BODY_PARTS, FACE_JOINTS, PART_JOINTS, part_masks

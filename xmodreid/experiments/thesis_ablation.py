@@ -10,11 +10,11 @@ __all__ = ['CONVERGENCE_CHECKS', 'ABLATION_SIZES', 'BASE_CONFIG', 'BLUR_SIGMA', 
 # %% ../../nbs/experiments/02_thesis_ablation.ipynb #cell-002
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 
+from ..data.keypoints import PoseDataset
 from ..data.translation_loaders import translation_dls
 from ..errors import DataError, check_choice
 from .thesis_data import thesis_table
@@ -28,7 +28,7 @@ from ..gan.losses import VGGFeatures
 from ..random import seed_all
 from ..run.tables import TableRow, check_row_names, run_rows
 from xmodreid.run.train import (
-    PoseConfig, ReIDConfig, as_embedder, check_device, load_trained_pose, train_pose, train_reid,
+    PoseConfig, ReIDConfig, TrainConfig, as_embedder, check_device, load_trained_pose, train_pose, train_reid,
 )
 from ..synth.dataset import load_synth_data, write_synth
 from ..synth.world import SYNTH_PRESETS
@@ -92,8 +92,8 @@ def weak_losses(
     return list(dict.fromkeys(w.loss[is_weak]))
 
 # %% ../../nbs/experiments/02_thesis_ablation.ipynb #cell-011
-@dataclass(frozen=True)
-class GanAblationConfig:
+@dataclass(frozen=True, kw_only=True)
+class GanAblationConfig(TrainConfig):
     "Settings of one row of table 5.5."
     generator:str='resnet'   # One of `gan.models.GENERATORS`
     conditional:bool=False   # Discriminators that see the pose?
@@ -111,12 +111,10 @@ class GanAblationConfig:
     batch_size:int=4                 # Images of each modality a batch
     gray:bool=True           # RGB in gray?
     width:int=16             # Channels of the generators
-    size:tuple=(64,32)       # (height, width) of the images, pixels
     epochs:int=4             # Epochs
     iters:int=45             # Batches in each epoch
     half:bool=False          # Train in bfloat16? Pays on a GPU, and on a CPU that multiplies it (AMX)
     n_eval:int=96            # Images translated for the measures, in each direction
-    seed:int=0               # Of weights, order and pools
 
 ABLATION_SIZES = dict(quick={}, full=dict(width=32, size=(128,64), epochs=35, n_eval=400, half=True)) # What `--size` changes
 BASE_CONFIG = GanAblationConfig(generator='warp', conditional=True, pose_loss='bce', pose=1., identity=0., transfer=10., adversarial=.5, lr=1e-3, d_lr=4e-4)
@@ -158,7 +156,7 @@ BLUR_SIGMA = .75/128 # Blur of the softened images, by their height
 def evaluate_held_out(
     generators,               # Translators, as `evaluate_translation` takes them
     out_dir,           # Where `scores.csv` goes
-    data:SimpleNamespace, # As `run_gan_config` takes it
+    data:PoseDataset,     # As `run_gan_config` takes it
     evaluator,            # Pose estimator that measures
     embedder,            # Re-ID embedding for the ranks, or `None`
     size,             # `(height, width)` of the images, pixels
@@ -167,9 +165,8 @@ def evaluate_held_out(
     device:str='cpu', # Where to compute, e.g. `'cuda'`
 ) -> pd.DataFrame:    # From `evaluate_translation`
     "Measure translators on the people of split `'test'`, the same pictures for all."
-    test = (data.index.split=='test').to_numpy()
-    keypoints = data.keypoints if data.poses is None else data.poses
-    scores = evaluate_translation(generators, data.index[test].reset_index(drop=True), keypoints[test], evaluator,
+    test = data.select(split='test')
+    scores = evaluate_translation(generators, test.index, test.best_poses, evaluator,
                                   size=size, n=n, gray=gray, world=data.world, embed=embedder,
                                   blur_sigma=BLUR_SIGMA*size[0], seed=0, device=device)
     write_csv(Path(out_dir)/'scores.csv', scores, index=True)
@@ -178,7 +175,7 @@ def evaluate_held_out(
 def run_gan_config(
     config:GanAblationConfig,            # Settings
     out_dir,                # Where checkpoint, curves and translators go
-    data:SimpleNamespace,  # `index`, `keypoints`, `poses`, `world`, as `run.demo.load_synth_data` gives them
+    data:PoseDataset,      # E.g. from `load_synth_data`
     estimator,             # Of the pose loss
     evaluator,                 # Another estimator, which measures
     embedder=None,            # Re-ID embedding for the ranks, trained on real images only
@@ -186,9 +183,9 @@ def run_gan_config(
     device:str='cpu',      # Where to compute, e.g. `'cuda'`; a run may go on elsewhere
 ) -> dict:                 # Verdicts and measures
     "Train a row's translator, or go on with it, and judge it on held-out people."
-    train = (data.index.split=='train').to_numpy()
+    train = data.select(split='train')
     seed_all(config.seed)
-    dls = translation_dls(data.index[train].reset_index(drop=True), data.keypoints[train], size=config.size,
+    dls = translation_dls(train.index, train.keypoints, size=config.size,
                           batch_size=config.batch_size, gray=config.gray, seed=config.seed, val_pct=0,
                           n_iters=config.iters, min_joints=6, device=check_device(device))
     cbs = [TrainingProgressBar('trial', progress)]+[HalfPrecision('bf16')]*config.half
@@ -237,9 +234,9 @@ def reproduce_ablation(
     hw = rows[0].config.size
     world = replace(SYNTH_PRESETS['small' if size=='quick' else 'standard'], size=hw, seed=seed)
     data = load_synth_data(write_synth(out_dir/'people', world, progress))
-    use = data.index.split.isin(['train','val']).to_numpy()
-    evaluator = train_pose(out_dir/'evaluator', data.index[use], data.keypoints[use], PoseConfig(size=hw, width=24, seed=seed+1), progress, device).to(device)
-    reid = train_reid(out_dir/'reid', data.index[data.index.split=='train'].reset_index(drop=True), ReIDConfig(hw, seed=seed), progress=progress, device=device).to(device)
+    pose_config = PoseConfig(size=hw, width=24, seed=seed+1)
+    evaluator = train_pose(out_dir/'evaluator', data.select(split=('train','val')), pose_config, progress, device).to(device)
+    reid = train_reid(out_dir/'reid', data.select(split='train').index, ReIDConfig(size=hw, seed=seed), progress=progress, device=device).to(device)
     estimator = load_trained_pose('synth')
     measure = lambda s,folder: run_gan_config(s, folder, data, estimator, evaluator, as_embedder(reid), progress, device)
     return run_rows(rows, out_dir/'rows', measure, progress, only, images=data.index, estimator=estimator, features=VGGFeatures())

@@ -322,7 +322,7 @@ def ecn_learner(
     seed: int = 0,                   # Of the initial weights
     **kwargs,                        # Of the network's builder
 ) -> Learner:
-    """A learner for exemplar memory. Train it with `learn.fit_reid(60, warmup=0, schedule='step', milestones=(2/3,))`,
+    """A learner for exemplar memory. Train it with `learn.fit_reid(60, warmup=0, schedule='multistep', milestones=(2/3,))`,
     as the paper does."""
     if not isinstance(model, str) and kwargs:
         raise ConfigError(f"{sorted(kwargs)} are settings of a named network; a finished one was given")

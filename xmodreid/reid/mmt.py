@@ -274,7 +274,7 @@ def mmt_learner(
     seed: int = 0,                     # Of the initial weights and of k-means
     **kwargs,                          # Of the network's builder
 ) -> Learner:
-    """A learner for mutual mean teaching. Train it with `learn.fit_reid(40, warmup=0, schedule='flat')`, as the paper
+    """A learner for mutual mean teaching. Train it with `learn.fit_reid(40, warmup=0, schedule='constant')`, as the paper
     does."""
     nets = _build_students(model, config, seed, kwargs)
     if len(nets) != 2: raise ConfigError(f"mutual teaching needs two networks; got {len(nets)}")

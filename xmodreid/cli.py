@@ -12,6 +12,7 @@ import re
 import sys
 import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -384,7 +385,7 @@ def reproduce(
 
 # %% ../nbs/160_cli.ipynb #cell-006
 @contextmanager
-def user_errors():
+def user_errors() -> Iterator[None]:
     "Turn errors that a user can fix into one sentence on stderr and an exit code."
     def exit_with(code, text):
         print(text, file=sys.stderr)

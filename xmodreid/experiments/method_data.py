@@ -112,7 +112,7 @@ def _read_market(config, context):
 
 # %% ../../nbs/experiments/03_method_data.ipynb #b1439ed4
 def method_data(
-    out_dir,                                       # Folder for what is made
+    out_dir: str|Path,                             # Folder for what is made
     config: MethodDataConfig = MethodDataConfig(), # Which data
     progress: bool = True,                         # Show progress bars?
     device: str = 'cpu',                           # Where to estimate keypoints, train the translator and translate

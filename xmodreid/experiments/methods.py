@@ -305,7 +305,7 @@ def _train_pids(config, data):
 def run_method(
     config: MethodConfig,    # Settings
     data: MethodData,        # From `method_data`
-    out_dir,                 # Contains one folder per run
+    out_dir: str|Path,       # Contains one folder per run
     progress: bool = False,  # Show progress bars?
     device: str = 'cpu',     # Where to compute, e.g. `'cuda'`; a run may be resumed elsewhere
 ) -> dict:                   # Scores in percent, `best`, `percent_noisy_labels`, `protocol`, `settings`

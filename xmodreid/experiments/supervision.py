@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,7 +101,7 @@ class PairedLoader(EpochLoader):
     def __init__(self,
         pairs: list[Tensor], # From `ground_truth_pairs`
         batch_size: int,     # Pairs per batch
-        **kwargs,            # Of `EpochLoader`
+        **kwargs: Any,       # Of `EpochLoader`
     ):
         n = len(pairs[0])
         sampler = ShuffledBatchSampler(n, batch_size, kwargs.get('seed', 0))
@@ -235,7 +236,8 @@ def run_prototype_supervision(
         other = direction.split('2')[1]
         evaluator = load_trained_reid(Path(evaluator_dir)/other).to(device)
         model = _fit_prototypes(config, direction, out_dir, train, evaluator, evaluator_dir, progress, device)
-        queries = sample_translation(test, held_out.poses, direction, config.reid.size, config.n_eval, config.gray, seed=0)
+        queries = sample_translation(test, held_out.poses, direction, config.reid.size, config.n_eval, config.gray,
+                                     seed=0)
         gallery,gallery_pids = _embed_modality(evaluator, test, other, config, device)
         exclude = np.searchsorted(np.flatnonzero(test.modality==other), queries.tgt_rows)
         embeddings = _embed_batches(model, queries.src, device)

@@ -8,8 +8,10 @@ __all__ = ['CONVERGENCE_CHECKS', 'ABLATION_SIZES', 'BASE_CONFIG', 'BLUR_SIGMA', 
            'evaluate_held_out', 'run_gan_config', 'reproduce_ablation']
 
 # %% ../../nbs/experiments/02_thesis_ablation.ipynb #cell-002
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +27,7 @@ from xmodreid.gan.loss_callbacks import (
     AdversarialLoss, CycleLoss, PartToneLoss, PersonIdentityLoss, PoseBCELoss, PoseMSELoss, PoseTransferLoss,
 )
 from ..gan.losses import VGGFeatures
+from ..pose.estimate import PoseEstimator
 from ..random import seed_all
 from ..run.tables import TableRow, check_row_names, run_rows
 from xmodreid.run.train import (
@@ -40,7 +43,7 @@ from ..viz.training import CHANCE_LOSS, plot_discriminator_losses
 
 # %% ../../nbs/experiments/02_thesis_ablation.ipynb #cell-006
 def has_converged(
-    curve, # Raw values of a loss, one a batch
+    curve: Iterable[float], # Raw values of a loss, one a batch
 ) -> bool:
     "Did a loss fall by a fifth at least, and then stay?"
     v = np.asarray(curve, dtype=float)
@@ -138,7 +141,7 @@ def ablation_rows(
 # %% ../../nbs/experiments/02_thesis_ablation.ipynb #cell-014
 def config_losses(
     config:GanAblationConfig,  # Settings
-    estimator,   # Frozen `PoseEstimator` of the pose loss
+    estimator:PoseEstimator, # Frozen `PoseEstimator` of the pose loss
 ) -> list:       # Of `LossCallback`s
     "The losses of a row; a pose weight of 0 still logs the term, an identity weight of 0 leaves the term out."
     if config.pose_loss=='mse': pose = PoseMSELoss(config.pose, estimator, recovered=True)   # as in the thesis
@@ -154,12 +157,12 @@ def config_losses(
 BLUR_SIGMA = .75/128 # Blur of the softened images, by their height
 
 def evaluate_held_out(
-    generators,               # Translators, as `evaluate_translation` takes them
-    out_dir,           # Where `scores.csv` goes
+    generators:Any,           # Translators, as `evaluate_translation` takes them
+    out_dir:str|Path,  # Where `scores.csv` goes
     data:PoseDataset,     # As `run_gan_config` takes it
-    evaluator,            # Pose estimator that measures
-    embedder,            # Re-ID embedding for the ranks, or `None`
-    size,             # `(height, width)` of the images, pixels
+    evaluator:PoseEstimator|Callable, # Pose estimator that measures
+    embedder:Callable|dict[str,Callable]|None, # Re-ID embedding for the ranks, or `None`
+    size:tuple,       # `(height, width)` of the images, pixels
     n:int,            # Images translated, in each direction
     gray:bool,        # RGB in gray?
     device:str='cpu', # Where to compute, e.g. `'cuda'`
@@ -174,11 +177,11 @@ def evaluate_held_out(
 
 def run_gan_config(
     config:GanAblationConfig,            # Settings
-    out_dir,                # Where checkpoint, curves and translators go
+    out_dir:str|Path,       # Where checkpoint, curves and translators go
     data:PoseDataset,      # E.g. from `load_synth_data`
-    estimator,             # Of the pose loss
-    evaluator,                 # Another estimator, which measures
-    embedder=None,            # Re-ID embedding for the ranks, trained on real images only
+    estimator:PoseEstimator, # Of the pose loss
+    evaluator:PoseEstimator|Callable, # Another estimator, which measures
+    embedder:Callable|dict[str,Callable]|None=None, # Re-ID embedding for the ranks, trained on real images only
     progress:bool=False,       # Show a progress bar?
     device:str='cpu',      # Where to compute, e.g. `'cuda'`; a run may go on elsewhere
 ) -> dict:                 # Verdicts and measures
@@ -220,9 +223,9 @@ def _row_measures(scores, epochs) -> dict:
 
 # %% ../../nbs/experiments/02_thesis_ablation.ipynb #cell-016
 def reproduce_ablation(
-    out_dir,               # Folder of the data, the judges and the rows
+    out_dir:str|Path,      # Folder of the data, the judges and the rows
     size:str='quick',  # One of `ABLATION_SIZES`
-    only=None,         # Names of the rows to run; all when `None`
+    only:list[str]|None=None, # Names of the rows to run; all when `None`
     seed:int=0,        # Of data, weights and order
     progress:bool=True,    # Show progress bars?
     device:str='cpu',  # Where to compute, e.g. `'cuda'`
@@ -235,8 +238,11 @@ def reproduce_ablation(
     world = replace(SYNTH_PRESETS['small' if size=='quick' else 'standard'], size=hw, seed=seed)
     data = load_synth_data(write_synth(out_dir/'people', world, progress))
     pose_config = PoseConfig(size=hw, width=24, seed=seed+1)
-    evaluator = train_pose(out_dir/'evaluator', data.select(split=('train','val')), pose_config, progress, device).to(device)
-    reid = train_reid(out_dir/'reid', data.select(split='train').index, ReIDConfig(size=hw, seed=seed), progress=progress, device=device).to(device)
+    people = data.select(split=('train','val'))
+    evaluator = train_pose(out_dir/'evaluator', people, pose_config, progress, device).to(device)
+    train = data.select(split='train').index
+    reid = train_reid(out_dir/'reid', train, ReIDConfig(size=hw, seed=seed), progress=progress, device=device)
     estimator = load_trained_pose('synth')
-    measure = lambda s,folder: run_gan_config(s, folder, data, estimator, evaluator, as_embedder(reid), progress, device)
+    embedder = as_embedder(reid.to(device))
+    def measure(config, folder): return run_gan_config(config, folder, data, estimator, evaluator, embedder, progress, device)
     return run_rows(rows, out_dir/'rows', measure, progress, only, images=data.index, estimator=estimator, features=VGGFeatures())

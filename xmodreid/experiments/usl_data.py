@@ -10,6 +10,7 @@ __all__ = ['TRANSLATION_KINDS', 'SOURCE_KINDS', 'UslConfig', 'usl_data', 'build_
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -130,7 +131,7 @@ def build_usl_model(
     config: UslConfig,            # Settings
     n_classes: int = 0,           # Classes of its classifier; 0 for none
     modality_stems: bool = True,  # A stem for each modality?
-    **kwargs,                     # Of `reid_model`
+    **kwargs: Any,                # Of `reid_model`
 ) -> nn.Module:
     "The network of a run, with initial weights."
     return reid_model(config.model, n_classes, width=config.width, pool='gem', modality_stems=modality_stems, **kwargs)

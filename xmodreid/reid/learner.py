@@ -135,7 +135,7 @@ def reid_learner(
     wd: float = 5e-4,           # Weight decay, added to the gradient
     cbs: list|None = None,      # More callbacks, e.g. `ReIDMetrics`
     seed: int = 0,              # Of the first weights
-    **kwargs,                   # Of the model's builder
+    **kwargs: Any,              # Of the model's builder
 ) -> Learner:
     "A fastai learner for Re-ID. Train it with `learn.fit_reid(n_epoch)`."
     if isinstance(model, str):

@@ -15,7 +15,7 @@ import pandas as pd
 
 from .records import ABSENT, AnnotationRow, flags_to_keypoints, read_rows
 from .state import AnnotationSession
-from ..data.keypoints import save_keypoints
+from ..data.keypoints import PoseDataset, save_keypoints
 from ..errors import DataError, PoseError, check_choice
 from ..files import read_json, write_json
 from ..skeleton import JOINTS, LIMBS, MODALITIES
@@ -168,12 +168,12 @@ def training_data(
     session: AnnotationSession,      # What is annotated
     modality: str|Callable = 'rgb',  # `'rgb'` or `'ir'` for all images, or `f(name) -> 'rgb' or 'ir'`
     only_done: bool = True,          # Leave out images that are not done
-) -> tuple[pd.DataFrame,np.ndarray]: # Index, each image a person of its own; `(N, 18, 3)` keypoints
-    "The annotated images as training data of `pose_dls`."
+) -> PoseDataset:                    # Each image a person of its own
+    "The annotated images as training data, for `train_pose`."
     rows = session.rows_to_export(only_done)
     records = []
     for i in rows:
         value = modality(session.names[i]) if callable(modality) else modality
         check_choice('modality', value, MODALITIES)
         records.append(dict(path=str(session.root/session.names[i]), pid=i+1, camid=0, modality=value, split='train'))
-    return pd.DataFrame(records),np.stack([flags_to_keypoints(r.xy, r.flags) for r in rows.values()])
+    return PoseDataset(pd.DataFrame(records), np.stack([flags_to_keypoints(r.xy, r.flags) for r in rows.values()]))

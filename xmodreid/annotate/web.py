@@ -111,7 +111,7 @@ def serve_annotator(
     browser: bool = True,     # Open a browser
     setup: str = '',          # Python lines for the page's process, see `annotator_notebook`
     token: str|None = None,   # What visitors must show; random when `None`
-):
+) -> None:
     "Serve the annotator on 127.0.0.1 until Ctrl-C. Raises `DataError`, `ConfigError` before anything starts."
     images = find_images(folder, skip_external_links=True)
     if not 0<=port<65536: raise ConfigError(f"port {port} is not a port: expected 1024 to 65535")

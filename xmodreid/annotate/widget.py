@@ -9,6 +9,7 @@ __all__ = ['ANNOTATION_ACTIONS', 'ANNOTATOR_JS', 'ANNOTATOR_CSS', 'dispatch', 'p
 # %% ../../nbs/073_annotate.widget.ipynb #annotate-widget-h4
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import pandas as pd
@@ -79,7 +80,7 @@ ANNOTATION_ACTIONS = dict(  # What the annotator's page can ask for: name -> `f(
 
 # %% ../../nbs/073_annotate.widget.ipynb #cell-010
 def dispatch(
-    state,          # What the widget shows; the first argument of each action
+    state: Any,     # What the widget shows; the first argument of each action
     message: dict,  # `{'op': a name in `actions`, ...arguments}`; `echo` is ignored
     actions: dict,  # What the page can ask for: name -> `f(state, ...arguments)`, e.g. `ANNOTATION_ACTIONS`
 ) -> str:           # A notice for the user, `'! '` in front of an error; empty when the screen says it all
@@ -185,7 +186,7 @@ class AnnotatorWidget(anywidget.AnyWidget):
     def refresh(self,
         notice: str = '',       # A sentence for the user
         echo: list|None = None, # Sender and number of the message that is answered
-    ):
+    ) -> None:
         "Show the session as it is now; call it after changing the session in Python."
         session = self.state
         with self.hold_sync():
@@ -202,7 +203,7 @@ class AnnotatorWidget(anywidget.AnyWidget):
 def annotate_images(
     images: str|Path|pd.DataFrame|list|AnnotationSession, # A folder, an index or a list of files; or a session
     estimate: Callable|None = None,  # `f(path) -> (18, 3)` for the key E, see `initial_keypoints`
-    **kwargs,                        # More for `AnnotationSession`: `file`, `root`
+    **kwargs: Any,                   # More for `AnnotationSession`: `file`, `root`
 ) -> AnnotatorWidget:                # Put it last in a cell to show it; `.state` is the `AnnotationSession`
     "Annotate images in a notebook."
     if not isinstance(images, AnnotationSession): images = AnnotationSession(images, estimate=estimate, **kwargs)

@@ -78,7 +78,7 @@ class DataProblems:
         where: Path|str,  # File, folder or identity
         problem: str,     # What is wrong with it
         fix: str,         # What to do about it
-    ):
+    ) -> None:
         "Note one problem."
         self.items.append(dict(where=str(where), problem=problem, fix=fix))
 

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from .files import summarize_list
-from ..errors import DataError
+from .index import rows_of_split
+from ..errors import ConfigError, DataError
 from ..files import atomic_path
 
 # %% ../../nbs/036_data.keypoints.ipynb #cell-048
@@ -118,10 +119,19 @@ class PoseDataset:
     def __len__(self) -> int: # Number of images
         return len(self.index)
 
+    @property
+    def best_poses(self) -> np.ndarray: # `(N, 18, 4)` or `(N, 18, 3)`
+        "Poses with depth where they are known, else the keypoints: what `evaluate_translation` takes."
+        return self.keypoints if self.poses is None else self.poses
+
     def select(self,
-        rows: Any,       # `(N,)` booleans, or row numbers
-    ) -> Self:           # Rows in order, numbered from 0
-        "Some of the rows."
+        rows: Any = None,                     # `(N,)` booleans, or row numbers
+        *,
+        split: str|tuple[str, ...]|None = None, # One or more splits, in place of `rows`
+    ) -> Self:                                # Rows in order, numbered from 0
+        "Some of the rows; raises a `DataError` where no image has the split, a `ConfigError` without one choice."
+        if (rows is None) == (split is None): raise ConfigError('pass either `rows` or `split`')
+        if split is not None: rows = rows_of_split(self.index, *([split] if isinstance(split, str) else split))
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         poses = None if self.poses is None else self.poses[rows]

@@ -19,6 +19,7 @@ from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
+from torch import Tensor
 
 from ..errors import ConfigError
 from ..gan.discriminators import PoseCycleGAN
@@ -33,16 +34,16 @@ class SequentialCycleGAN:
     def __init__(self,
         gan:PoseCycleGAN,  # The four networks, plain discriminators
         lr:float=2e-4,     # Learning rate of all of them
-        betas=(.5,.99),    # Of Adam
+        betas:tuple=(.5,.99), # Of Adam
         cycle:float=10.,   # Weight of the cycle
         pool_size:int=50,       # Fakes kept for each discriminator
     ):
         self.gan,self.cycle,self.pools = gan,cycle,[ImagePool(pool_size, i) for i in range(2)]
         self.opt_g = torch.optim.Adam(itertools.chain(gan.to_ir.parameters(), gan.to_rgb.parameters()), lr=lr, betas=betas)
         self.opt_d = [torch.optim.Adam(d.parameters(), lr=lr, betas=betas) for d in (gan.d_ir,gan.d_rgb)]
-    def real_loss(self, maps): return F.mse_loss(maps[0], torch.ones_like(maps[0]))
-    def fake_loss(self, maps): return F.mse_loss(maps[0], torch.zeros_like(maps[0]))
-    def step(self, x, x_pose, y, y_pose):
+    def real_loss(self, maps: list[Tensor]) -> Tensor: return F.mse_loss(maps[0], torch.ones_like(maps[0]))
+    def fake_loss(self, maps: list[Tensor]) -> Tensor: return F.mse_loss(maps[0], torch.zeros_like(maps[0]))
+    def step(self, x: Tensor, x_pose: Tensor, y: Tensor, y_pose: Tensor) -> None:
         "One step of the generators, then one of each discriminator."
         g,f,d_y,d_x = self.gan.to_ir,self.gan.to_rgb,self.gan.d_ir,self.gan.d_rgb
         fake_y = g(x, x_pose, y_pose)
@@ -76,12 +77,12 @@ class _StartTimer(Callback):
 
 # %% ../../nbs/experiments/12_benchmarks.ipynb #cell-009
 def benchmark_cyclegan_step(
-    size=(64,32),      # `(height, width)` of the images
+    size:tuple=(64,32), # `(height, width)` of the images
     batch_size:int=1,          # Images of each modality in a batch; 1 in the paper
     width:int=64,      # Channels of generators and discriminators at full resolution; 64 in the paper
     blocks:int=6,      # Residual blocks; 6 for images of 128 pixels and less in the paper
     steps:int=12,      # Steps of both sides
-    dtype=torch.float32, # Precision of both
+    dtype:torch.dtype=torch.float32, # Precision of both
     seed:int=0,        # Of weights and random images
     half:bool=False,   # Our side in bfloat16, by `HalfPrecision`? The paper's stays in `dtype`
 ) -> tuple[Learner,BenchmarkCase]: # The learner, and the race with its `times` and the other's networks
@@ -112,7 +113,7 @@ def speed_table(
 # %% ../../nbs/experiments/12_benchmarks.ipynb #94b04691
 class Snapshot:
     "One batch again and again, in place of a loader."
-    def __init__(self, dl, n): self.batch,self.n,self.device = dl.one_batch(),n,dl.device
+    def __init__(self, dl: DataLoader, n: int): self.batch,self.n,self.device = dl.one_batch(),n,dl.device
     def __len__(self): return self.n
     def __iter__(self): return (self.batch for _ in range(self.n))
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..data.sysu import read_sysu
+from ..data.keypoints import PoseDataset
 from ..run.train import ReIDConfig, as_embedder, train_reid
 from ..skeleton import IR, RGB
-from ..synth.dataset import write_synth
+from ..synth.dataset import load_synth_data, write_synth
 from ..synth.world import SynthConfig
 
 # %% ../../nbs/experiments/06_evaluators.ipynb #a4306260
@@ -24,13 +24,12 @@ def sample_other_identities(
     config: SynthConfig,     # Configuration of the data set whose people they must not be
     n_identities: int = 400, # Number of people
     progress: bool = True,   # Show a progress bar
-) -> pd.DataFrame:           # Table of their images by all six cameras, split `'train'`
+) -> PoseDataset:            # Their images by all six cameras, split `'train'`
     "Draw people who are in no split of a synthetic data set, before the same cameras."
     n_known = config.n_train+config.n_val+config.n_test
     world = replace(config, n_train=n_known+n_identities, n_val=0, n_test=1, train_cams=(1,2,3,4,5,6))
-    write_synth(out_dir, world, progress)
-    index = read_sysu(out_dir, verify=False)
-    return index[(index.pid>n_known)&(index.split=='train')].reset_index(drop=True)
+    data = load_synth_data(write_synth(out_dir, world, progress))
+    return data.select((data.index.pid>n_known)&(data.index.split=='train'))
 
 # %% ../../nbs/experiments/06_evaluators.ipynb #1e8cabab
 EVALUATOR_CONFIG = ReIDConfig(

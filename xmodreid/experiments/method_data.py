@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..data.keypoints import PoseDataset
 from ..data.market import read_market1501
 from ..data.sysu import read_sysu
 from ..gan.learner import warn_training_overlap
@@ -18,7 +19,7 @@ from ..gan.translate import make_training_sets, translate
 from ..hashing import hash_object
 from ..pose.estimate_index import estimate_keypoints
 from ..reid.protocols import Protocol, market_protocol, sysu_protocol
-from ..run.config import config_to_dict, open_run_dir
+from ..run.config import RunConfig, config_to_dict, open_run_dir
 from ..run.train import GanConfig, check_device, load_trained_gan, load_trained_pose, train_gan
 from ..skeleton import RGB
 from ..synth.dataset import load_synth_data, write_synth
@@ -39,18 +40,16 @@ class RunContext:
         "The same in a subfolder."
         return replace(self, out_dir=self.out_dir/name)
 
-@dataclass(frozen=True)
-class MethodDataConfig:
+@dataclass(frozen=True, kw_only=True)
+class MethodDataConfig(RunConfig):
     "The data to train and test on."
     data: str = 'synth'      # `'synth'`, or the folder of SYSU-MM01
     market: str = 'synth'    # `'synth'`, or the folder of Market-1501
     translator: str = ''     # Folder from `train_gan`, or a name in `PRETRAINED_GENERATORS`; trained here when empty
-    size: tuple = (64, 32)   # (height, width) of the generated images, and of the synthetic ones, pixels
     people: int = 200        # Synthetic people to train on; half as many are held out
     gan_epochs: int = 10     # Of the translator, if it is trained here
     gan_iters: int = 45      # Batches per epoch of it
     gan_width: int = 32      # Channels of it
-    seed: int = 0            # Of the people, the translator and the poses
 
 @dataclass(frozen=True)
 class MethodData:
@@ -77,33 +76,34 @@ def _synthetic_market(config, context):
     return index
 
 def _read_target(config, context):
-    "Index of the people, and their keypoints where they are known."
+    "People to train on, with known or estimated keypoints, and the index of those to test on."
     if config.data == 'synth':
         world = replace(SYNTH_PRESETS['standard'], n_train=config.people, n_val=max(config.people//10, 1),
                         n_test=max(config.people//2, 4),
                         size=config.size, seed=config.seed)
-        synth = load_synth_data(write_synth(context.out_dir, world, context.progress))
-        return synth.index, synth.keypoints
+        synth = load_synth_data(write_synth(context.out_dir/'people', world, context.progress))
+        test = synth.select(split='test').index
+        warn_training_overlap(config.translator, config.seed, test.pid)
+        return synth.select(split='train'), test
     index = read_sysu(config.data)
     index.loc[index.split == 'val', 'split'] = 'train'   # the official test trains on both
-    return index, None
+    train, test = (index[index.split == s].reset_index(drop=True) for s in ('train', 'test'))
+    estimator = load_trained_pose('synth').to(context.device)
+    keypoints = estimate_keypoints(train, estimator, size=config.size, progress=context.progress,
+                                   cache_dir=context.out_dir/'joints')
+    return PoseDataset(train, keypoints), test
 
 # %% ../../nbs/experiments/03_method_data.ipynb #method-data-steps
-def _translate_target(index, keypoints, config, context):
-    "Estimate keypoints where they are unknown, get a translator, translate into both directions."
-    estimator = load_trained_pose('synth').to(check_device(context.device))
-    if keypoints is None:
-        keypoints = estimate_keypoints(index, estimator, size=config.size, progress=context.progress,
-                                       cache_dir=context.out_dir/'joints')
+def _translate_target(people, config, context):
+    "Load or train a translator, and translate into both directions."
     if config.translator: generators = load_trained_gan(config.translator)
     else:
         gan_config = GanConfig(size=config.size, width=config.gan_width, epochs=config.gan_epochs,
                                iters=config.gan_iters, seed=config.seed)
-        generators = train_gan(context.out_dir/'gan', index, keypoints, estimator, gan_config, context.progress,
-                               context.device)
-    return translate(index, keypoints, generators.to(context.device), context.out_dir/'fake', poses='target',
-                     size=config.size,
-                     gray=True, seed=config.seed, progress=context.progress)
+        estimator = load_trained_pose('synth').to(context.device)
+        generators = train_gan(context.out_dir/'gan', people, estimator, gan_config, context.progress, context.device)
+    return translate(people.index, people.keypoints, generators.to(context.device), context.out_dir/'fake',
+                     poses='target', size=config.size, gray=True, seed=config.seed, progress=context.progress)
 
 def _read_market(config, context):
     "Index of Market-1501 or of what takes its place, with identities that no other data set uses."
@@ -112,21 +112,17 @@ def _read_market(config, context):
 
 # %% ../../nbs/experiments/03_method_data.ipynb #b1439ed4
 def method_data(
-    out_dir,                                       # Folder for what is made
+    out_dir: str|Path,                             # Folder for what is made
     config: MethodDataConfig = MethodDataConfig(), # Which data
     progress: bool = True,                         # Show progress bars?
     device: str = 'cpu',                           # Where to estimate keypoints, train the translator and translate
 ) -> MethodData:
     "Read or render people, train the translator, translate, build the training sets. Finished steps are not repeated."
     out_dir = open_run_dir(out_dir, config_to_dict(config), 'training sets')
-    context = RunContext(out_dir, progress, device)
-    everyone, keypoints = _read_target(config, context.subfolder('people'))
-    is_train = (everyone.split == 'train').to_numpy()
-    index = everyone[is_train].reset_index(drop=True)
-    held_out = everyone[everyone.split == 'test'].reset_index(drop=True)
-    if config.data == 'synth': warn_training_overlap(config.translator, config.seed, held_out.pid)
-    fake = _translate_target(index, None if keypoints is None else keypoints[is_train], config, context)
-    sets = make_training_sets(index, fake, gray_dir=out_dir/'gray', progress=progress)
+    context = RunContext(out_dir, progress, check_device(device))
+    people, held_out = _read_target(config, context)
+    fake = _translate_target(people, config, context)
+    sets = make_training_sets(people.index, fake, gray_dir=out_dir/'gray', progress=progress)
     market = _read_market(config, context.subfolder('city'))
     sets['market'] = market[market.split == 'train']
     sets = {name: table.reset_index(drop=True) for name, table in sets.items()}

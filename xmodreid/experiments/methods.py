@@ -38,10 +38,10 @@ from ..reid.models import REID_MODELS, reid_model
 from ..reid.noisy import corrupt_labels, label_certainty, subsample_noisy
 from ..reid.pcb_training import RPPPhases, train_pcb_rpp
 from ..run.config import config_to_dict, open_run_dir
-from ..run.train import ReIDConfig, check_device, load_trained_reid, train_reid
+from ..run.train import ReIDConfig, TrainConfig, check_device, load_trained_reid, train_reid
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
-from ..training.schedules import warmup_multistep
+from ..training.schedules import warmup_cosine_annealing
 
 # %% ../../nbs/experiments/04_methods.ipynb #535e989e
 def _triplet(): return TripletLoss(normalize=True)
@@ -65,8 +65,8 @@ METHOD_TRAINING_SETS = ('original', 'cyclegan', 'combined', 'combined_all', 'mar
 # networks that torchvision has weights for
 PRETRAINED_MODELS = ('resnet18', 'resnet50', 'resnet50_gem', 'resnet50_modality_stems', 'resnet50_agw', 'pcb')
 
-@dataclass(frozen=True)
-class MethodConfig:
+@dataclass(frozen=True, kw_only=True)
+class MethodConfig(TrainConfig):
     "One training of one method, and where it is tested. `ConfigError` for settings that do not fit together."
     method: str = 'supervised'       # One of `METHODS`; 'baseline' is the network before any training
     train: str = 'original'          # One of `METHOD_TRAINING_SETS`. MMT and ECN do not use its labels
@@ -78,7 +78,6 @@ class MethodConfig:
     test: str = 'target'             # 'target': across modalities; 'market': inside RGB, on the other data set
     model: str = 'resnet10_small'    # One of `REID_MODELS`
     pretrained: bool = False         # Begin with ImageNet weights (a download)? For the networks of `PRETRAINED_MODELS`
-    size: tuple = (64, 32)           # (height, width) of the images, pixels
     epochs: int = 5                  # Epochs
     iters: int = 40                  # Batches per epoch
     p: int = 8                       # People per batch
@@ -87,7 +86,6 @@ class MethodConfig:
     augment: str = 'rgb2'            # One of `data.augmentation.AUGMENTATIONS`
     flip: bool = True                # Average with mirror images when testing?
     use_paper_settings: bool = False # MMT, ECN and PCB + RPP as in their papers? Else settings for small networks
-    seed: int = 0                    # Of weights, order, augmentation and choices
 
     def __post_init__(self):
         self._check_names()
@@ -215,7 +213,7 @@ def _fit_rpp_with_adam(learn, phases, lr, out_dir):
     "Stripes with a cosine, the part classifier at the full rate, everything at a tenth."
     stripes_end, classifier_end = phases[0]/sum(phases), (phases[0] + phases[1])/sum(phases)
     def rate(pct):
-        if pct < stripes_end: return lr*warmup_multistep(pct/stripes_end, .1, 'cosine')
+        if pct < stripes_end: return lr*warmup_cosine_annealing(pct/stripes_end)
         return lr if pct < classifier_end else lr*.1
     def fit(n_epoch, cbs): learn.fit(n_epoch, lr, cbs=[RPPPhases(*phases), ParamScheduler({'lr': rate}), *cbs])
     fit_resumable(learn, sum(phases), out_dir, fit=fit)
@@ -244,7 +242,7 @@ def _train_mmt(config, data, context):
     mmt_config = MMTConfig(n_clusters=n)
     if not config.use_paper_settings: mmt_config = replace(mmt_config, ema_decay=.99, lr=config.lr/5)
     learn = mmt_learner(dls, nets, mmt_config, [metrics, TrainingProgressBar('MMT', context.progress)], config.seed)
-    fit_resumable(learn, config.epochs, context.out_dir/'run', fit=learn.fit_reid, warmup=0, schedule='flat')
+    fit_resumable(learn, config.epochs, context.out_dir/'run', fit=learn.fit_reid, warmup=0, schedule='constant')
     write_csv(context.out_dir/'clusters.csv', label_source(learn).history)
     return TrainedMethod(learn.model.final(), metrics.rows)
 
@@ -262,7 +260,7 @@ def _train_ecn(config, data, context):
     source = data.sets[config.source] if config.source else None
     dls = ecn_dls(_ecn_table(config, data), source, config.size, config.p*config.k*2, config.iters, seed=config.seed,
                   augment=config.augment, device=context.device)
-    ecn_config, schedule = ECNConfig(), dict(warmup=0., schedule='step', milestones=(2/3,))
+    ecn_config, schedule = ECNConfig(), dict(warmup=0., schedule='multistep', milestones=(2/3,))
     if not config.use_paper_settings:
         ecn_config = ECNConfig(dim=512, dropout=0., optimizer='adam', lr=config.lr/3,
                                knn_start_epoch=max(config.epochs//2, 1))
@@ -307,7 +305,7 @@ def _train_pids(config, data):
 def run_method(
     config: MethodConfig,    # Settings
     data: MethodData,        # From `method_data`
-    out_dir,                 # Contains one folder per run
+    out_dir: str|Path,       # Contains one folder per run
     progress: bool = False,  # Show progress bars?
     device: str = 'cpu',     # Where to compute, e.g. `'cuda'`; a run may be resumed elsewhere
 ) -> dict:                   # Scores in percent, `best`, `percent_noisy_labels`, `protocol`, `settings`

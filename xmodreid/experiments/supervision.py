@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from fastai.data.core import DataLoaders
 from fastai.optimizer import Adam
 from torch import Tensor, nn
 
+from ..data.keypoints import PoseDataset
 from ..data.loaders import EpochLoader, SetEpoch
 from ..data.reid_loaders import reid_dls
 from ..data.samplers import ShuffledBatchSampler
@@ -36,7 +37,7 @@ from ..gan.metrics import identity_rank
 from ..random import seed_all
 from ..reid.learner import reid_learner
 from ..reid.loss_callbacks import ReIDLoss
-from ..run.train import ReIDConfig, as_embedder, check_device, load_trained_reid, train_reid
+from ..run.train import ReIDConfig, TrainConfig, as_embedder, check_device, load_trained_reid, train_reid
 from ..skeleton import IR, RGB
 from ..training.checkpoint import fit_resumable
 from ..training.learner import InterruptibleLearner, TrainingProgressBar
@@ -46,22 +47,19 @@ from ..training.recorder import LossRecorder
 from ..training.schedules import LRScheduler
 
 # %% ../../nbs/experiments/13_supervision.ipynb #ce94d981
-@dataclass(frozen=True)
-class PairedSupervisionConfig:
+@dataclass(frozen=True, kw_only=True)
+class PairedSupervisionConfig(TrainConfig):
     "Settings of a generator that is trained with the true images."
     generator: str = 'warp'   # One of `gan.attention.GENERATORS`
     width: int = 32           # Channels of the generators
-    size: tuple = (64,32)     # `(height, width)` of the images, pixels
     poses_per_image: int = 3  # Target poses for each source image
     batch_size: int = 8       # Pairs per batch
     epochs: int = 2           # Passes over all pairs
-    lr: float = 1e-3          # Learning rate
     gray: bool = True         # RGB in gray
     half: bool = False        # Train in bfloat16
     n_eval: int = 400         # Images translated for the measures, in each direction
-    seed: int = 0             # Seed of weights, order and poses
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelSupervisionConfig:
     "Settings of a Re-ID model that has every label of both modalities."
     reid: ReIDConfig = EVALUATOR_CONFIG # Settings of the model
@@ -70,7 +68,7 @@ class LabelSupervisionConfig:
     n_eval: int = 400                   # Query images, in each direction
     seed: int = 0                       # Seed of weights and order
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PrototypeSupervisionConfig:
     "Settings of a Re-ID model of one modality whose embeddings are moved to those of the other modality's evaluator."
     reid: ReIDConfig = replace(EVALUATOR_CONFIG, lr=1e-3) # Settings of the model
@@ -81,13 +79,13 @@ class PrototypeSupervisionConfig:
 
 # %% ../../nbs/experiments/13_supervision.ipynb #aeff7b1d
 def ground_truth_pairs(
-    data: SimpleNamespace,           # `index`, `keypoints`, `poses`, `world`, from `load_synth_data`
+    data: PoseDataset,               # From `load_synth_data`
     direction: str,                  # `'rgb2ir'` or `'ir2rgb'`
     config: PairedSupervisionConfig, # Settings
 ) -> list[Tensor]:                   # `(N, ...)` each: sources, their poses, target poses, true images
     "Each training image of the source's modality, in other poses and as the other modality would record it."
-    train = (data.index.split=='train').to_numpy()
-    index,poses = data.index[train].reset_index(drop=True),data.poses[train]
+    train = data.select(split='train')
+    index,poses = train.index,train.poses
     pairs = []
     for k in range(config.poses_per_image):
         s = sample_translation(index, poses, direction, config.size, None, config.gray, seed=config.seed+k)
@@ -103,7 +101,7 @@ class PairedLoader(EpochLoader):
     def __init__(self,
         pairs: list[Tensor], # From `ground_truth_pairs`
         batch_size: int,     # Pairs per batch
-        **kwargs,            # Of `EpochLoader`
+        **kwargs: Any,       # Of `EpochLoader`
     ):
         n = len(pairs[0])
         sampler = ShuffledBatchSampler(n, batch_size, kwargs.get('seed', 0))
@@ -149,7 +147,7 @@ def _evaluation_row(generators, config, size, out_dir, data, evaluator, embedder
 def run_paired_supervision(
     config: PairedSupervisionConfig,         # Settings
     out_dir: str|Path,                       # Folder of checkpoints and generators
-    data: SimpleNamespace,                   # As `ground_truth_pairs` takes it
+    data: PoseDataset,                       # As `ground_truth_pairs` takes it
     evaluator: nn.Module,                    # Pose estimator that measures
     embedder: dict[str,Callable]|None = None, # Evaluators of identity, from `fit_identity_evaluators`
     progress: bool = False,                  # Show a progress bar
@@ -168,7 +166,7 @@ def run_label_supervision(
     config: LabelSupervisionConfig, # Settings
     out_dir: str|Path,              # Folder of checkpoint and model
     index: pd.DataFrame,            # Table of the images to train on, with every label
-    data: SimpleNamespace,          # As `ground_truth_pairs` takes it
+    data: PoseDataset,              # As `ground_truth_pairs` takes it
     evaluator: nn.Module,           # Pose estimator that measures
     progress: bool = False,         # Show a progress bar
     device: str = 'cpu',            # Where to compute, e.g. `'cuda'`
@@ -223,21 +221,23 @@ def _fit_prototypes(config, direction, out_dir, train, evaluator, evaluator_dir,
 def run_prototype_supervision(
     config: PrototypeSupervisionConfig, # Settings
     out_dir: str|Path,                  # Folder of checkpoints and scores
-    data: SimpleNamespace,              # As `ground_truth_pairs` takes it
+    data: PoseDataset,                  # As `ground_truth_pairs` takes it
     evaluator_dir: str|Path,            # Folder of the evaluators of identity, see `fit_identity_evaluators`
     progress: bool = False,             # Show a progress bar
     device: str = 'cpu',                # Where to compute, e.g. `'cuda'`
 ) -> dict:                              # Rank-1 of RGB among infrared, percent
     "Train a Re-ID model on the prototypes of the other modality's evaluator, and search the held-out people."
     out_dir = Path(out_dir)
-    train,test = (data.index[data.index.split==k].reset_index(drop=True) for k in ('train','test'))
-    poses = data.poses[(data.index.split=='test').to_numpy()]
+    train = data.select(split='train').index
+    held_out = data.select(split='test')
+    test = held_out.index
     rows = {}
     for direction in DIRECTIONS:
         other = direction.split('2')[1]
         evaluator = load_trained_reid(Path(evaluator_dir)/other).to(device)
         model = _fit_prototypes(config, direction, out_dir, train, evaluator, evaluator_dir, progress, device)
-        queries = sample_translation(test, poses, direction, config.reid.size, config.n_eval, config.gray, seed=0)
+        queries = sample_translation(test, held_out.poses, direction, config.reid.size, config.n_eval, config.gray,
+                                     seed=0)
         gallery,gallery_pids = _embed_modality(evaluator, test, other, config, device)
         exclude = np.searchsorted(np.flatnonzero(test.modality==other), queries.tgt_rows)
         embeddings = _embed_batches(model, queries.src, device)

@@ -295,7 +295,7 @@ def _save_thesis_table(index, name, out_dir, title, only):
 # %% ../../nbs/experiments/05_thesis_tables.ipynb #reproduce-tables
 def reproduce_tables(
     table: str = '5.4',       # One of `THESIS_TABLES`, or 'all'
-    out_dir='runs/tables',    # Folder of data, runs and tables; finished runs are not repeated
+    out_dir: str|Path = 'runs/tables', # Folder of data, runs and tables; finished runs are not repeated
     data: str = 'synth',      # `'synth'`, or the folder of SYSU-MM01
     size: str = 'quick',      # One of `REPRODUCE_SIZES`
     seeds: int = 1,           # Trainings per row

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..data.keypoints import lookup_keypoints
 from ..errors import DataError, check_choice
 from .evaluators import EVALUATOR_CONFIG, fit_identity_evaluators, sample_other_identities
 from xmodreid.experiments.supervision import (
@@ -198,21 +197,18 @@ def run_comparison(
     check_row_names(only, rows)
     out_dir = Path(out_dir)
     data = load_synth_data(write_synth(out_dir/'people', config, progress))
-    other_dir = out_dir/'other_identities'
-    other = sample_other_identities(other_dir, config, n_other_identities, progress)
-    keypoints = lookup_keypoints(other, other_dir/'keypoints.npz', other_dir)
+    other = sample_other_identities(out_dir/'other_identities', config, n_other_identities, progress)
     pose = replace(pose, size=config.size)
-    pose_evaluator = train_pose(out_dir/'pose_evaluator', other, keypoints, pose, progress, device).to(device)
+    pose_evaluator = train_pose(out_dir/'pose_evaluator', other, pose, progress, device).to(device)
     evaluator_dir,evaluator = out_dir/'identity_evaluators',replace(evaluator, size=config.size)
-    embedders = fit_identity_evaluators(evaluator_dir, other, evaluator, progress, device)
+    embedders = fit_identity_evaluators(evaluator_dir, other.index, evaluator, progress, device)
     estimator = load_trained_pose('synth')
     def measure(s, folder):
         if isinstance(s, PairedSupervisionConfig):
             return run_paired_supervision(s, folder, data, pose_evaluator, embedders, progress, device)
         if isinstance(s, LabelSupervisionConfig):
-            own = data.index[data.index.split=='train'].reset_index(drop=True)
-            people = other if s.other_identities else own
-            return run_label_supervision(s, folder, people, data, pose_evaluator, progress, device)
+            people = other if s.other_identities else data.select(split='train')
+            return run_label_supervision(s, folder, people.index, data, pose_evaluator, progress, device)
         if isinstance(s, PrototypeSupervisionConfig):
             return run_prototype_supervision(s, folder, data, evaluator_dir, progress, device)
         return run_gan_config(s, folder, data, estimator, pose_evaluator, embedders, progress, device)

@@ -9,7 +9,7 @@ __all__ = ['USL_SIZES', 'DENSE_CLUSTERING', 'USL_DATA_SETTINGS', 'USL_METHODS', 
 # %% ../../nbs/experiments/08_usl.ipynb #experiments-usl-h4
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -82,7 +82,7 @@ def usl_rows(
     size: str = 'quick',                                     # One of `USL_SIZES`
     seeds: tuple = (0,),                                     # One row of each kind for every seed
     translation_kinds: tuple = ('none', 'own', 'target'),    # Translations that the methods are tried with
-    **kwargs,                                                # Other settings of a `UslConfig`, for all rows
+    **kwargs: Any,                                           # Other settings of a `UslConfig`, for all rows
 ) -> list[TableRow]:                                         # Their `config` is a `UslConfig`
     "All methods, with each kind of translations where they take them; then the value of a translated source."
     for kind in translation_kinds: check_choice('translations', kind, TRANSLATION_KINDS)
@@ -203,8 +203,8 @@ def usl_inputs(
 
 def run_usl_row(
     config: UslConfig,      # Settings
-    out_dir,                # Of the row
-    shared_dir,             # Of data, source networks, translations and first stages, used by many rows
+    out_dir: str|Path,      # Of the row
+    shared_dir: str|Path,   # Of data, source networks, translations and first stages, used by many rows
     progress: bool = True,  # Show progress bars?
     device: str = 'cpu',    # Where to compute, e.g. `'cuda'`
 ) -> dict:                  # Scores in percent, and the quality of the last labels
@@ -225,7 +225,7 @@ def run_usl_row(
 # %% ../../nbs/experiments/08_usl.ipynb #cell-019
 def reproduce_usl(
     # Folder of the tables, with a folder for each size and data set
-    out_dir,
+    out_dir: str|Path,
     size: str = 'quick',                                   # One of `USL_SIZES`
     only: list|None = None,                                # Names of the rows to run; all when `None`
     seeds: tuple = (0,),                                   # Seeds
@@ -233,7 +233,7 @@ def reproduce_usl(
     progress: bool = True,                                 # Show progress bars?
     device: str = 'cpu',                                   # Where to compute, e.g. `'cuda'`
     # Other settings of a `UslConfig`, for all rows, e.g. `data='hard'`
-    **kwargs,
+    **kwargs: Any,
 ) -> pd.DataFrame:                                         # From `run_rows`
     "Run the table row by row. Finished rows are not repeated."
     name = f"{size}-{Path(kwargs['data']).name}" if 'data' in kwargs else size

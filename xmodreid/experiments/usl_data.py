@@ -7,10 +7,10 @@ __all__ = ['TRANSLATION_KINDS', 'SOURCE_KINDS', 'UslConfig', 'usl_data', 'build_
            'usl_translations', 'source_images']
 
 # %% ../../nbs/experiments/07_usl_data.ipynb #experiments-usl-data-h4
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ import pandas as pd
 from torch import nn
 
 from ..data.index import concat_index
+from ..data.keypoints import PoseDataset
 from ..data.market import read_market1501
 from ..data.reid_loaders import reid_dls
 from ..data.sysu import read_sysu
@@ -32,7 +33,7 @@ from ..random import seed_all
 from ..reid.learner import reid_learner
 from ..reid.loss_callbacks import CrossEntropyLoss, TripletLoss
 from ..reid.models import reid_model
-from ..run.config import open_run_dir
+from ..run.config import RunConfig, open_run_dir
 from ..run.train import GanConfig, load_trained_gan, load_trained_pose, train_gan
 from ..skeleton import IR, RGB
 from ..synth.dataset import load_synth_data, write_synth
@@ -47,15 +48,14 @@ TRANSLATION_KINDS = ('none', 'gray', 'own', 'target', 'oracle')
 # beside the labeled RGB source: nothing, its translations into infrared, in the own or another's pose
 SOURCE_KINDS = ('none', 'own', 'target')
 
-@dataclass(frozen=True)
-class UslConfig:
+@dataclass(frozen=True, kw_only=True)
+class UslConfig(RunConfig):
     "Settings of one row; the defaults are the quick size."
     # A name in `USL_RECIPES`, `'mmt'`, `'supervised'`, or `'start'`: the source network as it is
     method: str = 'pgm'
     translations: str = 'none'     # One of `TRANSLATION_KINDS`
     data: str = 'standard'         # A name in `SYNTH_PRESETS`, or the folder of SYSU-MM01
     market: str = ''               # Folder of Market-1501, the labeled source of a run on SYSU-MM01; '' for no source
-    size: tuple = (64, 32)         # (height, width) of the images, pixels
     model: str = 'resnet10_small'  # One of `REID_MODELS` that takes `modality_stems`
     width: float = .5              # Multiplier of its channels
     source_people: int = 400       # Of the labeled RGB source, if it is synthetic; 0: no source
@@ -78,7 +78,6 @@ class UslConfig:
     joint_k1: int = 16             # Neighbors where both modalities are clustered together
     joint_eps: float = .5          # Radius there, 0..1
     people: int = 0                # People to train on, where not all; for tests
-    seed: int = 0                  # Of data, weights and order
 
 # %% ../../nbs/experiments/07_usl_data.ipynb #cell-010
 def _estimate_keypoints(index, use, config, context):
@@ -96,12 +95,12 @@ def _real_data(config, context):
     index = read_sysu(config.data)
     index.loc[index.split == 'val', 'split'] = 'train'
     keypoints = _estimate_keypoints(index, (index.split == 'train').to_numpy(), config, context.subfolder('joints'))
-    data = SimpleNamespace(index=index, keypoints=keypoints, poses=None, world=None)
+    data = PoseDataset(index, keypoints)
     if not config.market: return data, None
     source = read_market1501(config.market)
     source = source[source.split == 'train'].reset_index(drop=True)
     keypoints = _estimate_keypoints(source, np.ones(len(source), bool), config, context.subfolder('joints-market'))
-    return data, SimpleNamespace(index=source, keypoints=keypoints, poses=None, world=None)
+    return data, PoseDataset(source, keypoints)
 
 def _synthetic_data(config, context):
     "Synthetic people, and other ones under RGB cameras."
@@ -116,14 +115,12 @@ def _synthetic_data(config, context):
                     occluders=.15, twins=0.)
     source = load_synth_data(write_synth(context.out_dir/f'source-{config.data}-{config.seed}', other,
                                          context.progress))
-    use = (source.index.split == 'train').to_numpy()
-    index = source.index[use].reset_index(drop=True)
-    return data, SimpleNamespace(index=index, keypoints=source.keypoints[use], poses=None, world=None)
+    return data, source.select(split='train')
 
 def usl_data(
     config: UslConfig,     # Settings
     context: RunContext,   # Folder of the data sets, made when missing; device of the keypoint estimator
-) -> tuple:                # People and labeled source (or `None`), each with `index`, `keypoints`, `poses`, `world`
+) -> tuple[PoseDataset, PoseDataset|None]: # People, and the labeled source if there is one
     """The people of a run, synthetic or of SYSU-MM01, and other people under RGB cameras. `ConfigError` for unknown
     data."""
     if config.data not in SYNTH_PRESETS and Path(config.data).is_dir(): return _real_data(config, context)
@@ -134,7 +131,7 @@ def build_usl_model(
     config: UslConfig,            # Settings
     n_classes: int = 0,           # Classes of its classifier; 0 for none
     modality_stems: bool = True,  # A stem for each modality?
-    **kwargs,                     # Of `reid_model`
+    **kwargs: Any,                # Of `reid_model`
 ) -> nn.Module:
     "The network of a run, with initial weights."
     return reid_model(config.model, n_classes, width=config.width, pool='gem', modality_stems=modality_stems, **kwargs)
@@ -176,25 +173,14 @@ def load_source_weights(
     return model
 
 # %% ../../nbs/experiments/07_usl_data.ipynb #cell-013
-class _Unlabeled(NamedTuple):
-    "The training people of a run."
-    index: pd.DataFrame
-    keypoints: np.ndarray
-    poses: np.ndarray|None
-
-def _unlabeled(data):
-    use = (data.index.split == 'train').to_numpy()
-    poses = None if data.poses is None else data.poses[use]
-    return _Unlabeled(data.index[use].reset_index(drop=True), data.keypoints[use], poses)
-
-def _oracle_translations(people, world, context):
+def _oracle_translations(people, context):
     "What RGB shows of each RGB image, rendered by an infrared camera."
     index, rows = people.index, []
     cam = int(index.camid[index.modality == IR].iloc[0])
     for i in np.flatnonzero((index.modality == RGB).to_numpy()):
         path = context.out_dir/f'{i:06d}.png'
         if not path.exists():
-            image = oracle_render(world, int(index.pid[i]), people.poses[i], cam)
+            image = oracle_render(people.world, int(index.pid[i]), people.poses[i], cam)
             with atomic_path(path) as p: cv2.imwrite(str(p), image[..., ::-1])
         rows.append(dict(path=str(path), source_path=index.path[i], pid=index.pid[i], camid=cam, modality=IR,
                          split='train'))
@@ -205,8 +191,7 @@ def _get_translator(people, config, gan_config, context):
     if config.translator: return load_trained_gan(config.translator).to(context.device)
     gan_config = gan_config or GanConfig(size=config.size, seed=config.seed)
     estimator = load_trained_pose('synth')
-    generators = train_gan(context.out_dir/'translator', people.index, people.keypoints, estimator, gan_config,
-                           context.progress,
+    generators = train_gan(context.out_dir/'translator', people, estimator, gan_config, context.progress,
                            context.device)
     return generators.to(context.device)
 
@@ -214,21 +199,21 @@ def _gray_translation(img, modality): return to_grayscale(img)
 
 def usl_translations(
     config: UslConfig,                # Settings
-    data: SimpleNamespace,            # From `usl_data`
+    data: PoseDataset,                # From `usl_data`
     context: RunContext,              # Folder of translator and images, progress, device
     gan_config: GanConfig|None=None,  # Of the translator, if it is trained here
-):                                    # What `cross_dls` takes as `translations`
+) -> pd.DataFrame|Callable|None:      # What `cross_dls` takes as `translations`
     "The translated images of a run. `ConfigError` for the oracle of real images."
     kind = check_choice('translations', config.translations, TRANSLATION_KINDS)
     if kind == 'none': return None
     if kind == 'gray': return _gray_translation
-    people = _unlabeled(data)
+    people = data.select(split='train')
     if kind == 'oracle':
         if people.poses is None:
             raise ConfigError(f"the true infrared image is known for synthetic people only, not for {config.data}: "
                               "choose one of "
                               f"{', '.join(TRANSLATION_KINDS[:-1])}")
-        return _oracle_translations(people, data.world, context.subfolder('oracle'))
+        return _oracle_translations(people, context.subfolder('oracle'))
     translator = _get_translator(people, config, gan_config, context)
     return translate(people.index, people.keypoints, translator, context.out_dir/kind, poses=kind, size=config.size,
                      gray=True,
@@ -236,18 +221,17 @@ def usl_translations(
 
 def source_images(
     config: UslConfig,            # Settings
-    source: SimpleNamespace|None, # From `usl_data`; `None` stays `None`
-    data: SimpleNamespace,        # From `usl_data`; its infrared images lend their poses
+    source: PoseDataset|None,     # From `usl_data`; `None` stays `None`
+    data: PoseDataset,            # From `usl_data`; its infrared images lend their poses
     context: RunContext,          # Folder of translator and images, progress, device
 ) -> pd.DataFrame|None:           # Index of labeled images
     "The source's RGB images and, as `start` says, their translations."
     if source is None: return None
     if check_choice('start', config.start, SOURCE_KINDS) == 'none': return source.index
-    people = _unlabeled(data)
-    ir = (people.index.modality == IR).to_numpy()
-    others = people.index[ir]
-    both = concat_index(source.index, others.assign(pid=others.pid + 10**6))
-    keypoints = np.concatenate([source.keypoints, people.keypoints[ir]])
+    people = data.select(split='train')
+    infrared = people.select(people.index.modality == IR)
+    both = concat_index(source.index, infrared.index.assign(pid=infrared.index.pid + 10**6))
+    keypoints = np.concatenate([source.keypoints, infrared.keypoints])
     translator = _get_translator(people, config, None, context)
     fake = translate(both, keypoints, translator, context.out_dir/f'source-{config.start}', poses=config.start,
                      direction='rgb2ir',

@@ -7,6 +7,7 @@ __all__ = ['GENERATORS', 'pose_inputs', 'make_encoder', 'encode_levels', 'Attent
 
 # %% ../../nbs/081_gan.attention.ipynb #gan-attention-h4
 import inspect
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -136,7 +137,7 @@ GENERATORS = dict(resnet=ResnetGenerator, warp=WarpGenerator, attention=Attentio
 
 def make_generator(
     kind:str='warp', # One of `GENERATORS`
-    **kwargs,        # Passed on: `width`, `blocks`, `norm`, `gray`; for attention also `downs`, `heads`
+    **kwargs:Any,    # Passed on: `width`, `blocks`, `norm`, `gray`; for attention also `downs`, `heads`
 ) -> PoseGenerator:  # In training mode, on the CPU
     "Build a generator by name. `ConfigError` for an unknown one, or for a setting it does not have."
     make = GENERATORS[check_choice('generator', kind, GENERATORS)]

@@ -8,6 +8,9 @@ __all__ = ['DIRECTIONS', 'unchanged_generator', 'grayscale_generator', 'estimate
 
 # %% ../../nbs/087_gan.inference.ipynb #gan-inference-h4
 import copy
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +19,7 @@ from torch import Tensor, nn
 from ..data.images import read_image
 from ..data.transforms import resize_person, to_grayscale
 from ..errors import ModelError, PoseError
+from ..pose.estimate import PoseEstimator
 
 # %% ../../nbs/087_gan.inference.ipynb #cell-015
 def unchanged_generator(
@@ -37,7 +41,7 @@ def grayscale_generator(
 # %% ../../nbs/087_gan.inference.ipynb #cell-030
 @torch.no_grad()
 def estimate_batch_keypoints(
-    estimator,         # A `PoseEstimator`, or any callable from `(B, 3, H, W)` in [-1, 1] to `(B, 18, 3)`
+    estimator:PoseEstimator|Callable, # Or any callable from `(B, 3, H, W)` in [-1, 1] to `(B, 18, 3)`
     images:Tensor,     # `(N, 3, H, W)` in [-1, 1]
     batch_size:int=64, # Images at a time
 ) -> Tensor:           # `(N, 18, 3)` x, y in pixels and confidence, on the CPU
@@ -52,12 +56,12 @@ def estimate_batch_keypoints(
 # %% ../../nbs/087_gan.inference.ipynb #cell-037
 @torch.no_grad()
 def generate(
-    generator,         # `G(img, src_kpts, tgt_kpts)`
+    generator:Callable, # `G(img, src_kpts, tgt_kpts)`
     img:Tensor,        # `(N, 3, H, W)` in [-1, 1]
     src_kpts:Tensor,   # `(N, 18, 3)` pose of the images, pixels
     tgt_kpts:Tensor,   # `(N, 18, 3)` pose they should take, pixels
     batch_size:int=32, # Images at a time
-    device=None,       # Where to compute, and where the generator is left; its own device when `None`
+    device:str|torch.device|None=None, # Where to compute, and where the generator is left; its own device when `None`
 ) -> Tensor:           # `(N, 3, H, W)` in [-1, 1], on the CPU
     """Run a generator over many images, in evaluation mode; its modes are restored afterwards. `ModelError` where it
     returns another shape."""
@@ -82,7 +86,7 @@ DIRECTIONS = ('rgb2ir','ir2rgb')
 def resolve_generators(
     # A learner or model with generators `to_ir` and `to_rgb`; a pair (to IR, to RGB); or a dict or `ModuleDict` by
     # direction or by target modality
-    generators,
+    generators: Any,
 ) -> dict:      # `{'rgb2ir': G, 'ir2rgb': G}`; `None` for a direction that is not there
     """Find the two generators; a learner that averages its weights gives a copy with the averages. `ModelError` where
     there are none."""
@@ -107,7 +111,7 @@ def _dict_generators(generators:dict) -> dict:
 
 # %% ../../nbs/087_gan.inference.ipynb #cell-053
 def load_images(
-    paths,           # Image files
+    paths:Iterable[str|Path], # Image files
     size:tuple,      # `(height, width)` they are resized to, pixels
     gray:bool=False, # Turn them gray
 ) -> tuple[Tensor,np.ndarray]: # `(N, 3, H, W)` in [-1, 1]; `(N, 2)` height and width of the upright files, pixels

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 from fastai.callback.core import Callback
@@ -131,7 +132,7 @@ def pose_cyclegan_learner(
     seed:int=0,                # Seed of weights, pools and label flips
     # Of `pose_cyclegan`: `width`, `d_width`, `blocks`, `gray`, `conditional`, `norm`, `spectral`, `downs`,
     # `channels_last`
-    **kwargs,
+    **kwargs:Any,
 ) -> Learner:                  # Ready for `fit` or `fit_resumable`
     """A fastai learner that trains both generators, and both discriminators beside them. `ConfigError` for settings
     that contradict each other."""

@@ -22,6 +22,7 @@ from xmodreid.gan.losses import (
     local_correlation_loss, part_tone_loss, patch_nce_loss, patch_style_loss, person_identity_loss, pose_bce_loss,
     pose_mse_loss, pose_soft_argmax_loss, sample_positions, tone_consistency_loss,
 )
+from ..pose.estimate import PoseEstimator
 from ..pose.keypoints import keypoint_heatmaps
 from ..pose.parts import part_masks, person_mask
 from ..pose.warp import warp_person, warp_to_pose
@@ -38,7 +39,7 @@ def both_directions(
 
 def freeze(
     model:nn.Module|Callable, # A network; any other callable is left alone
-    device,                   # Where the batches are
+    device:str|torch.device,  # Where the batches are
 ) -> None:
     "Freeze a network, put it into evaluation mode and move it to the device."
     if isinstance(model, nn.Module): model.to(device).requires_grad_(False).eval()
@@ -177,7 +178,7 @@ class PoseLoss(LossCallback):
     from their target poses. `ModelError` without an estimator."""
     def __init__(self,
         weight:float|Callable=1., # Multiplier, or schedule
-        estimator=None,           # Frozen `PoseEstimator`, trained for both modalities
+        estimator:PoseEstimator|None=None, # Frozen `PoseEstimator`, trained for both modalities
         recovered:bool=False,     # Compare the recovered images as well?
     ):
         super().__init__(weight)
@@ -229,7 +230,7 @@ class PoseBCELoss(PoseLoss):
     "Cross entropy of heatmaps with weighted positives, summed over joints."
     def __init__(self,
         weight:float|Callable=1., # Multiplier, or schedule
-        estimator=None,           # Frozen `PoseEstimator`, trained for both modalities
+        estimator:PoseEstimator|None=None, # Frozen `PoseEstimator`, trained for both modalities
         recovered:bool=False,     # Compare the recovered images as well?
         pos_weight:float=9.,      # A pixel weighs `1 + pos_weight*target`
     ):

@@ -164,7 +164,7 @@ def vgg_layer_index(
     return names[name]
 
 # %% ../../nbs/083_gan.losses.ipynb #cell-030
-def fill_random_filters(layers:nn.Sequential):
+def fill_random_filters(layers:nn.Sequential) -> None:
     "Fill the convolutions with random filters, always the same ones."
     with fixed_seed(0):
         for m in layers:

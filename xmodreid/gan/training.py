@@ -7,14 +7,16 @@ __all__ = ['ImagePool', 'LocalSync', 'DiscriminatorStep', 'ClipGradients', 'cycl
 
 # %% ../../nbs/085_gan.training.ipynb #gan-training-h4
 import random
-from collections.abc import Iterable
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
 from fastai.callback.core import Callback
 from fastcore.basics import patch
 from IPython.display import display
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
@@ -180,7 +182,7 @@ def cleanup(self:DiscriminatorStep):
 
 # %% ../../nbs/085_gan.training.ipynb #cell-018
 @patch
-def autocast_context(self:DiscriminatorStep):
+def autocast_context(self:DiscriminatorStep) -> AbstractContextManager:
     "The context of `HalfPrecision`, if the learner has one."
     half = next((cb for cb in self.learn.cbs if isinstance(cb, HalfPrecision)), None)
     return nullcontext() if half is None else half.autocast_context()
@@ -189,7 +191,7 @@ def autocast_context(self:DiscriminatorStep):
 @contextmanager
 def use_sync(self:DiscriminatorStep,
     sync:LocalSync,     # Exchange with other processes
-):
+) -> Iterator[DiscriminatorStep]:
     "Within this block, exchange with other processes by `sync`."
     before = self.sync
     self.sync = sync
@@ -342,8 +344,8 @@ class SaveSamples(Callback):
         n_samples:int=4,      # People of each modality
         every_epochs:int=1,   # Epochs between two images; the last epoch is always shown
         live:bool=False,      # Show the newest ones in the notebook?
-        path=None,            # Image file that always shows the newest ones
-        display_fn=display,   # How to show a figure in the notebook, as `IPython.display.display`
+        path:str|Path|None=None, # Image file that always shows the newest ones
+        display_fn:Callable=display, # How to show a figure in the notebook, as `IPython.display.display`
     ):
         self.batch = batch
         self.n = n_samples
@@ -377,7 +379,7 @@ class SaveSamples(Callback):
 
     def show(self,
         epoch:int|None=None, # Epoch whose images are shown; the last when `None`
-    ):                       # A Matplotlib figure
+    ) -> Figure:             # A closed figure
         "The images of one epoch. `ModelError` before the end of the first epoch."
         if not self.rows: raise ModelError("no samples yet: they are made at the end of an epoch. Train first")
         epoch = max(self.rows) if epoch is None else epoch

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -255,7 +256,7 @@ def _generate_missing(plan, src, tgt, generators, out_dir, config, batch_size, d
 def translate(
     index:pd.DataFrame,            # Index of the images
     keypoints:np.ndarray,          # `(len(index), 18, 3)` keypoints in pixels of the upright files
-    generators,                    # A learner, a pair, or a dict by direction: see `resolve_generators`
+    generators:Any,                # A learner, a pair, or a dict by direction: see `resolve_generators`
     out_dir:str|Path,              # Folder for the new data set: new, empty, or begun by the same call
     poses:str|np.ndarray='target', # One of `POSE_SOURCES`, or `(len(index), 18, 3)` poses in pixels of `size`
     direction:str|None=None,       # `'rgb2ir'` or `'ir2rgb'`; each image into the other modality when `None`
@@ -263,7 +264,7 @@ def translate(
     gray:bool=False,               # Turn RGB images gray first
     batch_size:int=32,             # Images at a time
     seed:int=0,                    # Seed of the choice of poses
-    device=None,                   # Where to compute; the generators' own device when `None`
+    device:str|torch.device|None=None, # Where to compute; the generators' own device when `None`
     ext:str='.jpg',                # `'.jpg'` or `'.png'`
     jpeg_quality:int=95,           # Of JPEG, 1 to 100
     min_joints:int=8,              # Images with fewer visible joints lend no pose
@@ -387,7 +388,7 @@ def make_training_set(
     index:pd.DataFrame,      # Index of the real images
     generated:str|Path,      # Folder that `translate` wrote
     out:str|Path|None=None,  # Folder for `index.csv` and `training_set.json`; nothing is written when `None`
-    **kwargs,                # Of `make_training_sets`: `splits`, `cameras`, `gray_dir`, `progress`
+    **kwargs:Any,            # Of `make_training_sets`: `splits`, `cameras`, `gray_dir`, `progress`
 ) -> pd.DataFrame: # Its index; `attrs` hold the name, the share of noisy labels and the settings of the translation
     """One training set of the method, with a note of where its images and labels come from. `DataError` for an
     unfinished translation."""

@@ -6,6 +6,8 @@
 __all__ = ['CompactPose', 'compact_pose']
 
 # %% ../../nbs/054_pose.compact.ipynb #pose-compact-h4
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -117,7 +119,7 @@ class CompactPose(PoseNet):
 # %% ../../nbs/054_pose.compact.ipynb #cell-013
 def compact_pose(
     width: int = 32, # Channels at the network's stride
-    **kwargs,        # `depth`, `stages`, `stride`, `paf` of `CompactPose`
+    **kwargs: Any,   # `depth`, `stages`, `stride`, `paf` of `CompactPose`
 ) -> CompactPose:    # Untrained
     "The network this package trains itself; about half a million parameters at the default width."
     return CompactPose(width, **kwargs)

@@ -7,6 +7,7 @@ __all__ = ['PAD_MODES', 'pad_sides', 'pad_images', 'PoseEstimator', 'average_map
 
 # %% ../../nbs/060_pose.estimate.ipynb #pose-estimate-h4
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -229,7 +230,7 @@ def people(self:PoseEstimator,
     batch_size: int = 64,     # Images at a time
     thr: float|None = None,   # Lowest peak after smoothing; `None`: the estimator's own `thr`
     sigma: float|None = None, # Smoothing in pixels of `input_size`; `None`: 3/7 of `default_sigma`
-    **kwargs,                 # `min_joints`, `min_score` of `decode_people`
+    **kwargs: Any,            # `min_joints`, `min_score` of `decode_people`
 ) -> DetectedPeople:          # In pixels of `img`
     "All people in every image; no gradient. Raises `PoseError` for a network without limb fields."
     size = tuple(img.shape[2:])

@@ -9,6 +9,7 @@ __all__ = ['estimate_resized_keypoints', 'hash_estimator', 'estimate_keypoints']
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -57,7 +58,7 @@ def estimate_resized_keypoints(
 # %% ../../nbs/061_pose.estimate_index.ipynb #cell-045
 def hash_estimator(
     estimator: PoseEstimator, # The estimator
-    **more,                   # Whatever else the result depends on
+    **more: Any,              # Whatever else the result depends on
 ) -> str:                     # 16 hexadecimal digits
     "A name for an estimator that changes with its weights and settings."
     e = estimator

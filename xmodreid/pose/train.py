@@ -6,6 +6,8 @@
 __all__ = ['PCKMetric', 'pose_losses', 'pose_learner', 'fit_pose_net', 'evaluate_pck']
 
 # %% ../../nbs/065_pose.train.ipynb #pose-train-h4
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -88,7 +90,7 @@ def pose_learner(
     ramp: float = 0.,              # Of `RandomizeAppearance`: share of the training over which `prob` grows from 0
     seed: int = 0,                 # Of `RandomizeAppearance`
     cbs: list|tuple = (),          # More callbacks
-    **kwargs,                      # Passed to fastai's `Learner`
+    **kwargs: Any,                 # Passed to fastai's `Learner`
 ) -> Learner:
     "A fastai learner with one callback per loss and PCK@.05 and PCK@.1 as metrics."
     model = compact_pose() if model is None else model

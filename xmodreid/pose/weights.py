@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -205,7 +206,7 @@ def find_pose_weights(
 def pose_net(
     arch: str|None = None,            # One of `POSE_NETS`; `None`: that of the weights, `'compact'` without weights
     pretrained: str|Path|None = None, # One of `POSE_WEIGHTS`, or the path of a file; `None`: untrained
-    **kwargs,                         # Passed to the builder; `'synth'` takes none
+    **kwargs: Any,                    # Passed to the builder; `'synth'` takes none
 ) -> PoseNet:                         # With weights: in evaluation mode
     """Build a pose network by name, with published weights if wanted.
 

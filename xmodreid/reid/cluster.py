@@ -7,6 +7,8 @@ __all__ = ['OUTLIER_POLICIES', 'CLUSTERINGS', 'kmeans_labels', 'dbscan_labels', 
            'pseudo_labels', 'cluster_stats']
 
 # %% ../../nbs/116_reid.cluster.ipynb #reid-cluster-h4
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -74,7 +76,7 @@ def assign_outliers(
 # %% ../../nbs/116_reid.cluster.ipynb #cell-013
 def cluster_means(
     emb: Tensor,  # `(N, D)` embeddings
-    labels,       # `(N,)` cluster numbers without gaps, an array or tensor; -1 takes no part
+    labels: np.ndarray|Tensor, # `(N,)` cluster numbers without gaps, an array or tensor; -1 takes no part
 ) -> Tensor:      # `(n_clusters, D)`, rows of length 1
     "Center of each cluster: the mean of its members on the unit sphere."
     x = normalize_embeddings(emb)
@@ -89,8 +91,8 @@ def pseudo_labels(
     emb: Tensor,             # `(N, D)` embeddings
     method: str = 'dbscan',  # A name in `CLUSTERINGS`
     outliers: str = 'drop',  # One of `OUTLIER_POLICIES`
-    groups=None,             # `(N,)` groups to cluster separately, e.g. the modality; `None` for all together
-    **kwargs,                # Of the method: `k` and `seed`, or `eps`, `min_samples`, `k1`, `k2`
+    groups: np.ndarray|None = None, # `(N,)` groups to cluster separately, e.g. the modality; `None` for all together
+    **kwargs: Any,           # Of the method: `k` and `seed`, or `eps`, `min_samples`, `k1`, `k2`
 ) -> np.ndarray:             # `(N,)` int64, clusters numbered from 0; -1 for images that are left out
     """Cluster numbers to train on. `ProtocolError` for NaN, `DataError` when all are outliers, `ConfigError` for
     impossible settings."""
@@ -106,9 +108,9 @@ def pseudo_labels(
 
 # %% ../../nbs/116_reid.cluster.ipynb #cell-019
 def cluster_stats(
-    labels,           # `(N,)` cluster numbers; -1 for images left out
-    pids=None,        # `(N,)` true identities, to compare with
-    modalities=None,  # `(N,)` modality of each image
+    labels: np.ndarray|Tensor, # `(N,)` cluster numbers; -1 for images left out
+    pids: np.ndarray|None = None, # `(N,)` true identities, to compare with
+    modalities: np.ndarray|None = None, # `(N,)` modality of each image
 ) -> dict:            # `n_clusters`, `largest`, `median`, `outliers` (0..1), `ari`, `nmi`, `cross_modality` (0..1)
     """Sizes and quality of clusters. `ari`, `nmi` compare the images in clusters with `pids`; `cross_modality` is the
     share of clusters that contain both modalities, 0..1."""

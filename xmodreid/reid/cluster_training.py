@@ -9,8 +9,9 @@ __all__ = ['SubsetSampler', 'PseudoLabelLoader', 'pseudo_dls', 'ClusterState', '
 # %% ../../nbs/118_reid.cluster_training.ipynb #reid-cluster-training-h4
 import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,7 +69,7 @@ class PseudoLabelLoader(ReidLoader):
         balance: bool = False,  # `k` images of each modality where a cluster has both?
         views: int = 1,         # 2: each image twice, with two augmentations
         seed: int = 0,          # Order and augmentation
-        **kwargs,               # As `ReidLoader`
+        **kwargs: Any,          # As `ReidLoader`
     ):
         super().__init__(store, index, np.full(len(index), -1), SequentialBatchSampler(0, p*k), seed=seed, **kwargs)
         if p < 2: raise ConfigError(f"`p` must be at least 2 clusters per batch, so that there are negatives; got {p}")
@@ -86,7 +87,7 @@ class PseudoLabelLoader(ReidLoader):
 
     def relabel(
         self,
-        labels, # `(N,)` cluster of each row of the table; -1 leaves it out
+        labels: np.ndarray|Tensor, # `(N,)` cluster of each row of the table; -1 leaves it out
     ) -> None:
         "Sample by these labels from now on. `DataError` for a wrong length or fewer than two clusters."
         labels = np.asarray(labels, dtype=np.int64)
@@ -113,7 +114,7 @@ class PseudoLabelLoader(ReidLoader):
         labels: np.ndarray,      # `(N,)` cluster of each image
         rows: np.ndarray,        # `(n,)` rows to sample from
         seed: int,               # Of the order
-        modalities=None,         # `(n,)` modality of each row, to balance them
+        modalities: np.ndarray|None = None, # `(n,)` modality of each row, to balance them
         description: str = '',   # Of the rows, for the error message
     ) -> SubsetSampler:
         "A PK sampler of some rows. `DataError` for fewer than two clusters."
@@ -129,7 +130,7 @@ class PseudoLabelLoader(ReidLoader):
     def make_batch(
         self,
         rows: np.ndarray,  # `(B,)` rows
-        gen,               # Generator of the augmentation; `None` for none
+        gen: torch.Generator|None, # Generator of the augmentation; `None` for none
     ) -> tuple:            # `(img, modality, *more views, label, camid, noisy, row)`
         "One batch, its images in `views` augmentations."
         img, modality, *rest = super().make_batch(rows, gen)
@@ -154,10 +155,10 @@ def pseudo_dls(
     balance: bool = False,     # `k` images of each modality where a cluster has both?
     views: int = 1,            # 2: each image twice, with two augmentations
     seed: int = 0,             # Order and augmentation
-    augment='rgb1',            # As in `reid_dls`
+    augment: str|dict = 'rgb1', # As in `reid_dls`
     cache: str = 'memory',     # `'memory'`, or `'none'`: decode at each use
     threads: int = 0,          # Threads that decode; 0: one per core
-    device='cpu',              # Where the batches go
+    device: str|torch.device = 'cpu', # Where the batches go
     progress: bool = False,    # Show a progress bar while decoding?
 ) -> DataLoaders:              # Empty until relabeled; `classes` lists the people, who must not be tested on
     """Loaders for unsupervised Re-ID: labels come later, from a label callback. `DataError` for test rows,
@@ -269,7 +270,7 @@ class PseudoLabels(LabelSource):
         seed: int = 0,               # Of k-means, together with the epoch
         batch_size: int = 128,       # Images per batch when embedding
         flip: bool = False,          # Average with mirror images when embedding?
-        **kwargs,                    # Of the method: `k`, or `eps`, `min_samples`, `k1`, `k2`
+        **kwargs: Any,               # Of the method: `k`, or `eps`, `min_samples`, `k1`, `k2`
     ):
         super().__init__(every)
         self.method = check_choice('method', method, CLUSTERINGS)
@@ -312,7 +313,7 @@ class ClusterMemoryLoss(ReIDLoss):
     mode = 'mean'
     def __init__(
         self,
-        weight=1.,                # Multiplier in the total loss, or a schedule
+        weight: float|Callable = 1., # Multiplier in the total loss, or a schedule
         temp: float = .05,        # Temperature, above 0
         momentum: float = .1,     # Share of the old prototype that an update keeps, 0..1
         by_camera: bool = False,  # A prototype for each camera of a cluster?

@@ -7,6 +7,7 @@ __all__ = ['CrossModalityState', 'PerModalityClusterLabels', 'MatchedClusterLabe
 
 # %% ../../nbs/125_reid.crossmodal_labels.ipynb #reid-crossmodal-labels-h4
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class PerModalityClusterLabels(PseudoLabels):
         outliers: str = 'drop',          # One of `OUTLIER_POLICIES`
         seed: int = 0,                   # Of k-means, together with the epoch
         # Of the method: `k`, or `eps`, `min_samples`, `k1`, `k2`; `ir`: a dict of those that differ for infrared
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(method, outliers, every, False, seed, batch_size, flip, **kwargs)
         self.translation_weight = translation_weight
@@ -120,7 +121,7 @@ class MatchedClusterLabels(PerModalityClusterLabels):
         self,
         matcher: str = 'hungarian', # A name in `MATCHERS`
         use_votes: bool = False,    # Compare clusters by the votes of their images?
-        **kwargs,                   # As `PerModalityClusterLabels`
+        **kwargs: Any,              # As `PerModalityClusterLabels`
     ):
         super().__init__(**kwargs)
         self.matcher, self.use_votes = check_choice('matcher', matcher, MATCHERS), use_votes
@@ -137,7 +138,7 @@ class JointClusterLabels(PerModalityClusterLabels):
     def __init__(
         self,
         modality_aware: bool = True, # Half of the neighbors from each modality?
-        **kwargs,                    # As `PerModalityClusterLabels`, without `ir`
+        **kwargs: Any,               # As `PerModalityClusterLabels`, without `ir`
     ):
         super().__init__(**kwargs)
         if modality_aware and self.method != 'dbscan':

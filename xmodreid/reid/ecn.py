@@ -8,8 +8,9 @@ __all__ = ['invariance_loss', 'ExemplarMemory', 'ExemplarLoader', 'ecn_dls', 'EC
 
 # %% ../../nbs/121_reid.ecn.ipynb #reid-ecn-h4
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -109,7 +110,7 @@ class ExemplarLoader(ReidLoader):
         translated_rows: list,          # For each exemplar a list of the rows of its translations
         sampler: EpochSampler,          # Yields pairs of source and exemplar numbers
         translation_prob: float = .5,   # Probability that a translation takes the place of its image, 0..1
-        **kwargs,                       # As `ReidLoader`
+        **kwargs: Any,                  # As `ReidLoader`
     ):
         super().__init__(store, index, labels, sampler, **kwargs)
         self.source_rows, self.original_rows, self.translated_rows = source_rows, original_rows, translated_rows
@@ -129,7 +130,7 @@ class ExemplarLoader(ReidLoader):
     def make_batch(
         self,
         rows: tuple,  # Numbers of source images and of exemplars
-        gen,          # Generator of augmentation and translations; `None` for neither
+        gen: torch.Generator|None, # Generator of augmentation and translations; `None` for neither
     ) -> tuple:       # `(img, modality, label, camid, noisy, row, unlabeled)`
         "One batch: labeled images first."
         source, exemplars = rows
@@ -165,10 +166,10 @@ def ecn_dls(
     n_iters: int|None = None,         # Batches per epoch; `None`: once through the larger kind
     translation_prob: float = .5,     # Probability that a translation takes the place of its image, 0..1
     seed: int = 0,                    # Order and augmentation
-    augment='rgb1',                   # As in `reid_dls`
+    augment: str|dict = 'rgb1',       # As in `reid_dls`
     cache: str = 'memory',            # `'memory'`, or `'none'`: decode at each use
     threads: int = 0,                 # Threads that decode; 0: one per core
-    device='cpu',                     # Where the batches go
+    device: str|torch.device = 'cpu', # Where the batches go
     progress: bool = False,           # Show a progress bar while decoding?
 ) -> DataLoaders:                     # `n_exemplars`, `n_source`, `classes` (all people, who must not be tested on)
     "Loaders for exemplar memory. `DataError` for test rows and for translations without source."
@@ -245,7 +246,7 @@ class InvarianceLoss(ReIDLoss):
     "Exemplar, camera and neighborhood invariance of the unlabeled images; holds the memory."
     def __init__(
         self,
-        weight=.3,                 # Multiplier in the total loss, or a schedule
+        weight: float|Callable = .3, # Multiplier in the total loss, or a schedule
         temp: float = .05,         # Temperature, above 0
         knn: int = 6,              # Neighbors
         alpha: float = .01,        # An exemplar keeps `alpha * epoch` of itself
@@ -316,14 +317,14 @@ class ECNConfig:
 
 def ecn_learner(
     dls: DataLoaders,                # From `ecn_dls`
-    model='resnet50',                # A name in `REID_MODELS`, or a network with `dim`
+    model: str|nn.Module = 'resnet50', # A name in `REID_MODELS`, or a network with `dim`
     config: ECNConfig = ECNConfig(), # Settings
     cbs: list|None = None,           # More callbacks, e.g. `ReIDMetrics`
     seed: int = 0,                   # Of the initial weights
-    **kwargs,                        # Of the network's builder
+    **kwargs: Any,                   # Of the network's builder
 ) -> Learner:
-    """A learner for exemplar memory. Train it with `learn.fit_reid(60, warmup=0, schedule='step', milestones=(2/3,))`,
-    as the paper does."""
+    """A learner for exemplar memory. Train it with `learn.fit_reid(60, warmup=0, schedule='multistep',
+    milestones=(2/3,))`, as the paper does."""
     if not isinstance(model, str) and kwargs:
         raise ConfigError(f"{sorted(kwargs)} are settings of a named network; a finished one was given")
     with fixed_seed(seed):

@@ -8,6 +8,7 @@ __all__ = ['evaluate_reid', 'summarize_results', 'save_results', 'load_results']
 # %% ../../nbs/111_reid.evaluate.ipynb #reid-evaluate-h4
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,7 +92,7 @@ def save_results(
     # How the epoch was chosen: `'last'`, `'best'` (by the test set: too good) or `'val'` (by the validation set)
     epoch: str = 'last',
     dataset: str = '',     # Which data, in words or as a path
-    **extra,               # Anything else worth keeping, e.g. `model='osnet'`
+    **extra: Any,          # Anything else worth keeping, e.g. `model='osnet'`
 ) -> dict:                 # What was written
     "Write results, and all that makes them comparable, as JSON. Raises `ProtocolError`."
     check_choice('epoch', epoch, ('last', 'best', 'val'))

@@ -9,6 +9,7 @@ __all__ = ['embed_images', 'ReIDMetrics', 'reid_learner']
 import math
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import torch
@@ -34,7 +35,7 @@ from ..training.checkpoint import RestoreAfterLRFind
 from ..training.learner import InterruptibleLearner
 from ..training.losses import LossCallback, zero_loss
 from ..training.recorder import LossRecorder
-from ..training.schedules import warmup_multistep
+from ..training.schedules import SCHEDULES
 
 # %% ../../nbs/113_reid.learner.ipynb #cell-018
 @torch.no_grad()
@@ -134,7 +135,7 @@ def reid_learner(
     wd: float = 5e-4,           # Weight decay, added to the gradient
     cbs: list|None = None,      # More callbacks, e.g. `ReIDMetrics`
     seed: int = 0,              # Of the first weights
-    **kwargs,                   # Of the model's builder
+    **kwargs: Any,              # Of the model's builder
 ) -> Learner:
     "A fastai learner for Re-ID. Train it with `learn.fit_reid(n_epoch)`."
     if isinstance(model, str):
@@ -157,13 +158,13 @@ def fit_reid(
     n_epoch:int,             # Epochs
     lr:float|None=None,      # Peak learning rate; the learner's when `None`
     warmup:float=.1,         # Share of the training that warms up
-    schedule:str='cosine',   # 'cosine', 'step' or 'flat'
-    milestones:tuple=(.6, .85), # Shares at which 'step' lowers the rate
-    gamma:float=.1,          # What it multiplies the rate by
+    schedule:str='cosine',   # One of `training.schedules.SCHEDULES`: `'cosine'`, `'multistep'` or `'constant'`
     cbs:list|None=None,      # Callbacks for this fit only
+    **kwargs:Any,            # Of the schedule: `milestones` and `gamma` of `'multistep'`
 ) -> None:
-    "Train with warm-up and a schedule."
-    factor = partial(warmup_multistep, warmup=warmup, schedule=schedule, milestones=milestones, gamma=gamma)
-    factor(0.)               # an unknown schedule raises here
+    "Train with warm-up and a schedule; raises a `ConfigError` for an unknown one."
+    check_choice('schedule', schedule, SCHEDULES)
+    factor = partial(SCHEDULES[schedule], warmup=warmup, **kwargs)
+    factor(0.)               # an argument that the schedule does not have raises here
     lr = self.lr if lr is None else lr
     self.fit(n_epoch, lr, cbs=[ParamScheduler({'lr': lambda pct: lr*factor(pct)}), *(cbs or [])])

@@ -159,7 +159,7 @@ def _identity_shares(clusters, pids):
 # %% ../../nbs/123_reid.matching.ipynb #cell-050
 def match_quality(
     clusters: ModalityClusters, # Matched clusters
-    pids,                       # `(N,)` true identities
+    pids: np.ndarray|Tensor,    # `(N,)` true identities
 ) -> dict:                      # `match_rate`, share of matched clusters, and `precision`, NaN without a match; 0..1
     "How many clusters are matched, and how likely the images of a pair show the same person."
     shares = _identity_shares(clusters, np.asarray(pids))
@@ -174,7 +174,7 @@ def match_quality(
 def round_trip(
     emb: Tensor,         # `(N, D)` embeddings
     labels: np.ndarray,  # `(N,)` cluster of each image; -1 left out
-    modality,            # `(N,)` modality of each image, 0 RGB, 1 IR
+    modality: np.ndarray, # `(N,)` modality of each image, 0 RGB, 1 IR
 ) -> float:              # 0..1
     """Share of images that return to their own cluster, by way of the nearest image of the other modality. Needs no
     true label."""

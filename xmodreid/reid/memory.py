@@ -6,6 +6,7 @@
 __all__ = ['cluster_memory_loss', 'momentum_update', 'hardest_positives', 'camera_memory_loss', 'ClusterMemory']
 
 # %% ../../nbs/117_reid.memory.ipynb #reid-memory-h4
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -93,8 +94,8 @@ class ClusterMemory:
     def fill(
         self,
         emb: Tensor,  # `(N, D)` embeddings
-        labels,       # `(N,)` cluster of each, an array or tensor; -1 takes no part
-        cams=None,    # `(N,)` camera of each, with `by_camera`
+        labels: np.ndarray|Tensor, # `(N,)` cluster of each, an array or tensor; -1 takes no part
+        cams: np.ndarray|Tensor|None = None, # `(N,)` camera of each, with `by_camera`
     ) -> 'ClusterMemory':
         "Start from the mean of each cluster."
         labels = torch.as_tensor(labels)

@@ -9,8 +9,9 @@ __all__ = ['MMTConfig', 'MutualOutput', 'find_classifier', 'MutualNet', 'MutualL
 
 # %% ../../nbs/119_reid.mmt.ipynb #cell-004
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -162,7 +163,7 @@ class MutualCrossEntropyLoss(MutualLoss):
     "Cross entropy with the clusters as labels."
     def __init__(
         self,
-        weight=.5,              # Multiplier in the total loss, or a schedule
+        weight: float|Callable = .5, # Multiplier in the total loss, or a schedule
         smoothing: float = .1,  # Share of the target spread over all clusters, 0..1
     ):
         super().__init__(weight)
@@ -268,14 +269,14 @@ def _build_students(model, config, seed, kwargs):
 def mmt_learner(
     dls: DataLoaders,                  # From `pseudo_dls`, best with `views=2`
     # A name in `REID_MODELS`, or two networks with classifiers for `config.n_clusters`
-    model='resnet50',
+    model: str|nn.Module = 'resnet50',
     config: MMTConfig = MMTConfig(),   # Settings
     cbs: list|None = None,             # More callbacks, e.g. `ReIDMetrics`
     seed: int = 0,                     # Of the initial weights and of k-means
-    **kwargs,                          # Of the network's builder
+    **kwargs: Any,                     # Of the network's builder
 ) -> Learner:
-    """A learner for mutual mean teaching. Train it with `learn.fit_reid(40, warmup=0, schedule='flat')`, as the paper
-    does."""
+    """A learner for mutual mean teaching. Train it with `learn.fit_reid(40, warmup=0, schedule='constant')`, as
+    the paper does."""
     nets = _build_students(model, config, seed, kwargs)
     if len(nets) != 2: raise ConfigError(f"mutual teaching needs two networks; got {len(nets)}")
     losses = [MutualCrossEntropyLoss(1-config.soft_ce, config.smoothing), MutualSoftCrossEntropyLoss(config.soft_ce),

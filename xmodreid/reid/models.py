@@ -8,6 +8,7 @@ __all__ = ['REID_MODELS', 'reid_model', 'final_network', 'save_reid', 'load_reid
 # %% ../../nbs/104_reid.models.ipynb #cell-003
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -37,7 +38,7 @@ REID_MODELS = { # name: builder called with `n_classes`
 def reid_model(
     name:str,        # One of `REID_MODELS`
     n_classes:int,   # Identities to classify; 0 for an embedding only
-    **kwargs,        # Passed to the builder, over its own settings
+    **kwargs:Any,    # Passed to the builder, over its own settings
 ) -> nn.Module:      # A module that returns a `ReIDOutput`
     "Build a network by name."
     if n_classes < 0: raise ModelError(f"`n_classes` must be 0 or more; got {n_classes}")
@@ -57,7 +58,7 @@ def final_network(
 def save_reid(
     model: nn.Module, # From `reid_model`
     path: str|Path,   # File to write (safetensors, atomic)
-    **info,           # What belongs to the weights: `size=[64, 32]`, `classes=[...]`
+    **info: Any,      # What belongs to the weights: `size=[64, 32]`, `classes=[...]`
 ) -> None:
     "Write a network, its settings and `info` to one file; `ModelError` for a network that `reid_model` did not build."
     if not hasattr(model, 'config'):

@@ -6,6 +6,8 @@
 __all__ = ['stripe_pool', 'RefinedPooling', 'PCBHead', 'PCB']
 
 # %% ../../nbs/103_reid.pcb.ipynb #reid-pcb-h4
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -107,7 +109,7 @@ class PCB(nn.Module):
         reduced_dim: int = 256, # Channels each stripe is reduced to
         dropout: float = .5,    # Share of the stripes' channels dropped while training
         refined_pooling: bool = False, # Add a part classifier, for refined part pooling?
-        **kwargs,               # Of `ResNetReID`: `layers`, `width`, `modality_stems`, `pretrained`, ...
+        **kwargs: Any,          # Of `ResNetReID`: `layers`, `width`, `modality_stems`, `pretrained`, ...
     ):
         super().__init__()
         self.backbone = ResNetReID(0, **kwargs)

@@ -10,7 +10,7 @@ __all__ = ['SEARCH_DIRECTIONS', 'PROTOCOLS', 'Protocol', 'group_by_pid_camid', '
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import numpy as np
 import pandas as pd
@@ -208,7 +208,7 @@ PROTOCOLS = dict(sysu=sysu_protocol, regdb=regdb_protocol, llcm=llcm_protocol, m
 
 def get_protocol(
     name:str, # One of `PROTOCOLS`
-    **kwargs, # Its arguments
+    **kwargs:Any, # Its arguments
 ) -> Protocol:
     "A protocol by the name of its data set."
     return PROTOCOLS[check_choice('protocol', name, PROTOCOLS)](**kwargs)

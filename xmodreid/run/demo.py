@@ -10,14 +10,13 @@ __all__ = ['split_pairs', 'pairs_protocol', 'pose_config', 'evaluator_config', '
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 from torch import nn
 
 from ..data.index import read_index
-from ..data.keypoints import save_keypoints
+from ..data.keypoints import PoseDataset, save_keypoints
 from ..data.readers import read_pairs
 from ..data.reid_loaders import embed_dl
 from ..errors import DataError
@@ -111,28 +110,27 @@ def _pairs_data(steps, config, estimator, progress):
         keypoints = estimate_keypoints(index, estimator, size=config.size, progress=progress)
         save_keypoints(folder/'keypoints.npz', index.path.tolist(), keypoints, config.size)
     def read(folder): return np.load(folder/'keypoints.npz')['keypoints']
-    return SimpleNamespace(index=index, keypoints=steps('keypoints', make, read), poses=None, world=None)
+    return PoseDataset(index, steps('keypoints', make, read))
 
 def _pose_networks(steps, config, synth, progress):
     "The estimator in the loss, and the independent evaluator."
-    use = synth.index.split.isin(['train','val']).to_numpy()
+    people = synth.select(split=('train','val'))
     def train(name, pose_config):
-        def make(folder): train_pose(folder/'run', synth.index[use], synth.keypoints[use], pose_config, progress)
+        def make(folder): train_pose(folder/'run', people, pose_config, progress)
         return steps(name, make, lambda folder: load_trained_pose(folder/'run'))
     estimator = train('pose', pose_config(config)) if config.data=='synth' else load_trained_pose('synth')
     return estimator,train('evaluator', evaluator_config(config))
 
 def _gan_and_images(steps, config, data, estimator, progress):
     "The generators, and the training images that they generate."
-    train = (data.index.split=='train').to_numpy()
-    index,keypoints = data.index[train].reset_index(drop=True),data.keypoints[train]
-    def make_gan(folder): train_gan(folder/'run', index, keypoints, estimator, gan_config(config), progress)
+    people = data.select(split='train')
+    def make_gan(folder): train_gan(folder/'run', people, estimator, gan_config(config), progress)
     generators = steps('gan', make_gan, lambda folder: load_trained_gan(folder/'run'))
     def make_images(folder):
-        translate(index, keypoints, generators, folder/'images', poses='target', direction='rgb2ir', size=config.size,
-                  gray=True, seed=config.seed, progress=progress)
+        translate(people.index, people.keypoints, generators, folder/'images', poses='target', direction='rgb2ir',
+                  size=config.size, gray=True, seed=config.seed, progress=progress)
     generated = steps('translate', make_images, lambda folder: read_index(folder/'images'))
-    sets = make_training_sets(index, generated, gray_dir=steps.out_dir/'gray', progress=False)
+    sets = make_training_sets(people.index, generated, gray_dir=steps.out_dir/'gray', progress=False)
     return generators,{name: images for name,images in sets.items() if name!='combined_all'}
 
 def _reid_models(steps, config, training_sets, progress):
@@ -165,8 +163,8 @@ def run_demo(
 # %% ../../nbs/155_run.demo.ipynb #cell-025
 def evaluate_demo(
     config: DemoConfig,                      # Settings of the run
-    synth: SimpleNamespace,                  # Synthetic people, from `load_synth_data`
-    data: SimpleNamespace,                   # Data of the run: the same, or real pairs with `poses` and `world` `None`
+    synth: PoseDataset,                      # Synthetic people, from `load_synth_data`
+    data: PoseDataset,                       # Data of the run: the same, or real pairs without `poses` and `world`
     estimator: PoseEstimator,                # Pose estimator of the loss
     evaluator: PoseEstimator,                # Independent pose estimator
     generators: nn.ModuleDict,               # From `train_gan`
@@ -177,11 +175,10 @@ def evaluate_demo(
 ) -> DemoResults:                            # Everything that the report shows
     "Measure pose networks, generators and Re-ID models on held-out people."
     index,size = data.index,config.size
-    test = (index.split=='test').to_numpy()
-    held_out = index[test].reset_index(drop=True)
-    poses = data.keypoints[test] if data.poses is None else data.poses[test]
-    synth_test = (synth.index.split=='test').to_numpy()
-    pck = {name: evaluate_pck(e, synth.index[synth_test], synth.keypoints[synth_test], size)
+    test = data.select(split='test')
+    held_out,poses = test.index,test.best_poses
+    synth_test = synth.select(split='test')
+    pck = {name: evaluate_pck(e, synth_test.index, synth_test.keypoints, size)
            for name,e in {'in the loss':estimator, 'evaluator':evaluator}.items()}
     scores = evaluate_translation(generators, held_out, poses, evaluator, size=size, n=config.n_eval, gray=True,
                                   world=data.world, embed=as_embedder(models['original']), seed=config.seed)
@@ -189,7 +186,7 @@ def evaluate_demo(
         s = sample_translation(held_out, poses, direction, size, 6, True, data.world, seed=config.seed)
         return translate_samples(s, generators)
     samples = {d: sample(d) for d in DIRECTIONS}
-    shown = np.concatenate([np.flatnonzero(test&(index.modality==m).to_numpy())[:12] for m in (RGB,IR)])
+    shown = np.concatenate([np.flatnonzero((index.split=='test')&(index.modality==m))[:12] for m in (RGB,IR)])
     shown_keypoints = estimate_keypoints(index.iloc[shown], estimator, size=size, progress=False)
     protocol = pairs_protocol() if data.world is None else sysu_protocol('all', 1, 'agw')
     embeddings = {name: embed_images(m, embed_dl(held_out, size=size)) for name,m in models.items()}

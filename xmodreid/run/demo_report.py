@@ -20,18 +20,17 @@ from ..gan.evaluate import TranslationSamples
 from ..gan.inference import load_images
 from ..reid.evaluate import summarize_results
 from ..reid.protocols import Protocol
+from .config import RunConfig
 from .report import Report
 from ..viz.ranks import plot_cmc, plot_ranks, ranked_list
 from ..viz.training import plot_discriminator_losses, plot_losses
 from ..viz.translation import plot_translations
 
 # %% ../../nbs/154_run.demo_report.ipynb #cell-006
-@dataclass(frozen=True)
-class DemoConfig:
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig(RunConfig):
     "Sizes and lengths of the demo. The defaults take about twelve minutes on two CPU cores."
     data: str = 'synth'      # `'synth'`, or a folder with `visible/` and `infrared/`
-    size: tuple = (64,32)    # `(height, width)` of every image, pixels
-    seed: int = 0            # Seed of data, weights, orders and choices
     n_identities: int = 80   # Synthetic people to train on; 3/10 as many are held out
     pose_epochs: int = 8     # Epochs of the estimator in the loss, and of the independent evaluator
     gan_epochs: int = 10     # Epochs of the generators

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -61,7 +62,7 @@ def run_rows(
     measure: Callable,
     progress: bool = True,         # Show a progress bar
     only: list[str]|None = None,   # Names of the rows to run; `None` for all
-    **inputs,                      # What all rows depend on beside their settings, by name: see `open_run_dir`
+    **inputs: Any,                 # What all rows depend on beside their settings, by name: see `open_run_dir`
 ) -> pd.DataFrame:                 # One row each: `setting`, then `(column, 'thesis')` and `(column, 'ours')`
     "Measure the rows that have no result yet; raises a `ConfigError` where a folder holds another experiment."
     names = [r.name for r in rows]

@@ -9,14 +9,14 @@ __all__ = ['TrainConfig', 'check_device', 'PoseConfig', 'train_pose', 'load_trai
 
 # %% ../../nbs/152_run.train.ipynb #run-train-h4
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
+from ..data.keypoints import PoseDataset
 from ..data.pose_loaders import pose_dls
 from ..data.reid_loaders import reid_dls
 from ..data.transforms import normalize_images
@@ -36,20 +36,17 @@ from ..random import seed_all
 from ..reid.learner import reid_learner
 from ..reid.loss_callbacks import CrossEntropyLoss, ReIDLoss, TripletLoss
 from ..reid.models import load_reid, save_reid
-from .config import config_to_dict, open_run_dir
+from .config import RunConfig, config_to_dict, open_run_dir
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
 from ..training.precision import HalfPrecision
 
 # %% ../../nbs/152_run.train.ipynb #train-config
-@dataclass(frozen=True)
-class TrainConfig:
-    "Settings that every training has; all but `size` are given by keyword."
-    size: tuple = (64,32)  # `(height, width)` of the images, pixels
-    _: KW_ONLY
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(RunConfig):
+    "Settings that every training has."
     epochs: int = 10       # Passes over the images, or epochs of `iters` batches
     lr: float = 1e-3       # Highest learning rate
-    seed: int = 0          # Seed of weights, order and augmentation
 
 # %% ../../nbs/152_run.train.ipynb #new-5010524
 def check_device(
@@ -78,20 +75,19 @@ class PoseConfig(TrainConfig):
 # %% ../../nbs/152_run.train.ipynb #cell-011
 def train_pose(
     out_dir: str|Path,                 # Folder of checkpoint and network
-    index: pd.DataFrame,               # Table of images of both modalities; rows of split `'val'` are held out
-    keypoints: np.ndarray,             # `(N, 18, 3)` keypoints, pixels of the files
+    data: PoseDataset,                 # Images of both modalities with keypoints; split `'val'` is held out
     config: PoseConfig = PoseConfig(), # Settings
     progress: bool = True,             # Show a progress bar
     # Where to train, e.g. `'cuda'`; no setting of the run, which may resume elsewhere
     device: str = 'cpu',
 ) -> PoseEstimator:                    # The trained network
     "Train a pose network, or resume its training; raises a `ConfigError` where the folder holds another run."
-    keypoints = np.asarray(keypoints)
-    out_dir = open_run_dir(out_dir, config_to_dict(config), 'a pose network', images=index, keypoints=keypoints)
+    inputs = dict(images=data.index, keypoints=data.keypoints)
+    out_dir = open_run_dir(out_dir, config_to_dict(config), 'a pose network', **inputs)
     if (out_dir/'net.safetensors').exists(): return load_trained_pose(out_dir)
     seed_all(config.seed)
-    dls = pose_dls(index.reset_index(drop=True), keypoints, size=config.size, batch_size=config.batch_size,
-                   seed=config.seed, augment=config.augment, device=check_device(device))
+    dls = pose_dls(data.index, data.keypoints, size=config.size, batch_size=config.batch_size, seed=config.seed,
+                   augment=config.augment, device=check_device(device))
     net = pose_net(pretrained=config.init_weights) if config.init_weights else compact_pose(config.width)
     bar = TrainingProgressBar('pose', progress)
     learn = pose_learner(dls, net, robust=config.robust, seed=config.seed, cbs=[bar])
@@ -144,9 +140,10 @@ def _gan_losses(config, estimator):
     weights = {} if config.pose_weight is None else dict(pose=config.pose_weight)
     return warp_losses(estimator, tone=0. if config.gray else 2., **weights)
 
-def _sample_images(config, index, keypoints, path):
+def _sample_images(config, data, path):
     "Save four translations from time to time while the generators train."
-    s = sample_translation(index, keypoints, 'rgb2ir', config.size, 4, config.gray, min_joints=6, seed=config.seed)
+    s = sample_translation(data.index, data.keypoints, 'rgb2ir', config.size, 4, config.gray, min_joints=6,
+                           seed=config.seed)
     return SaveSamples((s.src,s.src_kpts,s.real,s.tgt_kpts), every_epochs=max(1, config.epochs//20), path=path)
 
 def _gan_learner(config, dls, estimator, losses, cbs):
@@ -161,8 +158,7 @@ def _gan_learner(config, dls, estimator, losses, cbs):
 # %% ../../nbs/152_run.train.ipynb #train-gan
 def train_gan(
     out_dir: str|Path,                      # Folder of checkpoint, generators, curves and `samples.png`
-    index: pd.DataFrame,                    # Table of images of both modalities
-    keypoints: np.ndarray,                  # `(N, 18, 3)` keypoints, pixels of the files
+    data: PoseDataset,                      # Images of both modalities with keypoints
     estimator: PoseEstimator|None = None,   # Frozen estimator of the pose loss; no pose loss when `None`
     config: GanConfig = GanConfig(),        # Settings
     progress: bool = True,                  # Show a progress bar
@@ -170,15 +166,14 @@ def train_gan(
     device: str = 'cpu',
 ) -> nn.ModuleDict:                         # `['ir']` generates IR images, `['rgb']` RGB images
     "Train a pose CycleGAN, or resume its training; keep the curve of every loss in `epochs.csv` and `batches.csv`."
-    keypoints,losses = np.asarray(keypoints),_gan_losses(config, estimator)
-    inputs = dict(images=index, keypoints=keypoints, losses=losses)
+    losses = _gan_losses(config, estimator)
+    inputs = dict(images=data.index, keypoints=data.keypoints, losses=losses)
     out_dir = open_run_dir(out_dir, config_to_dict(config), 'generators', **inputs)
     if (out_dir/'generators.safetensors').exists(): return load_trained_gan(out_dir)
     seed_all(config.seed)
-    index = index.reset_index(drop=True)
-    dls = translation_dls(index, keypoints, size=config.size, batch_size=config.batch_size, gray=config.gray,
+    dls = translation_dls(data.index, data.keypoints, size=config.size, batch_size=config.batch_size, gray=config.gray,
                           seed=config.seed, val_pct=0, n_iters=config.iters, min_joints=6, device=check_device(device))
-    cbs = [TrainingProgressBar('GAN', progress),_sample_images(config, index, keypoints, out_dir/'samples.png')]
+    cbs = [TrainingProgressBar('GAN', progress), _sample_images(config, data, out_dir/'samples.png')]
     learn = _gan_learner(config, dls, estimator, losses, cbs)
     fit_resumable(learn, config.epochs, out_dir)
     write_csv(out_dir/'epochs.csv', learn.loss_recorder.epochs)

@@ -10,6 +10,7 @@ __all__ = ['COLUMN_TYPES', 'GALLERY_COLUMNS', 'DUPLICATE_POLICIES', 'complete_ta
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -155,7 +156,7 @@ class BaseGallery:
         model: Embedder|str|Path,    # The model the gallery was made with
         k: int = 10,                 # Results per query
         query_modality: str = 'rgb', # Modality of query images whose table does not tell
-        **where,                     # `camid`, `modality`: filters of `search`
+        **where: Any,                # `camid`, `modality`: filters of `search`
     ) -> pd.DataFrame:               # As `search` gives it, with a column `image`: the query's path
         "The nearest gallery images of each query image."
         index, embed = read_image_table(images, query_modality), load_embedder(model)

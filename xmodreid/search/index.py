@@ -8,6 +8,7 @@ __all__ = ['open_gallery', 'build_gallery', 'search_gallery']
 # %% ../../nbs/135_search.index.ipynb #search-index-h4
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -24,7 +25,7 @@ def _is_server(location): return '://' in str(location) or str(location).endswit
 def open_gallery(
     location: str|Path,    # Folder, `http://...` of a Milvus server, or a file that ends in `.db`
     name: str = 'gallery', # Collection on a server
-    **kwargs,              # `kind`, `duplicates`, `token` of a server's collection
+    **kwargs: Any,         # `kind`, `duplicates`, `token` of a server's collection
 ) -> BaseGallery:          # A `GalleryIndex` or a `MilvusIndex`
     "Open the gallery at a location."
     return MilvusIndex(str(location), name, **kwargs) if _is_server(location) else load_gallery(location)

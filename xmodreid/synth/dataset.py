@@ -10,12 +10,11 @@ import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 
-from ..data.keypoints import lookup_keypoints, lookup_poses
+from ..data.keypoints import PoseDataset, lookup_keypoints, lookup_poses
 from ..data.sysu import read_sysu
 from ..errors import DataError, check_choice
 from ..files import read_json, write_json
@@ -132,9 +131,9 @@ def load_synth(
 # %% ../../nbs/047_synth.dataset.ipynb #dataset-load
 def load_synth_data(
     data_dir: Path|str,  # Folder of a synthetic data set, from `write_synth`
-) -> SimpleNamespace:    # `index`, `keypoints (N, 18, 3)`, `poses (N, 18, 4)`, `world`
+) -> PoseDataset:        # `index`, `keypoints`, `poses` with depth and `world`
     "The synthetic data set with its ground truth; raises `DataError` for a folder that holds none."
     index = read_sysu(data_dir, verify=False)
     npz = Path(data_dir)/'keypoints.npz'
-    return SimpleNamespace(index=index, keypoints=lookup_keypoints(index, npz, data_dir),
-                           poses=lookup_poses(index, npz, data_dir), world=load_synth(data_dir))
+    return PoseDataset(index=index, keypoints=lookup_keypoints(index, npz, data_dir),
+                       poses=lookup_poses(index, npz, data_dir), world=load_synth(data_dir))

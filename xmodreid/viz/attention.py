@@ -9,6 +9,7 @@ __all__ = ['feature_maps', 'activation_maps', 'similarity_maps', 'overlay_map', 
 # %% ../../nbs/144_viz.attention.ipynb #cell-003
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -197,8 +198,8 @@ def _image_button(im: Tensor, title: str, on_click):
 def explore_attention(
     model: nn.Module, # A network with `feature_map`
     img: Tensor,      # `(N, 3, H, W)` ImageNet-normalized
-    **kwargs,         # `modality`, `titles` of `AttentionExplorer`
-):                    # An ipywidgets box, its `.state` the `AttentionExplorer`; without ipywidgets, the figure
+    **kwargs: Any,    # `modality`, `titles` of `AttentionExplorer`
+) -> Any:             # An ipywidgets box, its `.state` the `AttentionExplorer`; without ipywidgets, the figure
     "Choose images in a notebook and see which places the network responds to."
     state = AttentionExplorer(model, img, **kwargs)
     try: import ipywidgets as w

@@ -7,11 +7,14 @@ __all__ = ['PROJECTION_METHODS', 'COLOR_BY', 'embedding_map', 'plot_embedding', 
            'plot_distances', 'EmbeddingExplorer', 'explore_embedding']
 
 # %% ../../nbs/143_viz.embedding.ipynb #cell-003
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from ..errors import ConfigError, DataError, ProtocolError, check_choice
 from ..reid.distance import distance_matrix, normalize_embeddings
@@ -21,7 +24,7 @@ from ..skeleton import IR, MODALITIES, RGB
 PROJECTION_METHODS = ('pca','tsne')
 
 def embedding_map(
-    emb,                     # `(N, D)` embeddings
+    emb: np.ndarray|Tensor,  # `(N, D)` embeddings
     method: str = 'tsne',    # One of `PROJECTION_METHODS`; t-SNE starts from 50 principal components
     metric: str = 'cosine',  # `'cosine'`: directions are mapped; `'euclidean'`: positions
     perplexity: float = 30., # About how many neighbors t-SNE tries to keep; lowered for few images
@@ -105,7 +108,7 @@ def _check_rows(emb, index: pd.DataFrame):
         raise DataError(f"{len(emb)} embeddings for a table of {len(index)} images: pass one row an image")
 
 def distance_groups(
-    emb,                    # `(N, D)` embeddings
+    emb: np.ndarray|Tensor, # `(N, D)` embeddings
     index: pd.DataFrame,    # Table of the images: `pid`, `modality`
     metric: str = 'cosine', # `'cosine'` or `'euclidean'`
     max_images: int = 3000, # Images used at most; drawn by `seed` when there are more
@@ -150,7 +153,7 @@ def _plot_histograms(ax: Axes, same: np.ndarray, different: np.ndarray, edges: n
     ax.set_yticks([])
 
 def plot_distances(
-    models,                 # Name -> embeddings `(N, D)`; or one such array
+    models: dict|np.ndarray|Tensor, # Name -> embeddings `(N, D)`; or one such array
     index: pd.DataFrame,    # Table of the images
     metric: str = 'cosine', # `'cosine'` or `'euclidean'`
     bins: int = 50,         # Of the histograms
@@ -176,7 +179,7 @@ class EmbeddingExplorer:
     VIEWS = ('map','distances')
     def __init__(self,
         index: pd.DataFrame,    # Table of the images: `pid`, `camid`, `modality`
-        emb,                    # `(len(index), D)` embeddings
+        emb: np.ndarray|Tensor, # `(len(index), D)` embeddings
         metric: str = 'cosine', # `'cosine'` or `'euclidean'`
         max_images: int = 2000, # Images on the map at most; drawn by `seed`
         seed: int = 0,          # Of the draw and of t-SNE
@@ -206,7 +209,7 @@ class EmbeddingExplorer:
         )
 
     def set(self,
-        **values, # Attribute -> value, see `choices`
+        **values: Any, # Attribute -> value, see `choices`
     ) -> 'EmbeddingExplorer': # Itself
         "Change choices. Raises `ConfigError` for one that is not offered."
         offered = self.choices()
@@ -239,9 +242,9 @@ _LABELS = dict(view='view', method='map', color_by='color', modality='images', p
 
 def explore_embedding(
     index: pd.DataFrame, # Table of the images
-    emb,                 # `(len(index), D)` embeddings
-    **kwargs,            # `metric`, `max_images`, `seed` of `EmbeddingExplorer`
-):                       # An ipywidgets box, its `.state` the `EmbeddingExplorer`; without ipywidgets, the figure
+    emb: np.ndarray|Tensor, # `(len(index), D)` embeddings
+    **kwargs: Any,       # `metric`, `max_images`, `seed` of `EmbeddingExplorer`
+) -> Any:                # An ipywidgets box, its `.state` the `EmbeddingExplorer`; without ipywidgets, the figure
     "Explore an embedding in a notebook: projection, colors, modality, person."
     state = EmbeddingExplorer(index, emb, **kwargs)
     try: import ipywidgets as w

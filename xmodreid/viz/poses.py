@@ -8,6 +8,7 @@ __all__ = ['PART_COLORS', 'POSE_ACTIONS', 'POSE_JS', 'overlay_parts', 'joint_par
 
 # %% ../../nbs/146_viz.poses.ipynb #cell-004
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import cv2
@@ -29,6 +30,7 @@ from ..data.transforms import resize_keypoints, resize_person
 from ..draw import attach_static_image, draw_skeleton, overlay_heatmaps
 from ..errors import ConfigError, PoseError, check_choice
 from ..files import read_static
+from ..pose.base import PoseNet
 from ..pose.estimate import PoseEstimator
 from ..pose.keypoints import keypoint_heatmaps
 from ..pose.metrics import joint_errors, pck
@@ -81,7 +83,7 @@ class PoseExplorer:
     def __init__(self,
         index: pd.DataFrame,   # Table of images: `path`, `pid`, `camid`, `modality`
         keypoints: np.ndarray, # `(len(index), 18, 3)` joints in pixels of the files and confidence; 0 is not visible
-        estimator=None,        # `PoseEstimator` or `PoseNet` whose prediction is shown beside
+        estimator: PoseEstimator|PoseNet|None = None, # `PoseEstimator` or `PoseNet` whose prediction is shown beside
         thr: float = .1,       # Tolerance of PCK, in body heights
         max_side: int = 256,   # Longest side of a picture, pixels
     ):
@@ -378,7 +380,7 @@ class PoseWidget(anywidget.AnyWidget):
     def refresh(self,
         notice: str = '',      # A sentence for the user
         echo: int|None = None, # Number of the message that is answered
-    ):
+    ) -> None:
         "Show the explorer as it is now; call it after changing the state in Python."
         state = self.state
         xy,flags = _skeleton_state(state.pose, VISIBLE)
@@ -409,8 +411,8 @@ class PoseWidget(anywidget.AnyWidget):
 def explore_poses(
     index: pd.DataFrame,   # Table of images: `path`, `pid`, `camid`, `modality`
     keypoints: np.ndarray, # `(len(index), 18, 3)` joints in pixels of the files and confidence; 0 is not visible
-    estimator=None,        # `PoseEstimator` or `PoseNet` whose prediction is shown beside
-    **kwargs,              # `thr`, `max_side` of `PoseExplorer`
+    estimator: PoseEstimator|PoseNet|None = None, # `PoseEstimator` or `PoseNet` whose prediction is shown beside
+    **kwargs: Any,         # `thr`, `max_side` of `PoseExplorer`
 ) -> PoseWidget:           # Put it last in a cell to show it; `.state` is the `PoseExplorer`
     "Browse the poses of a table in a notebook: step through images, choose a joint, compare with an estimator."
     return PoseWidget(PoseExplorer(index, keypoints, estimator, **kwargs))

@@ -8,18 +8,21 @@ __all__ = ['ranked_list', 'plot_ranks', 'plot_cmc', 'RankExplorer', 'explore_ran
 # %% ../../nbs/141_viz.ranks.ipynb #viz-ranks-h4
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from ..data.images import read_image
 from ..draw import attach_static_image, draw_frame
 from ..errors import DataError, ProtocolError
 from ..reid.distance import distance_matrix, normalize_embeddings
 from ..reid.metrics import cmc_map, filtered
+from ..reid.protocols import Protocol
 from ..search.base import read_image_table
 
 # %% ../../nbs/141_viz.ranks.ipynb #61-cell-009
@@ -38,8 +41,8 @@ def _select_trial(protocol, index: pd.DataFrame, trial: int) -> tuple:
 
 def ranked_list(
     index: pd.DataFrame,    # Table of images
-    emb,                    # `(len(index), D)` embeddings, row for row
-    protocol,               # A `Protocol`; its rule decides what is left out
+    emb: np.ndarray|Tensor, # `(len(index), D)` embeddings, row for row
+    protocol: Protocol,     # A `Protocol`; its rule decides what is left out
     queries: Sequence[int], # Rows of `index` to search for, each a query of the protocol
     k: int = 10,            # Length of each list
     trial: int = 0,         # Which of the protocol's galleries, from 0
@@ -164,8 +167,8 @@ class RankExplorer:
     "Browse the ranked lists of a protocol, of all queries, those with a wrong first hit, or those of one person."
     def __init__(self,
         index: pd.DataFrame,                   # Table of images
-        emb,                                   # `(len(index), D)` embeddings, row for row
-        protocol,                              # A `Protocol`
+        emb: np.ndarray|Tensor,                # `(len(index), D)` embeddings, row for row
+        protocol: Protocol,                    # A `Protocol`
         images: Sequence|Callable|None = None, # Pictures by row, as in `plot_ranks`
         k: int = 10,                           # Length of the list
         metric: str = 'cosine',                # `'cosine'` or `'euclidean'`
@@ -186,7 +189,7 @@ class RankExplorer:
         "Number of the gallery, from 0."
         return self._trial
     @trial.setter
-    def trial(self, trial: int):
+    def trial(self, trial: int) -> None:
         q,g = _select_trial(self.protocol, self.index, trial)
         emb = normalize_embeddings(self.emb, self.metric)
         pids,cams = self.index.pid.to_numpy(),self.index.camid.to_numpy()
@@ -202,7 +205,7 @@ class RankExplorer:
         "Show only queries whose first hit is another person."
         return self._wrong_only
     @wrong_only.setter
-    def wrong_only(self, only: bool):
+    def wrong_only(self, only: bool) -> None:
         self._wrong_only = bool(only)
         self.go_to(0)
 
@@ -211,7 +214,7 @@ class RankExplorer:
         "Show only queries of this person; all when `None`."
         return self._pid
     @pid.setter
-    def pid(self, pid: int|None):
+    def pid(self, pid: int|None) -> None:
         if pid is not None and pid not in self.pids:
             raise ProtocolError(f"person {pid} is no query of {self.protocol.name}; "
                                 f"there are {', '.join(map(str, self.pids[:5]))}, ...")
@@ -236,13 +239,13 @@ class RankExplorer:
 
     def go_to(self,
         position: int, # Number among `queries`; goes round at the ends
-    ):
+    ) -> None:
         "Go to a query."
         self.position = int(position)%max(len(self.queries), 1)
 
     def go_to_row(self,
         row: int, # Row of the table
-    ):
+    ) -> None:
         """Go to the query in a row of the table, without the filters if they hide it.
 
         Raises `ProtocolError` for no query."""
@@ -282,10 +285,10 @@ def _rank_controls(state: RankExplorer) -> dict:
 
 def explore_ranks(
     index: pd.DataFrame, # Table of images
-    emb,                 # `(len(index), D)` embeddings, row for row
-    protocol,            # A `Protocol`
-    **kwargs,            # `images`, `k`, `metric` of `RankExplorer`
-):                       # An ipywidgets box, its `.state` the `RankExplorer`; without ipywidgets, the first figure
+    emb: np.ndarray|Tensor, # `(len(index), D)` embeddings, row for row
+    protocol: Protocol,  # A `Protocol`
+    **kwargs: Any,       # `images`, `k`, `metric` of `RankExplorer`
+) -> Any:                # An ipywidgets box, its `.state` the `RankExplorer`; without ipywidgets, the first figure
     "Explore ranked lists in a notebook: queries one by one, of one person, or only the mistakes."
     state = RankExplorer(index, emb, protocol, **kwargs)
     try: import ipywidgets as w

@@ -9,6 +9,7 @@ __all__ = ['TRANSLATION_ACTIONS', 'TRANSLATION_JS', 'check_number', 'Translation
 # %% ../../nbs/145_viz.translation_explorer.ipynb #cell-004
 import base64
 from collections.abc import Callable
+from typing import Any
 
 import anywidget
 import cv2
@@ -24,12 +25,13 @@ from ..annotate.widget import dispatch, skeleton_settings
 from ..draw import attach_static_image, draw_skeleton, image_grid, to_uint8
 from ..errors import ConfigError, ModelError, PoseError
 from ..files import read_static
+from ..gan.evaluate import TranslationSamples
 from ..gan.inference import DIRECTIONS, generate, resolve_generators
-from ..synth.world import true_render
+from ..synth.world import SynthWorld, true_render
 
 # %% ../../nbs/145_viz.translation_explorer.ipynb #cell-007
 def check_number(
-    value,     # What was passed
+    value: Any, # What was passed
     n: int,    # Numbers go from 0 to `n-1`
     what: str, # What is numbered
 ) -> int:      # The number
@@ -43,8 +45,8 @@ class TranslationExplorer:
 
     Raises `ConfigError` for no samples, `ModelError` for no generator."""
     def __init__(self,
-        samples,                       # `TranslationSamples`, from `sample_translation`
-        generators,                    # As `resolve_generators` takes them
+        samples: TranslationSamples,   # `TranslationSamples`, from `sample_translation`
+        generators: Any,               # As `resolve_generators` takes them
         truth: Callable|None = None,   # `f(source, target, keypoints)` -> true image, see `synth_truth`
     ):
         if not len(samples.src): raise ConfigError("there is nothing to explore: the samples are empty")
@@ -147,8 +149,8 @@ class TranslationExplorer:
 
 # %% ../../nbs/145_viz.translation_explorer.ipynb #cell-013
 def synth_truth(
-    samples,             # `TranslationSamples` of synthetic people
-    world,               # Their `SynthWorld`
+    samples: TranslationSamples, # `TranslationSamples` of synthetic people
+    world: SynthWorld,   # Their `SynthWorld`
     index: pd.DataFrame, # Their table
     poses: np.ndarray,   # `(len(index), 18, 4)` poses with depth, `lookup_poses`
 ) -> Callable:           # `f(source, target, keypoints) -> (H, W, 3)` uint8: numbers of the samples, `(18, 3)` pose
@@ -214,7 +216,7 @@ class TranslationWidget(anywidget.AnyWidget):
     def refresh(self,
         notice: str = '',      # A sentence for the user
         echo: int|None = None, # Number of the message that is answered
-    ):
+    ) -> None:
         "Show the explorer as it is now; call it after changing the state in Python."
         state = self.state
         pose = state.pose
@@ -233,8 +235,8 @@ class TranslationWidget(anywidget.AnyWidget):
 
 # %% ../../nbs/145_viz.translation_explorer.ipynb #cell-028
 def explore_translation(
-    samples,                     # `TranslationSamples`, from `sample_translation`
-    generators,                  # As `resolve_generators` takes them
+    samples: TranslationSamples, # `TranslationSamples`, from `sample_translation`
+    generators: Any,             # As `resolve_generators` takes them
     truth: Callable|None = None, # `f(source, target, keypoints)`, see `TranslationExplorer`
 ) -> TranslationWidget:          # Put it last in a cell to show it; `.state` is the `TranslationExplorer`
     "Explore a translation in a notebook: choose, drag, interpolate."

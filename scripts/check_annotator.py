@@ -1,4 +1,4 @@
-"""Drive the annotator in a browser, as web page, in JupyterLab and Notebook 7: place, drag, undo, reload, export, refuse.
+"""Drive the annotator in a browser, as web page, in JupyterLab and Notebook 7: place, drag, undo, reload, export.
 
     python scripts/check_annotator.py                      all three
     python scripts/check_annotator.py --only app           only the web page (or: lab, notebook)

@@ -37,8 +37,11 @@ class SequentialCycleGAN:
         cycle:float=10.,   # Weight of the cycle
         pool_size:int=50,       # Fakes kept for each discriminator
     ):
-        self.gan,self.cycle,self.pools = gan,cycle,[ImagePool(pool_size, i) for i in range(2)]
-        self.opt_g = torch.optim.Adam(itertools.chain(gan.to_ir.parameters(), gan.to_rgb.parameters()), lr=lr, betas=betas)
+        self.gan = gan
+        self.cycle = cycle
+        self.pools = [ImagePool(pool_size, i) for i in range(2)]
+        weights = itertools.chain(gan.to_ir.parameters(), gan.to_rgb.parameters())
+        self.opt_g = torch.optim.Adam(weights, lr=lr, betas=betas)
         self.opt_d = [torch.optim.Adam(d.parameters(), lr=lr, betas=betas) for d in (gan.d_ir,gan.d_rgb)]
     def real_loss(self, maps): return F.mse_loss(maps[0], torch.ones_like(maps[0]))
     def fake_loss(self, maps): return F.mse_loss(maps[0], torch.zeros_like(maps[0]))
@@ -49,12 +52,17 @@ class SequentialCycleGAN:
         rec_x = f(fake_y, y_pose, x_pose)
         fake_x = f(y, y_pose, x_pose)
         rec_y = g(fake_x, x_pose, y_pose)
-        loss = self.real_loss(d_y(fake_y))+self.real_loss(d_x(fake_x))+self.cycle*(F.l1_loss(rec_x, x)+F.l1_loss(rec_y, y))
-        self.opt_g.zero_grad(); loss.backward(); self.opt_g.step()
+        adversarial = self.real_loss(d_y(fake_y))+self.real_loss(d_x(fake_x))
+        loss = adversarial+self.cycle*(F.l1_loss(rec_x, x)+F.l1_loss(rec_y, y))
+        self.opt_g.zero_grad()
+        loss.backward()
+        self.opt_g.step()
         for d,opt,pool,img,fake in zip((d_y,d_x), self.opt_d, self.pools, (y,x), (fake_y,fake_x)):
             old, = pool.query(fake.detach())
             loss = .5*(self.real_loss(d(img))+self.fake_loss(d(old)))
-            opt.zero_grad(); loss.backward(); opt.step()
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
 
 # %% ../../nbs/experiments/12_benchmarks.ipynb #cell-008
 class BenchmarkCase(Callback):
@@ -63,16 +71,17 @@ class BenchmarkCase(Callback):
     def __init__(self, reference:SequentialCycleGAN): self.reference,self.times = reference,[]
     def after_create(self): self.learn.add_cb(_StartTimer(self))
     def after_batch(self):
-        ours,start = time.process_time()-self.start,time.process_time()
+        ours = time.process_time()-self.start
+        start = time.process_time()
         self.reference.step(*self.xb)
         self.times.append((ours,time.process_time()-start))
 
 class _StartTimer(Callback):
-    "Start the watch before anybody else moves."
+    "Start the clock before all other callbacks."
     order,run_valid = -300,False
     def __init__(self, case): self.case = case
     def before_batch(self): self.case.start = time.process_time()
-    def before_backward(self): self.learn.loss = self.loss.float()           # fastai smooths the log in single precision
+    def before_backward(self): self.learn.loss = self.loss.float()  # fastai smooths the log in single precision
 
 # %% ../../nbs/experiments/12_benchmarks.ipynb #cell-009
 def benchmark_cyclegan_step(
@@ -86,15 +95,23 @@ def benchmark_cyclegan_step(
     half:bool=False,   # Our side in bfloat16, by `HalfPrecision`? The paper's stays in `dtype`
 ) -> tuple[Learner,BenchmarkCase]: # The learner, and the race with its `times` and the other's networks
     "Train the plain CycleGAN on random images, ours and the paper's side by side."
-    gen,(h,w),n = torch.Generator().manual_seed(seed),size,batch_size*steps
-    def keypoints(): return torch.cat([torch.rand(n,18,2,generator=gen)*torch.tensor([w-2.,h-2.]), torch.ones(n,18,1)], -1)
+    gen = torch.Generator().manual_seed(seed)
+    h,w = size
+    n = batch_size*steps
+    def keypoints():
+        xy = torch.rand(n,18,2,generator=gen)*torch.tensor([w-2.,h-2.])
+        return torch.cat([xy, torch.ones(n,18,1)], -1)
     def img(): return torch.rand(n,3,h,w,generator=gen)*2-1
     items = [tuple(t.to(dtype) for t in item) for item in zip(img(),keypoints(),img(),keypoints())]
     dls = DataLoaders(*(DataLoader(d, bs=batch_size) for d in (items,items[:batch_size])))
     dls.n_inp = 4
-    gan = pose_cyclegan('resnet', width, width, blocks, gray=False, conditional=False, norm='instance', seed=seed).to(dtype)
+    gan = pose_cyclegan('resnet', width, width, blocks, gray=False, conditional=False, norm='instance', seed=seed)
+    gan = gan.to(dtype)
     case = BenchmarkCase(SequentialCycleGAN(copy.deepcopy(gan)))
-    learn = pose_cyclegan_learner(dls, losses=[AdversarialLoss(),CycleLoss(10.)], model=gan, lr=2e-4, d_lr=2e-4, schedule=lambda *_: 1., ema=0, cbs=[case]+[HalfPrecision('bf16')]*half)
+    def constant(*_): return 1.
+    learn = pose_cyclegan_learner(
+        dls, losses=[AdversarialLoss(),CycleLoss(10.)], model=gan, lr=2e-4, d_lr=2e-4, schedule=constant, ema=0,
+        cbs=[case]+[HalfPrecision('bf16')]*half)
     with learn.no_bar(),learn.no_logging(): learn.fit(1)
     return learn,case
 
@@ -106,7 +123,8 @@ def speed_table(
     rows = {}
     for name,case in cases.items():
         ours,paper = zip(*case.times[n_warmup:])
-        rows[name] = dict(ours=statistics.median(ours), paper=statistics.median(paper), ratio=statistics.median(a/b for a,b in zip(ours,paper)))
+        ratio = statistics.median(a/b for a,b in zip(ours,paper))
+        rows[name] = dict(ours=statistics.median(ours), paper=statistics.median(paper), ratio=ratio)
     return pd.DataFrame.from_dict(rows, orient='index')
 
 # %% ../../nbs/experiments/12_benchmarks.ipynb #94b04691
@@ -130,18 +148,26 @@ class Timer(Callback):
 def training_speed(
     learn:Learner, # Made for this: its weights move
     n_warmup:int=5,    # First steps of an epoch that do not count; the loader must have more
-) -> dict:         # `steps_per_s` and `images_per_s` a second, `wait_share` (share of the time, 0..1), `peak_gb` (peak memory of a GPU; NaN on a CPU)
+) -> dict:         # `steps_per_s`, `images_per_s`, `wait_share` (of the time, 0..1), `peak_gb` (of a GPU; NaN on a CPU)
     "Train one epoch on the learner's loader and one on a single batch; `ConfigError` for a loader that is too short."
     n = len(learn.dls.train)
-    if n<n_warmup+2: raise ConfigError(f"the loader has {n} batches; {n_warmup+2} are needed to time those after the first {n_warmup}")
-    loaders,device,seconds_per_step = learn.dls,learn.dls.train.device or torch.device('cpu'),{}
+    if n<n_warmup+2:
+        raise ConfigError(f"the loader has {n} batches; {n_warmup+2} are needed to time "
+                          f"those after the first {n_warmup}")
+    loaders = learn.dls
+    device = loaders.train.device or torch.device('cpu')
+    seconds_per_step = {}
     if device.type=='cuda': torch.cuda.reset_peak_memory_stats(device)
     images = sum(len(t) for t in loaders.train.one_batch() if t.ndim==4)
     with learn.no_bar(),learn.no_logging():
         for kind,dl in (('loader',loaders.train),('snapshot',Snapshot(loaders.train, n))):
-            learn.dls,timer = DataLoaders(dl, loaders.valid, device=device),Timer(n_warmup)
+            learn.dls = DataLoaders(dl, loaders.valid, device=device)
+            timer = Timer(n_warmup)
             learn.dls.n_inp = loaders.train.n_inp
             try: learn.fit(1, cbs=timer)
             finally: learn.dls = loaders
             seconds_per_step[kind] = timer.seconds/(n-n_warmup)
-    return dict(steps_per_s=1/seconds_per_step['loader'], images_per_s=images/seconds_per_step['loader'], wait_share=max(0., 1-seconds_per_step['snapshot']/seconds_per_step['loader']), peak_gb=torch.cuda.max_memory_allocated(device)/1e9 if device.type=='cuda' else math.nan)
+    seconds = seconds_per_step['loader']
+    wait_share = max(0., 1-seconds_per_step['snapshot']/seconds)
+    peak_gb = torch.cuda.max_memory_allocated(device)/1e9 if device.type=='cuda' else math.nan
+    return dict(steps_per_s=1/seconds, images_per_s=images/seconds, wait_share=wait_share, peak_gb=peak_gb)

@@ -1,4 +1,4 @@
-"Everything about the package is told once, in settings.ini; this hands it to setuptools."
+"Pass the settings of the package, which stand in settings.ini, to setuptools."
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -24,6 +24,9 @@ setup(
     package_data={"xmodreid": ["weights/*", "static/*"]},
     install_requires=config["requirements"].split(),
     extras_require={"dev": config["dev_requirements"].split(), "milvus": ["pymilvus", "milvus-lite"]},
-    entry_points={"console_scripts": config.get("console_scripts", "").split(), "nbdev": [f"{config['lib_name']}={config['lib_name']}._modidx:d"]},
+    entry_points={
+        "console_scripts": config.get("console_scripts", "").split(),
+        "nbdev": [f"{config['lib_name']}={config['lib_name']}._modidx:d"],
+    },
     zip_safe=False,
 )

@@ -1,10 +1,10 @@
-"""Time the evaluation at full size against the definition of the metrics, and against one full sort; show the memory it takes.
+"""Time the evaluation at full size against the definition of the metrics and against one full sort; show its memory.
 
     python scripts/bench_evaluation.py [--threads 2] [--repeats 200]
 
-SYSU-MM01: ten trials of 3803 queries x 301 images, with the official counts of cameras. Market-1501: 3368 x 15913. The distances are
-random; both ways must give the same numbers. Wall time, the least of many repeats, so that a busy machine disturbs it little; the
-definition uses one thread.
+SYSU-MM01: ten trials of 3803 queries x 301 images, with the official counts of cameras. Market-1501: 3368 x 15913. The
+distances are random; both ways must give the same numbers. Wall time is the least of many repeats, so other work on the
+machine changes it little; the definition uses one thread.
 """
 import argparse
 import time

@@ -1,17 +1,20 @@
-"""Drive every explorer in JupyterLab: what is dragged, picked, stepped or trained must show, and only there.
+"""Drive every explorer in JupyterLab: what is dragged, picked, stepped or trained must show, and nothing else changes.
 
     python scripts/check_explorers.py                          all five
     python scripts/check_explorers.py translation poses        only these (or: ranks, losses, style)
     python scripts/check_explorers.py --front notebook         in Notebook 7
     python scripts/check_explorers.py --shots pictures         keep screenshots in this folder
 
-Needs Playwright (`pip install playwright`), a Chromium (`--chromium PATH`, or found by name) and jupyterlab or notebook. Not part of `make test`.
+Needs Playwright (`pip install playwright`), a Chromium (`--chromium PATH`, or found by name), and jupyterlab or
+notebook. Not part of `make test`.
 """
-import subprocess, sys
+import subprocess
+import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from in_browser import FRONTS, MIN, chromium, jupyter, temporary_folder, parser, run_first_cell, wait_until, write_notebook
+from in_browser import (FRONTS, MIN, chromium, jupyter, parser, run_first_cell, temporary_folder, wait_until,
+                        write_notebook)
 
 PREPARE = """
 from pathlib import Path
@@ -56,7 +59,8 @@ index = read_sysu('large')
 explore_poses(index, lookup_keypoints(index, 'large/keypoints.npz'), PoseEstimator(pose_net(pretrained='synth')))
 """
 LOSSES = """
-import warnings; warnings.simplefilter('ignore')
+import warnings
+warnings.simplefilter('ignore')
 from pathlib import Path
 from xmodreid.data.keypoints import lookup_keypoints
 from xmodreid.data.sysu import read_sysu
@@ -65,64 +69,89 @@ from xmodreid.gan.training import SaveSamples
 from xmodreid.gan.learner import pose_cyclegan_learner
 from xmodreid.viz.training import LossDashboard
 root = Path('people')
-index = read_sysu(root); train = (index.split=='train').to_numpy()
-dls = translation_dls(index[train].reset_index(drop=True), lookup_keypoints(index, root/'keypoints.npz')[train], size=(64,32), batch_size=2, gray=True, val_pct=0, n_iters=6, min_joints=6)
+index = read_sysu(root)
+train = (index.split=='train').to_numpy()
+keypoints = lookup_keypoints(index, root/'keypoints.npz')[train]
+dls = translation_dls(index[train].reset_index(drop=True), keypoints, size=(64,32), batch_size=2, gray=True,
+                      val_pct=0, n_iters=6, min_joints=6)
 batch = dls.train.one_batch()
-score = lambda generators: generators['ir'](*(t.cpu() for t in (batch[0],batch[1],batch[3]))).std().item()
-learn = pose_cyclegan_learner(dls, width=8, d_width=8, cbs=[SaveSamples(batch, n_samples=2), LossDashboard(score=score, score_name='contrast')])
+def score(generators): return generators['ir'](*(t.cpu() for t in (batch[0],batch[1],batch[3]))).std().item()
+dashboard = LossDashboard(score=score, score_name='contrast')
+learn = pose_cyclegan_learner(dls, width=8, d_width=8, cbs=[SaveSamples(batch, n_samples=2), dashboard])
 with learn.no_bar(), learn.no_logging(): learn.fit(EPOCHS)
 """
 STYLE = """
-import numpy as np,torch
+import numpy as np
+import torch
 from xmodreid.synth.world import SynthConfig, SynthWorld, true_render
 from xmodreid.draw import to_uint8
 from xmodreid.gan.losses import VGGFeatures
 from xmodreid.viz.translation import plot_style_loss, style_loss_by_joint
 world = SynthWorld(SynthConfig(n_train=4, n_val=0, n_test=2, size=(128,64)))
 img,pose = world.sample_image(1, 1, np.random.default_rng(3))
-as_tensor = lambda a: (torch.as_tensor(np.ascontiguousarray(a)).permute(2,0,1)/127.5-1)[None]
-src,keypoints = as_tensor(img),torch.as_tensor(pose[:,[0,1,3]]).float()[None]
+def as_tensor(a): return (torch.as_tensor(np.ascontiguousarray(a)).permute(2,0,1)/127.5-1)[None]
+src = as_tensor(img)
+keypoints = torch.as_tensor(pose[:,[0,1,3]]).float()[None]
 gen = as_tensor(true_render(world, 1, pose, 3))
-plot_style_loss(src[0], gen[0], keypoints[0], keypoints[0], style_loss_by_joint(src, gen, keypoints, keypoints, VGGFeatures(weights='stand-in'))[0])
+shares = style_loss_by_joint(src, gen, keypoints, keypoints, VGGFeatures(weights='stand-in'))
+plot_style_loss(src[0], gen[0], keypoints[0], keypoints[0], shares[0])
 """
 EPOCHS = 5
 
 
+def drag_joint(page, generated, shot):
+    "Drag a joint up in eight steps; the generated pictures on the way."
+    (x, y), at = find_joint(page, 32, 64, "grab", 33)
+    step = -.6 if x < 16 else .6
+    pictures = []
+    page.mouse.move(*at(x, y))
+    page.mouse.down()
+    for k in range(1, 9):
+        page.mouse.move(*at(x+k*step, y-k))
+        page.wait_for_timeout(400)
+        pictures.append(generated())
+    page.wait_for_timeout(1500)
+    shot(page.locator(".xp-root"), "explore")
+    page.mouse.up()
+    return pictures
+
+
 def translation(page, shot):
-    "Drag, slide, undo, pick: the picture must follow, and only where it should."
+    "Drag, slide, undo, pick: the picture must follow, and nothing else may change."
     page.locator(".xp-root").wait_for(timeout=6*MIN)
     page.locator(".xp-root").scroll_into_view_if_needed()
-    src = lambda name: page.locator(f".xp-row img[alt='{name}']").get_attribute("src")
+    def src(name): return page.locator(f".xp-row img[alt='{name}']").get_attribute("src")
     wait_until("the pictures", lambda: all(src(n) for n in ("source", "generated", "recovered", "truth")), 60)
     pose = page.locator(".xp-strip").nth(1).locator("button").nth(2)
     pose.click()
     wait_until("another pose", lambda: "xp-here" in pose.get_attribute("class"), 60)
     first = {n: src(n) for n in ("source", "generated", "truth")}
-    spot, at = joint(page, 32, 64, "grab", 33)
-    page.mouse.move(*at(*spot)); page.mouse.down(); seen = []
-    for k in range(1, 9):
-        page.mouse.move(*at(spot[0]+k*.6*(-1 if spot[0] < 16 else 1), spot[1]-k)); page.wait_for_timeout(400); seen.append(src("generated"))
-    page.wait_for_timeout(1500); shot(page.locator(".xp-root"), "explore")
-    page.mouse.up()
-    assert len(set(seen)) >= 3, f"the picture did not follow the joint: {len(set(seen))} pictures on the way"
-    assert src("generated") != first["generated"] and src("truth") != first["truth"] and src("source") == first["source"]
+    n_pictures = len(set(drag_joint(page, lambda: src("generated"), shot)))
+    assert n_pictures >= 3, f"the picture did not follow the joint: {n_pictures} pictures on the way"
+    assert src("generated") != first["generated"], "the generated picture did not change"
+    assert src("truth") != first["truth"], "the true picture did not change"
+    assert src("source") == first["source"], "the source picture changed"
     page.locator(".xp-b", has_text="undo").click()
     wait_until("undone", lambda: src("generated") == first["generated"], 60)
     page.locator(".xp-fraction").evaluate("e => { e.value = .5; e.dispatchEvent(new Event('input')); }")
     wait_until("slid", lambda: src("generated") != first["generated"])
     page.locator(".xp-strip").first.locator("button").nth(2).click()
     wait_until("another person", lambda: src("source") != first["source"])
-    return f"{len(set(seen))} different pictures while a joint was dragged; undo, slide and pick follow"
+    return f"{n_pictures} different pictures while a joint was dragged; undo, slide and pick follow"
 
 
-def joint(page, w, h, cursor, low):
-    "The first pixel of the picture, from row `low` down and from the right, where the pointer finds a joint; and where pixels are on the screen."
-    b = page.locator(".xp-stage > img").bounding_box()
-    at = lambda x, y: (b["x"]+(x+.5)*b["width"]/w, b["y"]+(y+.5)*b["height"]/h)
+def find_joint(page, w, h, cursor, low):
+    """The first pixel where the pointer finds a joint, and a function from pixels to places on the screen.
+
+    The search goes from row `low` down and from the right.
+    """
+    box = page.locator(".xp-stage > img").bounding_box()
+    def at(x, y): return box["x"]+(x+.5)*box["width"]/w, box["y"]+(y+.5)*box["height"]/h
+    canvas = page.locator(".xp-stage canvas").last
     for y in range(low, h-4):
         for x in range(w-4, 4, -max(1, w//32)):
             page.mouse.move(*at(x, y))
-            if page.locator(".xp-stage canvas").last.evaluate("e => e.style.cursor") == cursor: return (x, y), at
+            if canvas.evaluate("e => e.style.cursor") == cursor: return (x, y), at
     raise AssertionError("no joint can be taken")
 
 
@@ -131,52 +160,126 @@ def ranks(page, shot):
     figure = page.locator(".jp-OutputArea-output img").first
     figure.wait_for(timeout=6*MIN)
     before = figure.get_attribute("src")
-    track = page.locator(".noUi-base").first.bounding_box()              # by mouse: Notebook 7 keeps the arrow keys for itself
+    track = page.locator(".noUi-base").first.bounding_box()  # by mouse: Notebook 7 uses the arrow keys itself
     page.mouse.click(track["x"]+.6*track["width"], track["y"]+track["height"]/2)
-    wait_until("another ranking", lambda: page.locator(".jp-OutputArea-output img").first.get_attribute("src") != before, 60)
+    wait_until("another ranking", lambda: figure.get_attribute("src") != before, 60)
     shot(page.locator(".jp-CodeCell .jp-OutputArea").first, "ranks")
     return "another query, another ranking"
 
 
-def poses(page, shot):
-    "Turn pages, filter, choose joints, seen and unseen; what is wrong is said."
-    root = page.locator(".xq-root")
-    root.wait_for(timeout=6*MIN); root.scroll_into_view_if_needed()
-    text, picture = lambda c: root.locator(c).first.inner_text(), lambda name: root.locator(f".xq-tiles img[alt='{name}']").get_attribute("src")
-    wait_until("the picture", lambda: page.evaluate("document.querySelector('.xp-stage img').naturalWidth") == 64)
-    total, seen = int(text(".xp-bar .xq-dim")[1:]), []
+class PoseExplorer:
+    "The pose explorer on a page."
+    def __init__(self, page):
+        self.page = page
+        self.root = page.locator(".xq-root")
+        self.jump = self.root.locator(".xq-jump")
+        self.unseen = self.root.locator("tr.xq-unseen")
+
+    def text(self, selector):
+        "Text of the first element."
+        return self.root.locator(selector).first.inner_text()
+
+    def picture(self, name):
+        "Source of a picture below the stage."
+        return self.root.locator(f".xq-tiles img[alt='{name}']").get_attribute("src")
+
+    def total(self):
+        "Number of images after the filter."
+        return int(self.text(".xp-bar .xq-dim")[1:])
+
+    def go_to(self, number):
+        "Enter the number of an image."
+        self.jump.fill(str(number))
+        self.jump.press("Enter")
+
+    def is_drawn(self, i):
+        "Whether a canvas of the stage holds anything."
+        return self.page.evaluate("""i => {
+          const c = document.querySelectorAll('.xp-stage canvas')[i];
+          return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v);
+        }""", i)
+
+
+def turn_pages(explorer):
+    "Eight images forward, one back."
+    page, root = explorer.page, explorer.root
+    pictures = []
     for k in range(8):
-        page.wait_for_timeout(200); seen.append(picture("image"))
-        root.locator(".xp-b", has_text="›").click(); wait_until("the next image", lambda: root.locator(".xq-jump").input_value() == str(k+2))
-    root.focus(); page.keyboard.press("ArrowLeft"); wait_until("one back", lambda: picture("image") == seen[-1])
-    assert len(set(seen)) == 8 and page.locator(".jp-Cell").count() == 1
-    for n in range(1, total+1):  # an image with an unseen joint
-        root.locator(".xq-jump").fill(str(n)); root.locator(".xq-jump").press("Enter")
-        page.wait_for_timeout(400)
-        if root.locator("tr.xq-unseen").count(): break
-    assert "unseen" in text("tr.xq-unseen td:nth-child(2)") and "unseen" in text(".xq-words"), "an unseen joint must be called so"
-    root.locator("tr.xq-unseen").first.click()
-    wait_until("said of the map", lambda: "unseen, so its map is empty" in text(".xq-right .xq-dim"))
-    assert picture("heatmaps") == picture("image"), "the map of an unseen joint must be empty"
-    root.locator("tr.xq-unseen").first.click(); wait_until("let go", lambda: "whole body" in text(".xq-right .xq-dim"))
-    all_of_them = picture("heatmaps")
-    spot, at = joint(page, 64, 128, "pointer", 40)
+        page.wait_for_timeout(200)
+        pictures.append(explorer.picture("image"))
+        root.locator(".xp-b", has_text="›").click()
+        wait_until("the next image", lambda n=k+2: explorer.jump.input_value() == str(n))
+    root.focus()
+    page.keyboard.press("ArrowLeft")
+    wait_until("one back", lambda: explorer.picture("image") == pictures[-1])
+    assert len(set(pictures)) == 8 and page.locator(".jp-Cell").count() == 1
+
+
+def choose_unseen_joint(explorer, total):
+    "Find an image with an unseen joint, choose the joint, and let it go; its map must be empty."
+    for n in range(1, total+1):
+        explorer.go_to(n)
+        explorer.page.wait_for_timeout(400)
+        if explorer.unseen.count(): break
+    assert "unseen" in explorer.text("tr.xq-unseen td:nth-child(2)"), "an unseen joint must be called so"
+    assert "unseen" in explorer.text(".xq-words"), "an unseen joint must be called so"
+    explorer.unseen.first.click()
+    wait_until("the note of the map", lambda: "unseen, so its map is empty" in explorer.text(".xq-right .xq-dim"))
+    assert explorer.picture("heatmaps") == explorer.picture("image"), "the map of an unseen joint must be empty"
+    explorer.unseen.first.click()
+    wait_until("let go", lambda: "whole body" in explorer.text(".xq-right .xq-dim"))
+
+
+def choose_joint_in_picture(explorer, shot):
+    "Click a joint in the picture: its map and its row are shown."
+    page, root = explorer.page, explorer.root
+    others = (explorer.picture("heatmaps"), explorer.picture("image"))
+    spot, at = find_joint(page, 64, 128, "pointer", 40)
     page.mouse.click(*at(*spot))
-    wait_until("a joint chosen in the picture", lambda: picture("heatmaps") not in (all_of_them, picture("image")) and root.locator("tr.xp-here").count() == 1)
-    assert "%" in root.locator("tr.xp-here td").last.inner_text() or "–" in root.locator("tr.xp-here td").last.inner_text()
-    page.mouse.move(2, 2); page.wait_for_timeout(300); shot(root, "poses")
-    drawn = lambda i: page.evaluate("i => { const c = document.querySelectorAll('.xp-stage canvas')[i]; return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v); }", i)
-    for i, box in ((1, 0), (0, 1)):
-        assert drawn(i), "a skeleton is missing"
-        root.locator(".xq-tick input").nth(box).uncheck(); assert not drawn(i), "a hidden skeleton is still there"
-        root.locator(".xq-tick input").nth(box).check(); assert drawn(i)
+    chosen = root.locator("tr.xp-here")
+    wait_until("a joint chosen in the picture",
+               lambda: explorer.picture("heatmaps") not in others and chosen.count() == 1)
+    confidence = chosen.locator("td").last.inner_text()
+    assert "%" in confidence or "–" in confidence, confidence
+    page.mouse.move(2, 2)
+    page.wait_for_timeout(300)
+    shot(root, "poses")
+
+
+def toggle_skeletons(explorer):
+    "Hide and show each skeleton; show each picture on the stage."
+    for i, number in ((1, 0), (0, 1)):
+        box = explorer.root.locator(".xq-tick input").nth(number)
+        assert explorer.is_drawn(i), "a skeleton is missing"
+        box.uncheck()
+        assert not explorer.is_drawn(i), "a hidden skeleton is still there"
+        box.check()
+        assert explorer.is_drawn(i), "a skeleton did not come back"
     for name in ("parts", "estimated", "heatmaps"):
-        root.locator(".xq-tiles button", has_text=name).click()
-        assert page.locator(".xp-stage > img").get_attribute("src") == picture(name)
+        explorer.root.locator(".xq-tiles button", has_text=name).click()
+        assert explorer.page.locator(".xp-stage > img").get_attribute("src") == explorer.picture(name)
+
+
+def poses(page, shot):
+    "Turn pages, filter, choose joints, seen and unseen; wrong input gives a message."
+    explorer = PoseExplorer(page)
+    root = explorer.root
+    root.wait_for(timeout=6*MIN)
+    root.scroll_into_view_if_needed()
+    image_width = "document.querySelector('.xp-stage img').naturalWidth"
+    wait_until("the picture", lambda: page.evaluate(image_width) == 64)
+    total = explorer.total()
+    turn_pages(explorer)
+    choose_unseen_joint(explorer, total)
+    choose_joint_in_picture(explorer, shot)
+    toggle_skeletons(explorer)
     shot(root, "poses_heatmaps")
-    root.locator("select").select_option(label="ir only"); wait_until("infrared only", lambda: int(text(".xp-bar .xq-dim")[1:]) < total and ", ir" in text(".xq-words"))
-    root.locator(".xq-jump").fill("999"); root.locator(".xq-jump").press("Enter")
-    wait_until("a wrong number is refused", lambda: "no such image" in text(".xm-note") and "xm-bad" in root.locator(".xm-note").get_attribute("class"))
+    root.locator("select").select_option(label="ir only")
+    wait_until("infrared only", lambda: explorer.total() < total and ", ir" in explorer.text(".xq-words"))
+    explorer.go_to(999)
+    note = root.locator(".xm-note")
+    wait_until("a wrong number is refused",
+               lambda: "no such image" in explorer.text(".xm-note") and "xm-bad" in note.get_attribute("class"))
     return f"{total} images; pages, filter, joints chosen, an unseen one named, skeletons hidden and shown"
 
 
@@ -184,19 +287,23 @@ def losses(page, shot):
     "A training that redraws one place: the last epoch is shown, the outputs do not grow."
     title = page.locator(".jp-OutputArea-output p b").first
     title.wait_for(timeout=6*MIN)
-    counts, heights, epochs = set(), [], set()
-    def over():
-        said = title.inner_text()
-        if said not in epochs: heights.append(page.locator(".jp-OutputArea").first.bounding_box()["height"])
-        epochs.add(said); counts.add(page.locator(".jp-OutputArea-output").count())
-        return said == f"epoch {EPOCHS} of {EPOCHS}"
-    wait_until("the last epoch", over, 300)
+    counts = set()
+    heights = []
+    epochs = set()
+    def has_ended():
+        text = title.inner_text()
+        if text not in epochs: heights.append(page.locator(".jp-OutputArea").first.bounding_box()["height"])
+        epochs.add(text)
+        counts.add(page.locator(".jp-OutputArea-output").count())
+        return text == f"epoch {EPOCHS} of {EPOCHS}"
+    wait_until("the last epoch", has_ended, 300)
     page.wait_for_timeout(1000)
     images = page.locator(".jp-OutputArea-output img")
     assert counts == {1} and images.count() == 4, (counts, images.count())
     assert all(images.nth(i).evaluate("e => e.naturalWidth") > 100 for i in range(4))
     shot(page.locator(".jp-OutputArea").first, "losses")
-    return f"{len(epochs)} epochs seen in one output of {images.count()} pictures, {max(heights)-min(heights):.0f} pixels of growth"
+    growth = max(heights)-min(heights)
+    return f"{len(epochs)} epochs in one output of {images.count()} pictures, {growth:.0f} pixels of growth"
 
 
 def style(page, shot):
@@ -208,7 +315,36 @@ def style(page, shot):
     return "the shares of the joints are drawn"
 
 
-BOOKS = dict(translation=(TRANSLATION, translation), ranks=(RANKS, ranks), poses=(POSES, poses), losses=(LOSSES.replace("EPOCHS", str(EPOCHS)), losses), style=(STYLE, style))
+BOOKS = {
+    "translation": (TRANSLATION, translation),
+    "ranks": (RANKS, ranks),
+    "poses": (POSES, poses),
+    "losses": (LOSSES.replace("EPOCHS", str(EPOCHS)), losses),
+    "style": (STYLE, style),
+}
+
+
+def open_notebook(browser, folder, address, name, code):
+    "The page of a new notebook whose cell runs, and the list of errors that the page will report."
+    write_notebook(folder/f"{name}.ipynb", code)
+    page = browser.new_page(viewport=dict(width=1180, height=900))
+    faults = []
+    page.on("pageerror", lambda e: faults.append(str(e)))
+    run_first_cell(page, address(f"{name}.ipynb"))
+    return page, faults
+
+
+def check_explorer(name, page, faults, known_faults, shot):
+    "Run the check of an explorer; keep a screenshot when it fails."
+    check = BOOKS[name][1]
+    try:
+        print(f"{name}: {check(page, shot)}", flush=True)
+        errors = page.locator(".jp-OutputArea-output[data-mime-type*=error]")
+        assert not errors.count(), "the cell ends in an error"
+        assert set(faults) <= set(known_faults), faults
+    except BaseException:
+        shot(page, f"{name}_failed")
+        raise
 
 
 def main():
@@ -216,30 +352,17 @@ def main():
     ap.add_argument("only", nargs="*", metavar="explorer", help=f"of {', '.join(BOOKS)}; all when none is named")
     ap.add_argument("--front", choices=FRONTS, default="lab", help="JupyterLab or Notebook 7")
     args = ap.parse_args()
-    if set(args.only)-set(BOOKS): ap.error(f"there is {', '.join(BOOKS)}")
-    with temporary_folder() as d, chromium(args) as (browser, shot):
-        subprocess.run([sys.executable, "-W", "ignore", "-c", PREPARE], cwd=d, check=True)
-        with jupyter(d, args.front) as address:
-            def opened(name, code):
-                "The page of a new notebook whose cell runs, and the errors it will have seen."
-                write_notebook(d/f"{name}.ipynb", code)
-                page, faults = browser.new_page(viewport=dict(width=1180, height=900)), []
-                page.on("pageerror", lambda e: faults.append(str(e)))
-                run_first_cell(page, address(f"{name}.ipynb"))
-                return page, faults
-            page, its_own = opened("plain", "print('nothing of ours')")      # what the front says without us is not our fault
-            page.get_by_text("nothing of ours", exact=True).last.wait_for(timeout=MIN)
+    if set(args.only)-set(BOOKS): ap.error(f"unknown explorer; choose from {', '.join(BOOKS)}")
+    with temporary_folder() as folder, chromium(args) as (browser, shot):
+        subprocess.run([sys.executable, "-W", "ignore", "-c", PREPARE], cwd=folder, check=True)
+        with jupyter(folder, args.front) as address:
+            # errors that a plain notebook reports, too, do not come from the package
+            page, known_faults = open_notebook(browser, folder, address, "plain", "print('a plain cell')")
+            page.get_by_text("a plain cell", exact=True).last.wait_for(timeout=MIN)
             page.close()
             for name in args.only or BOOKS:
-                code, check = BOOKS[name]
-                page, faults = opened(name, code)
-                try:
-                    print(f"{name}: {check(page, shot)}", flush=True)
-                    assert not page.locator(".jp-OutputArea-output[data-mime-type*=error]").count(), "the cell ends in an error"
-                    assert set(faults) <= set(its_own), faults
-                except BaseException:
-                    shot(page, f"{name}_failed")
-                    raise
+                page, faults = open_notebook(browser, folder, address, name, BOOKS[name][0])
+                check_explorer(name, page, faults, known_faults, shot)
                 page.close()
     print("all well")
 

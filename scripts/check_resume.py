@@ -1,11 +1,12 @@
-"""Kill a training and a translation ten times each with SIGKILL, at random moments; resume each time, and compare with an uninterrupted run.
+"""Kill a training and a translation ten times each at random moments, resume, and compare with an uninterrupted run.
 
     python scripts/check_resume.py              ten kills of each
     python scripts/check_resume.py --kills 3 --seed 1
 
-Every run is a process of its own, forked from this one, which has everything imported. After each kill, every file under a final name
-must be readable: checkpoints, images and tables. At the end the training must have the same bits (weights, averages, optimizers, image
-pools, random states, curves), and the translation the same bytes in every file.
+The kills are SIGKILL. Every run is a process of its own, forked from this one, which has everything imported. After
+each kill, every file under a final name must be readable: checkpoints, images and tables. At the end the training must
+have the same bits (weights, averages, optimizers, image pools, random states, curves), and the translation the same
+bytes in every file.
 """
 import argparse
 import os
@@ -100,7 +101,8 @@ def differences(a, b, path=""):
         if not torch.equal(a, b): yield path
     elif isinstance(a, float):
         if not (a == b or a != a and b != b): yield path  # NaN: a loss without a weight
-    elif not np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f"): yield path  # NaN: a loss without a value yet
+    elif not np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f"):  # NaN: a loss without a value yet
+        yield path
 
 
 def progress_count(folder):
@@ -133,7 +135,7 @@ def wait_exit(pid, seconds):
 
 
 def kill_repeatedly(what, work, folder, kills, seconds, rng):
-    "Kill `work`, which takes `seconds`, several times, then let it end. After a kill that came too early, the next comes later."
+    "Kill `work`, which takes `seconds`, several times, then let it end; after a kill without progress, wait longer."
     progress = [0]
     scale = 1.
     for i in range(kills):
@@ -155,6 +157,22 @@ def read_files(folder):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+def compare_trainings(folder):
+    "The last checkpoints of the uninterrupted and the resumed training must be equal."
+    whole, resumed = (load_state(folder/f"training-{k}"/"last.safetensors") for k in ("whole", "killed"))
+    found = list(differences(whole, resumed))
+    assert whole["epoch"] == EPOCHS and not found, f"the trainings differ: {found[:5]}"
+    assert list(differences(whole, dict(resumed, epoch=0))), "the comparison must be able to fail"
+
+
+def compare_translations(folder):
+    "All files of the uninterrupted and the resumed translation must be equal; their number."
+    whole, resumed = (read_files(folder/f"translation-{k}") for k in ("whole", "killed"))
+    different = sorted(k for k in {*whole, *resumed} if whole.get(k) != resumed.get(k))
+    assert not different, f"the translations differ: {different}"
+    return len(whole)
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--kills", type=int, default=10, help="how often each is killed")
@@ -166,17 +184,14 @@ def main():
         d = Path(d)
         people = write_synth(d/"people", SynthConfig(n_train=4, n_val=0, n_test=2, per_cam=2), progress=False)
         for what, work in (("training", train), ("translation", make_translation(people))):
-            begun = time.monotonic()
+            began = time.monotonic()
             code = wait_exit(start_process(work, d/f"{what}-whole"), 600)
             if code != 0: sys.exit(f"{what}: the uninterrupted run ended with {code}")
-            kill_repeatedly(what, work, d/f"{what}-killed", args.kills, time.monotonic()-begun, rng)
-        a, b = (load_state(d/f"training-{k}"/"last.safetensors") for k in ("whole", "killed"))
-        found = list(differences(a, b))
-        assert a["epoch"] == EPOCHS and not found, f"the trainings differ: {found[:5]}"
-        assert list(differences(a, dict(b, epoch=0)))             # the comparison can fail
-        x, y = (read_files(d/f"translation-{k}") for k in ("whole", "killed"))
-        assert x == y, f"the translations differ: {sorted(k for k in {*x, *y} if x.get(k) != y.get(k))}"
-        print(f"training: {args.kills} kills, the same bits; translation: {args.kills} kills, {len(x)} files, the same bytes")
+            kill_repeatedly(what, work, d/f"{what}-killed", args.kills, time.monotonic()-began, rng)
+        compare_trainings(d)
+        n_files = compare_translations(d)
+        print(f"training: {args.kills} kills, the same bits; "
+              f"translation: {args.kills} kills, {n_files} files, the same bytes")
 
 
 if __name__ == "__main__": main()

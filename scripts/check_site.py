@@ -1,10 +1,11 @@
-"""Look at every page of _docs/ in a real browser, on a desk (1280 pixels) and on a telephone (390): errors, pictures, overflow, search.
+"""Check every page of _docs/ in a browser, 1280 pixels wide (desk) and 390 (phone): errors, images, overflow, search.
 
     python scripts/check_site.py                     every page
     python scripts/check_site.py index viz.explore   only these
-    python scripts/check_site.py --shots pictures    keep screenshots of the front page, a module, a guide page and the map in this folder
+    python scripts/check_site.py --shots pictures    keep screenshots of some pages in this folder
 
-Needs Playwright (`pip install playwright`) and a Chromium (`--chromium PATH`, or found by name). Not part of `make test`.
+Needs Playwright (`pip install playwright`) and a Chromium (`--chromium PATH`, or found by name). Not part of
+`make test`.
 """
 import sys
 from pathlib import Path
@@ -20,10 +21,17 @@ PAGE_CHECK_JS = """async () => {
   for (const i of document.images) i.loading = 'eager';
   await Promise.all([...document.images].map(i => i.complete ? 0 : new Promise(r => { i.onload = i.onerror = r; })));
   const wide = document.documentElement.clientWidth, out = [];
-  for (const i of document.images) { if (!i.naturalWidth) out.push('missing image ' + i.getAttribute('src').slice(0, 80)); if (!i.alt) out.push('no words for the image ' + i.getAttribute('src').slice(0, 80)); }
-  if (document.documentElement.scrollWidth > wide + 1) {
-    const far = [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > wide + 1 && !e.closest('pre,table,.highlight,.sig,.output_subarea')).slice(0, 2);
-    out.push('wider than the window: ' + document.documentElement.scrollWidth + ' ' + far.map(e => e.outerHTML.slice(0, 90)).join(' | '));
+  for (const i of document.images) {
+    const src = i.getAttribute('src').slice(0, 80);
+    if (!i.naturalWidth) out.push('missing image ' + src);
+    if (!i.alt) out.push('no alternative text for the image ' + src);
+  }
+  const total = document.documentElement.scrollWidth;
+  if (total > wide + 1) {
+    const scrolls = 'pre,table,.highlight,.sig,.output_subarea';
+    const sticksOut = e => e.getBoundingClientRect().right > wide + 1 && !e.closest(scrolls);
+    const far = [...document.querySelectorAll('body *')].filter(sticksOut).slice(0, 2);
+    out.push('wider than the window: ' + total + ' ' + far.map(e => e.outerHTML.slice(0, 90)).join(' | '));
   }
   if (!document.querySelector('main h1')) out.push('no title');
   return out;
@@ -33,22 +41,29 @@ PAGE_CHECK_JS = """async () => {
 def check_page(page, file):
     "What is wrong with a page."
     problems = []
-    page.on("console", lambda m: problems.append(f"console: {m.text}") if m.type == "error" else None)
+    def note_console(message):
+        if message.type == "error": problems.append(f"console: {message.text}")
+    page.on("console", note_console)
     page.on("pageerror", lambda e: problems.append(f"script: {e}"))
     page.goto(file.resolve().as_uri(), timeout=180_000)
     return problems+page.evaluate(PAGE_CHECK_JS)
 
 
 def check_search(page, file):
-    "The search finds a function, goes to it, and says so when there is nothing."
+    "The search finds a function, opens its page there, and reports when there is nothing."
     page.goto(file.resolve().as_uri(), timeout=180_000)
-    page.keyboard.press("/"); page.keyboard.type("patch_style_loss")
-    if page.locator(".hits a b").first.inner_text() != "patch_style_loss": return ["search: patch_style_loss is not the first hit"]
-    page.keyboard.press("Enter"); page.wait_for_url("**/gan.losses.html#patch_style_loss")
+    page.keyboard.press("/")
+    page.keyboard.type("patch_style_loss")
+    if page.locator(".hits a b").first.inner_text() != "patch_style_loss":
+        return ["search: patch_style_loss is not the first hit"]
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/gan.losses.html#patch_style_loss")
     box = page.locator("#patch_style_loss").bounding_box()
     if not box or not 0 <= box["y"] < 900: return ["search: the hit is not in sight"]
-    page.keyboard.press("/"); page.keyboard.type("qqzzq")
-    return [] if "Nothing found" in page.locator(".hits").inner_text() else ["search: nonsense is found"]
+    page.keyboard.press("/")
+    page.keyboard.type("qqzzq")
+    if "Nothing found" not in page.locator(".hits").inner_text(): return ["search: nonsense is found"]
+    return []
 
 
 def main():
@@ -60,16 +75,17 @@ def main():
     if args.pages: files = [f for f in files if f.stem in args.pages]
     faults = []
     with chromium(args) as (browser, shot):
-        for name, (w, h) in WIDTHS.items():
+        for name, (width, height) in WIDTHS.items():
             for f in files:
-                page = browser.new_page(viewport=dict(width=w, height=h))
-                faults += [f"{f.name} at {w}: {s}" for s in check_page(page, f)]
+                page = browser.new_page(viewport=dict(width=width, height=height))
+                faults += [f"{f.name} at {width}: {fault}" for fault in check_page(page, f)]
                 if f.stem in SHOTS: shot(page, f"{f.stem}_{name}")
                 page.close()
         page = browser.new_page(viewport=dict(width=1280, height=900))
         faults += check_search(page, ROOT/"_docs"/"index.html")
-    for s in faults: print(s)
-    print(f"{len(files)} pages at {' and '.join(str(w) for w, _ in WIDTHS.values())} pixels, {len(faults)} faults")
+    for fault in faults: print(fault)
+    widths = " and ".join(str(width) for width, _ in WIDTHS.values())
+    print(f"{len(files)} pages at {widths} pixels, {len(faults)} faults")
     sys.exit(bool(faults))
 
 

@@ -84,7 +84,7 @@ class ImageStore:
         need = n*self.size[0]*self.size[1]*3/1e9
         if cache=='memory' and need>max_gb:
             warnings.warn(f"{n} images of {self.size} need {need:.1f} GB of memory, more than max_gb={max_gb}: "
-                          "they are read at each use instead, which is slower")
+                          "they are read at each use instead, which is slower", stacklevel=2)
             cache = 'none'
         if cache=='memory': self._fill(progress)
         else: self.sizes[:] = list(self._map(read_image_size, self.paths))

@@ -179,7 +179,7 @@ def rows_with_joints(
     ok = (keypoints[rows,:,2] > 0).sum(1).numpy() >= min_joints
     if not ok.all():
         warnings.warn(f"{(~ok).sum()} of {len(rows)} images have fewer than {min_joints} visible joints "
-                      f"and are left out (rows {rows[~ok][:5].tolist()}...)")
+                      f"and are left out (rows {rows[~ok][:5].tolist()}...)", stacklevel=2)
     return rows[ok]
 
 def rows_by_modality(

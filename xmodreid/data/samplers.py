@@ -182,7 +182,7 @@ class PKSampler(EpochSampler):
             else: excluded.append(pid)
         if excluded:
             warnings.warn(f"PKSampler: {len(excluded)} identities have one modality only and are left out "
-                          f"(all of them in `excluded_ids`): {excluded[:5]}")
+                          f"(all of them in `excluded_ids`): {excluded[:5]}", stacklevel=2)
         return groups, excluded
 
     def __len__(self) -> int: return self.n_iters

@@ -90,6 +90,7 @@ def _is_batch_norm(module) -> bool:
 # %% ../../nbs/091_gan.distributed.ipynb #cell-018
 @patch
 def before_batch(self:DistributedSync):
+    "Replace the batch by this process's shard; `full` keeps the whole batch."
     if not self.training: return
     self.full = self.xb
     self.learn.xb = self.sync.shard(self.xb)
@@ -114,10 +115,13 @@ def before_backward(self:DistributedSync):
         cb.weighted = weighted
 
 @patch
-def after_backward(self:DistributedSync): self.sync.average(p for p,*_ in self.opt.all_params())
+def after_backward(self:DistributedSync):
+    "Average the gradients over the processes."
+    self.sync.average(p for p,*_ in self.opt.all_params())
 
 @patch
 def after_batch(self:DistributedSync):
+    "Average the extra losses over the processes."
     if not self.training: return
     losses = self.learn.extra_losses
     means = all_reduce_mean([torch.as_tensor(v) for v in losses.values()])

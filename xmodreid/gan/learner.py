@@ -224,8 +224,9 @@ def warn_training_overlap(
     "Warn where people of a test were in the training of the generators, see `training_overlap`."
     overlap = training_overlap(name, seed, pids)
     if not overlap: return
-    warnings.warn(f"the generators {name!r} were trained on {len(overlap)} of the people that are tested on, though "
-                  "without their labels. Choose another seed for the people, or train generators of your own")
+    message = (f"the generators {name!r} were trained on {len(overlap)} of the people that are tested on, though "
+               "without their labels. Choose another seed for the people, or train generators of your own")
+    warnings.warn(message, stacklevel=2)
 
 # %% ../../nbs/086_gan.learner.ipynb #cell-023
 class SaveBest(Callback):

@@ -211,7 +211,7 @@ class VGGFeatures(nn.Module):
         real = weights=='imagenet' or on_disk
         if weights=='auto' and not real:
             warnings.warn(f"{arch}: ImageNet weights are not on this disk; random filters stand in for them. "
-                          "Pass weights='imagenet' to download them")
+                          "Pass weights='imagenet' to download them", stacklevel=2)
         with fixed_seed(0): layers = make_layers(cfgs[VGG_WEIGHTS[arch][0]])
         if real: layers.load_state_dict(load_vgg_weights(arch))
         else: fill_random_filters(layers)

@@ -63,8 +63,9 @@ def hash_estimator(
     "A name for an estimator that changes with its weights and settings."
     e = estimator
     settings = dict(
-        version=1, kind=type(e.net).__name__, config=getattr(e.net, 'config', None), pad=e.pad, mode=e.mode, color=e.color,
-        mirror=e.mirror, scales=e.scales, thr=e.thr, amp=e.amp, size=e.size, stride=e.stride, weights=hash_module(e.net), **more,
+        version=1, kind=type(e.net).__name__, config=getattr(e.net, 'config', None), pad=e.pad, mode=e.mode,
+        color=e.color, mirror=e.mirror, scales=e.scales, thr=e.thr, amp=e.amp, size=e.size, stride=e.stride,
+        weights=hash_module(e.net), **more,
     )
     return hash_config(settings)
 

@@ -40,7 +40,7 @@ RANKS = """
 import numpy as np
 from xmodreid.data.sysu import read_sysu
 from xmodreid.reid.protocols import sysu_protocol
-from xmodreid.viz.ranks import explore_ranks
+from xmodreid.viz.rank_explorer import explore_ranks
 index = read_sysu('people')
 rng = np.random.default_rng(0)
 emb = rng.normal(size=(index.pid.max()+1,16))[index.pid]+rng.normal(size=(len(index),16))

@@ -91,10 +91,12 @@ from .reid.pcb_training import train_pcb_rpp
 from .reid.noisy import corrupt_labels, label_certainty, subsample_noisy
 from .reid.cluster import cluster_stats, dbscan_labels, kmeans_labels, pseudo_labels
 from .reid.memory import ClusterMemory, cluster_memory_loss
-from .reid.cluster_training import ClusterMemoryLoss, HardClusterMemoryLoss, PseudoLabels, pseudo_dls
+from .reid.cluster_training import ClusterMemoryLoss, HardClusterMemoryLoss, PseudoLabels
+from .reid.pseudo_loaders import pseudo_dls
 from .reid.mmt import MMTConfig, mmt_learner
 from .reid.translations import make_translated_views
-from .reid.ecn import ECNConfig, ecn_dls, ecn_learner
+from .reid.ecn import ECNConfig, ecn_learner
+from .reid.exemplars import ecn_dls
 from .reid.modality_clusters import cluster_per_modality
 from .reid.matching import match_clusters
 from .reid.crossmodal_loaders import cross_dls
@@ -106,7 +108,8 @@ from .search.gallery import GalleryIndex
 from .search.storage import load_gallery
 from .search.index import build_gallery, open_gallery, search_gallery
 from .viz.translation import plot_style_loss, plot_translation_samples, plot_translations
-from .viz.ranks import explore_ranks, plot_cmc, plot_ranks
+from .viz.rank_explorer import explore_ranks
+from .viz.ranks import plot_cmc, plot_ranks
 from .viz.training import LossDashboard, plot_losses
 from .viz.embedding import embedding_map, explore_embedding, plot_distances, plot_embedding
 from .viz.attention import explore_attention, plot_attention

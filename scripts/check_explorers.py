@@ -26,7 +26,7 @@ from xmodreid.data.keypoints import lookup_poses
 from xmodreid.synth.dataset import load_synth
 from xmodreid.data.sysu import read_sysu
 from xmodreid.gan.learner import load_generators
-from xmodreid.gan.evaluate import sample_translation
+from xmodreid.gan.samples import sample_translation
 from xmodreid.viz.translation_explorer import explore_translation, synth_truth
 root = Path('people')
 index,world = read_sysu(root),load_synth(root)
@@ -61,7 +61,7 @@ from pathlib import Path
 from xmodreid.data.keypoints import lookup_keypoints
 from xmodreid.data.sysu import read_sysu
 from xmodreid.data.translation_loaders import translation_dls
-from xmodreid.gan.training import SaveSamples
+from xmodreid.gan.monitoring import SaveSamples
 from xmodreid.gan.learner import pose_cyclegan_learner
 from xmodreid.viz.training import LossDashboard
 root = Path('people')
@@ -76,7 +76,7 @@ STYLE = """
 import numpy as np,torch
 from xmodreid.synth.world import SynthConfig, SynthWorld, true_render
 from xmodreid.draw import to_uint8
-from xmodreid.gan.losses import VGGFeatures
+from xmodreid.gan.feature_losses import VGGFeatures
 from xmodreid.viz.translation import plot_style_loss, style_loss_by_joint
 world = SynthWorld(SynthConfig(n_train=4, n_val=0, n_test=2, size=(128,64)))
 img,pose = world.sample_image(1, 1, np.random.default_rng(3))

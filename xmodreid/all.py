@@ -47,24 +47,30 @@ from .annotate.widget import annotate_images
 from .gan.models import ResnetGenerator, WarpGenerator
 from .gan.attention import AttentionGenerator, make_generator
 from .gan.discriminators import PatchDiscriminator, PoseCycleGAN
+from .gan.feature_losses import VGGFeatures, content_loss, patch_style_loss, person_identity_loss
 from xmodreid.gan.losses import (
-    VGGFeatures, content_loss, cycle_loss, gan_loss, identity_mapping_loss, part_tone_loss, patch_style_loss,
-    person_identity_loss, pose_bce_loss, pose_mse_loss,
+    cycle_loss, gan_loss, identity_mapping_loss, part_tone_loss, pose_bce_loss, pose_mse_loss,
+)
+from xmodreid.gan.feature_loss_callbacks import (
+    ContentLoss, EmbeddingLoss, PatchNCELoss, PatchStyleLoss, PersonIdentityLoss,
 )
 from xmodreid.gan.loss_callbacks import (
-    AdversarialLoss, ContentLoss, CycleLoss, EmbeddingLoss, IdentityMappingLoss, LocalCorrelationLoss, PartToneLoss,
-    PatchNCELoss, PatchStyleLoss, PersonIdentityLoss, PoseBCELoss, PoseMSELoss, PoseSoftArgmaxLoss, PoseTransferLoss,
+    AdversarialLoss, CycleLoss, IdentityMappingLoss, PartToneLoss, PoseBCELoss, PoseMSELoss, PoseSoftArgmaxLoss,
     ToneConsistencyLoss,
 )
-from .gan.training import ClipGradients, DiscriminatorStep, SaveSamples
+from .gan.warp_loss_callbacks import LocalCorrelationLoss, PoseTransferLoss
+from .gan.monitoring import SaveSamples
+from .gan.training import ClipGradients, DiscriminatorStep
 from xmodreid.gan.learner import (
     SaveBest, get_generators, load_generators, pose_cyclegan, pose_cyclegan_learner, save_generators, thesis_losses,
     warp_losses,
 )
 from .gan.inference import generate, grayscale_generator, load_images
 from .gan.metrics import fid, identity_rank, kid, psnr, ssim, target_pck
-from .gan.evaluate import evaluate_translation, sample_translation, translate_samples
-from .gan.translate import make_training_set, translate
+from .gan.evaluate import evaluate_translation
+from .gan.samples import sample_translation, translate_samples
+from .gan.training_sets import make_training_set
+from .gan.translate import translate
 from .reid.base import ReIDOutput
 from .reid.osnet import OSNet
 from .reid.resnet import ResNetReID

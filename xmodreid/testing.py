@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['find_shipped', 'reference_arrays', 'reference_dir', 'reference_case', 'test_allclose', 'check_grad',
-           'capture_warnings', 'save_random_image', 'toy_pose_images', 'reference_uniform', 'reference_tensor',
-           'reference_input', 'fill_reference_weights', 'toy_dls', 'toy_learner', 'interrupt_training',
-           'cross_camera_trials']
+           'capture_warnings', 'save_random_image', 'toy_pose_images', 'noise_people', 'reference_uniform',
+           'reference_tensor', 'reference_input', 'fill_reference_weights', 'toy_dls', 'toy_learner',
+           'interrupt_training', 'cross_camera_trials']
 
 # %% ../nbs/006_testing.ipynb #cell-003
 import json
@@ -143,6 +143,29 @@ def toy_pose_images(
         rows.append((str(path), i//4, (1,3)[i%2], (RGB,IR)[i%2], 'train'))
         keypoints.append(joints)
     return pd.DataFrame(rows, columns=['path','pid','camid','modality','split']), np.stack(keypoints)
+
+# %% ../nbs/006_testing.ipynb #noise-code
+def noise_people(
+    root: str|os.PathLike,   # Folder for the images
+    n_people: int = 3,       # People
+    n_images: int = 4,       # Images of each person by each camera
+    size: tuple = (64, 32),  # `(height, width)`, pixels
+) -> tuple[pd.DataFrame, np.ndarray]: # Index, and keypoints `(n, 18, 3)` in pixels
+    "Write images of noise, RGB by camera 1 and infrared by camera 3, and return their index and keypoints."
+    rng = np.random.default_rng(0)
+    rows, keypoints = [], []
+    for pid in range(1, n_people+1):
+        for camid,modality in ((1,RGB),(3,IR)):
+            for i in range(n_images):
+                path = Path(root)/f'cam{camid}'/f'{pid:04d}'/f'{i:04d}.png'
+                path.parent.mkdir(parents=True, exist_ok=True)
+                pixels = rng.integers(0, 256, (*size,3), dtype=np.uint8)
+                Image.fromarray(pixels[...,::-1]).save(path)
+                rows.append((path.as_posix(), pid, camid, modality, 'train'))
+                joints = rng.uniform(0, 1, (18,2))*[size[1],size[0]]
+                keypoints.append(np.concatenate([joints, np.ones((18,1))], 1))
+    index = pd.DataFrame(rows, columns=['path','pid','camid','modality','split'])
+    return index, np.stack(keypoints).astype(np.float32)
 
 # %% ../nbs/006_testing.ipynb #cell-015
 def reference_uniform(

@@ -10,8 +10,6 @@ import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
 import torch.nn.functional as F
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from fastai.data.core import DataLoaders
 
 from ..data.images import ImageStore

@@ -8,7 +8,6 @@ __all__ = ['RankExplorer', 'explore_ranks']
 # %% ../../nbs/147_viz.rank_explorer.ipynb #viz-ranks-h4
 from collections.abc import Callable, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -17,7 +16,7 @@ from ..draw import attach_static_image
 from ..errors import ProtocolError
 from ..reid.distance import distance_matrix, normalize_embeddings
 from ..reid.metrics import cmc_map
-from .ranks import select_trial, plot_ranks, ranked_list
+from .ranks import plot_ranks, ranked_list, select_trial
 
 # %% ../../nbs/147_viz.rank_explorer.ipynb #61-cell-028
 class RankExplorer:

@@ -28,8 +28,12 @@ def _check_rows(emb, index: pd.DataFrame):
     raise ProtocolError(f"{len(emb)} embeddings for a table of {len(index)} images: "
                         "pass one row an image, in the order of the table")
 
-def select_trial(protocol, index: pd.DataFrame, trial: int) -> tuple:
-    "Rows of the queries and of the gallery of one trial."
+def select_trial(
+    protocol,            # A `Protocol`
+    index: pd.DataFrame, # Table of images
+    trial: int,          # Number of the trial, from 0
+) -> tuple[np.ndarray,np.ndarray]: # Rows of the queries, rows of the gallery
+    "The queries and the gallery of one trial. `ProtocolError` for a trial that is not there."
     galleries = protocol.trials(index)
     if not 0<=trial<len(galleries):
         raise ProtocolError(f"trial={trial}: {protocol.name} has galleries 0..{len(galleries)-1}")

@@ -27,7 +27,7 @@ from ..draw import figure_to_base64, image_grid
 from ..errors import ConfigError, DataError, ModelError, check_choice
 from ..files import read_static
 from ..gan.learner import get_generators
-from ..gan.training import SaveSamples
+from ..gan.monitoring import SaveSamples
 
 # %% ../../nbs/142_viz.training.ipynb #62-cell-007
 def moving_average(

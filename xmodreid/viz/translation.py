@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..annotate.records import joint_label
 from ..draw import draw_skeleton, image_grid, to_uint8
 from ..errors import ConfigError, DataError, PoseError
-from ..gan.losses import patch_grams
+from ..gan.feature_losses import patch_grams
 from ..pose.keypoints import keypoint_heatmaps
 from ..skeleton import JOINTS
 from ..training.precision import full_precision

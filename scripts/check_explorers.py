@@ -51,7 +51,7 @@ from xmodreid.data.keypoints import lookup_keypoints
 from xmodreid.data.sysu import read_sysu
 from xmodreid.pose.estimate import PoseEstimator
 from xmodreid.pose.weights import pose_net
-from xmodreid.viz.poses import explore_poses
+from xmodreid.viz.pose_explorer import explore_poses
 index = read_sysu('large')
 explore_poses(index, lookup_keypoints(index, 'large/keypoints.npz'), PoseEstimator(pose_net(pretrained='synth')))
 """

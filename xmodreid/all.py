@@ -120,7 +120,7 @@ from .viz.training import LossDashboard, plot_losses
 from .viz.embedding import embedding_map, explore_embedding, plot_distances, plot_embedding
 from .viz.attention import explore_attention, plot_attention
 from .viz.translation_explorer import explore_translation
-from .viz.poses import explore_poses
+from .viz.pose_explorer import explore_poses
 from xmodreid.run.train import (
     GanConfig, PoseConfig, ReIDConfig, load_trained_gan, load_trained_pose, load_trained_reid, train_gan, train_pose,
     train_reid,

@@ -12,9 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import check_choice
-from .cluster_training import label_source
+from .cluster_training import MemoryLoss, label_source
 from .crossmodal_labels import PerModalityClusterLabels
-from .loss_callbacks import ReIDLoss
 from .memory import ClusterMemory, camera_memory_loss
 
 # %% ../../nbs/128_reid.crossmodal_losses.ipynb #cell-028
@@ -52,7 +51,7 @@ def _cross_alternately(epoch): return (epoch % 2,)
 CROSS_MODALITY_SCHEDULES = dict(per_modality=_never_cross, both=_cross_both, alternate=_cross_alternately)
 
 # %% ../../nbs/128_reid.crossmodal_losses.ipynb #cell-035
-class MeanPrototypeLoss(ReIDLoss):
+class MeanPrototypeLoss(MemoryLoss):
     "Compare each image with the mean prototypes of its modality, and of the other one where its cluster is matched."
     mode = 'mean'
     def __init__(
@@ -94,17 +93,6 @@ class MeanPrototypeLoss(ReIDLoss):
     def after_backward(self):
         real = self.yb[2] == 0   # translations learn from the prototypes, but do not move them
         self.memory.update(self.pred.embed[real], self.labels[real])
-
-    def state_tree(self) -> dict:
-        "What a checkpoint keeps: the memory."
-        return self.memory.state_tree()
-
-    def load_state_tree(
-        self,
-        tree: dict, # From `state_tree`
-    ) -> None:
-        "Restore the memory."
-        self.memory.load_state_tree(tree)
 
 class HardPrototypeLoss(MeanPrototypeLoss):
     "The same with hard prototypes: the least similar image moves them."

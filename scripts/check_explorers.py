@@ -29,7 +29,7 @@ from xmodreid.data.keypoints import lookup_poses
 from xmodreid.synth.dataset import load_synth
 from xmodreid.data.sysu import read_sysu
 from xmodreid.gan.learner import load_generators
-from xmodreid.gan.evaluate import sample_translation
+from xmodreid.gan.samples import sample_translation
 from xmodreid.viz.translation_explorer import explore_translation, synth_truth
 root = Path('people')
 index,world = read_sysu(root),load_synth(root)
@@ -43,7 +43,7 @@ RANKS = """
 import numpy as np
 from xmodreid.data.sysu import read_sysu
 from xmodreid.reid.protocols import sysu_protocol
-from xmodreid.viz.ranks import explore_ranks
+from xmodreid.viz.rank_explorer import explore_ranks
 index = read_sysu('people')
 rng = np.random.default_rng(0)
 emb = rng.normal(size=(index.pid.max()+1,16))[index.pid]+rng.normal(size=(len(index),16))
@@ -54,7 +54,7 @@ from xmodreid.data.keypoints import lookup_keypoints
 from xmodreid.data.sysu import read_sysu
 from xmodreid.pose.estimate import PoseEstimator
 from xmodreid.pose.weights import pose_net
-from xmodreid.viz.poses import explore_poses
+from xmodreid.viz.pose_explorer import explore_poses
 index = read_sysu('large')
 explore_poses(index, lookup_keypoints(index, 'large/keypoints.npz'), PoseEstimator(pose_net(pretrained='synth')))
 """
@@ -65,7 +65,7 @@ from pathlib import Path
 from xmodreid.data.keypoints import lookup_keypoints
 from xmodreid.data.sysu import read_sysu
 from xmodreid.data.translation_loaders import translation_dls
-from xmodreid.gan.training import SaveSamples
+from xmodreid.gan.monitoring import SaveSamples
 from xmodreid.gan.learner import pose_cyclegan_learner
 from xmodreid.viz.training import LossDashboard
 root = Path('people')
@@ -85,7 +85,7 @@ import numpy as np
 import torch
 from xmodreid.synth.world import SynthConfig, SynthWorld, true_render
 from xmodreid.draw import to_uint8
-from xmodreid.gan.losses import VGGFeatures
+from xmodreid.gan.feature_losses import VGGFeatures
 from xmodreid.viz.translation import plot_style_loss, style_loss_by_joint
 world = SynthWorld(SynthConfig(n_train=4, n_val=0, n_test=2, size=(128,64)))
 img,pose = world.sample_image(1, 1, np.random.default_rng(3))

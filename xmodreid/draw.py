@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['IMAGENET_MEAN', 'IMAGENET_STD', 'JOINT_COLORS', 'FRAME_COLORS', 'to_uint8', 'draw_skeleton', 'overlay_heatmaps',
-           'image_grid', 'draw_frame', 'plot_images', 'figure_to_base64', 'attach_static_image']
+           'image_grid', 'draw_frame', 'plot_images', 'compact_image', 'figure_to_base64', 'attach_static_image']
 
 # %% ../nbs/007_draw.ipynb #cell-003
 import base64
@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
+import IPython.display
 import matplotlib.pyplot as plt
 import numpy as np
+import PIL.Image
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -152,6 +154,23 @@ def plot_images(
     for ax,title in zip(fig.axes[:len(ims)], titles or []): ax.set_title(title, fontsize=8)
     if titles and len(rows) > 1: fig.subplots_adjust(hspace=.3)
     return fig
+
+# %% ../nbs/007_draw.ipynb #compact-code
+def compact_image(
+    fig: Figure,       # The figure
+    colors: int = 256, # Colors of the palette
+) -> IPython.display.Image: # A PNG, at 72 pixels per inch
+    "A figure as a small PNG: in full color if it has at most 95 KB, else with a palette."
+    raw = io.BytesIO()
+    fig.savefig(raw, format='png', bbox_inches='tight', dpi=72, metadata={'Software': None})
+    image = PIL.Image.open(raw).convert('RGB')
+    out = io.BytesIO()
+    image.save(out, format='png', optimize=True)
+    if out.tell() < 95000: return IPython.display.Image(out.getvalue())
+    out = io.BytesIO()
+    palette = PIL.Image.Quantize.FASTOCTREE
+    image.quantize(colors, method=palette, dither=PIL.Image.Dither.NONE).save(out, format='png', optimize=True)
+    return IPython.display.Image(out.getvalue())
 
 # %% ../nbs/007_draw.ipynb #figure-png
 def figure_to_base64(

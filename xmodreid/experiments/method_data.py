@@ -15,7 +15,8 @@ from ..data.keypoints import PoseDataset
 from ..data.market import read_market1501
 from ..data.sysu import read_sysu
 from ..gan.learner import warn_training_overlap
-from ..gan.translate import make_training_sets, translate
+from ..gan.training_sets import make_training_sets
+from ..gan.translate import translate
 from ..hashing import hash_object
 from ..pose.estimate_index import estimate_keypoints
 from ..reid.protocols import Protocol, market_protocol, sysu_protocol

@@ -25,8 +25,10 @@ from ..errors import ConfigError, DataError, check_choice
 from .method_data import MethodData, RunContext
 from ..files import atomic_path, read_json, write_csv, write_json
 from ..random import fixed_seed, seed_all
-from ..reid.cluster_training import label_source, pseudo_dls
-from ..reid.ecn import ECNConfig, ecn_dls, ecn_learner
+from ..reid.cluster_training import label_source
+from ..reid.pseudo_loaders import pseudo_dls
+from ..reid.ecn import ECNConfig, ecn_learner
+from ..reid.exemplars import ecn_dls
 from ..reid.evaluate import evaluate_reid
 from ..reid.learner import ReIDMetrics, embed_images, reid_learner
 from xmodreid.reid.loss_callbacks import (

@@ -21,10 +21,10 @@ from .thesis_data import thesis_table
 from ..files import write_csv, write_figure
 from ..gan.evaluate import evaluate_translation
 from ..gan.learner import get_generators, pose_cyclegan_learner, save_generators
-from xmodreid.gan.loss_callbacks import (
-    AdversarialLoss, CycleLoss, PartToneLoss, PersonIdentityLoss, PoseBCELoss, PoseMSELoss, PoseTransferLoss,
-)
-from ..gan.losses import VGGFeatures
+from ..gan.feature_loss_callbacks import PersonIdentityLoss
+from ..gan.loss_callbacks import AdversarialLoss, CycleLoss, PartToneLoss, PoseBCELoss, PoseMSELoss
+from ..gan.warp_loss_callbacks import PoseTransferLoss
+from ..gan.feature_losses import VGGFeatures
 from ..random import seed_all
 from ..run.tables import TableRow, check_row_names, run_rows
 from xmodreid.run.train import (

@@ -22,7 +22,7 @@ from xmodreid.experiments.supervision import (
 )
 from .thesis_ablation import BASE_CONFIG, CONVERGENCE_CHECKS, GanAblationConfig, run_gan_config
 from ..files import read_json
-from ..gan.evaluate import ORACLES
+from ..gan.samples import ORACLES
 from ..run.tables import TableRow, check_row_names, run_rows
 from ..run.train import PoseConfig, ReIDConfig, load_trained_pose, train_pose
 from ..synth.dataset import load_synth_data, write_synth

@@ -25,7 +25,8 @@ from xmodreid.experiments.usl_data import (
 )
 from ..files import write_csv
 from ..random import seed_all
-from ..reid.cluster_training import LabelSource, pseudo_dls
+from ..reid.cluster_training import LabelSource
+from ..reid.pseudo_loaders import pseudo_dls
 from ..reid.crossmodal import USL_RECIPES, SelectBestEpoch, cross_learner
 from ..reid.crossmodal_loaders import cross_dls
 from ..reid.evaluate import evaluate_reid

@@ -46,25 +46,45 @@ def simulate_sysu_features(
 
 # %% ../../nbs/experiments/09_usl_cost.ipynb #cell-026
 class MemoryMeter:
-    """Processor seconds and peak memory of a block: `with MemoryMeter() as m: ...`, then `m.seconds` and `m.gb`, beyond
-    what was in use before."""
+    """Processor seconds and peak memory of a block: `with MemoryMeter() as m: ...`, then `m.seconds`, and `m.gb` or
+    `m.mb` beyond what was in use before."""
+    def __init__(
+        self,
+        device: str|torch.device = 'cpu', # Whose memory
+        interval: float = .01,            # Seconds between two looks at the memory of the process
+    ):
+        self.device, self.interval = torch.device(device), interval
+        self.gb = 0.
+
+    @property
+    def mb(self) -> float:
+        "Peak memory in megabytes."
+        return 1000*self.gb
+
     def __enter__(self) -> 'MemoryMeter':
-        self.process, self.running = psutil.Process(), True
-        self.base = self.peak = self.process.memory_info().rss
-        self.thread = threading.Thread(target=self._sample_memory, daemon=True)
-        self.thread.start()
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize(self.device)
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self.base = torch.cuda.memory_allocated(self.device)
+        else:
+            self.process, self.stop = psutil.Process(), threading.Event()
+            self.base = self.peak = self.process.memory_info().rss
+            self.thread = threading.Thread(target=self._sample_memory, daemon=True)
+            self.thread.start()
         self.start_time = time.process_time()
         return self
 
     def _sample_memory(self):
-        while self.running:
-            self.peak = max(self.peak, self.process.memory_info().rss)
-            time.sleep(.01)
+        while not self.stop.wait(self.interval): self.peak = max(self.peak, self.process.memory_info().rss)
 
     def __exit__(self, *exc):
-        self.seconds, self.running = time.process_time() - self.start_time, False
-        self.thread.join()
-        self.gb = (max(self.peak, self.process.memory_info().rss) - self.base)/1e9
+        self.seconds = time.process_time() - self.start_time
+        if self.device.type == 'cuda': self.peak = torch.cuda.max_memory_allocated(self.device)
+        else:
+            self.stop.set()
+            self.thread.join()
+            self.peak = max(self.peak, self.process.memory_info().rss)
+        self.gb = (self.peak - self.base)/1e9
 
 # %% ../../nbs/experiments/09_usl_cost.ipynb #cell-028
 def clustering_cost(

@@ -109,10 +109,14 @@ class PoseEstimator(nn.Module):
         return next(self.net.parameters()).device
 
     @property
+    def flips(self) -> tuple[bool,...]:
+        "Whether each view of one scale is mirrored."
+        return (False,True) if self.mirror else (False,)
+
+    @property
     def views(self) -> list[tuple[float,bool]]:
         "The views to average over: `(scale, mirrored)`."
-        flips = (False,True) if self.mirror else (False,)
-        return [(scale,flip) for scale in self.scales for flip in flips]
+        return [(scale,flip) for scale in self.scales for flip in self.flips]
 
 # %% ../../nbs/060_pose.estimate.ipynb #cell-013
 @patch
@@ -163,10 +167,14 @@ def _forward_padded(self:PoseEstimator, img:Tensor) -> PoseMaps:
     return _map_each(maps, crop, crop)
 
 @patch
-def _forward_view(self:PoseEstimator, img:Tensor, scale:float, flip:bool, net_size:tuple) -> PoseMaps:
-    "Maps of one view of the image, on the grid of `net_size`."
-    if scale != 1 or self.size: # a network without a size takes images as they are
-        img = _resize(img, [max(1, round(n*scale/self.stride))*self.stride for n in net_size])
+def _at_scale(self:PoseEstimator, img:Tensor, scale:float, net_size:tuple) -> Tensor:
+    "The image at one scale; both of its mirrors share it."
+    if scale==1 and not self.size: return img # a network without a size takes images as they are
+    return _resize(img, [max(1, round(n*scale/self.stride))*self.stride for n in net_size])
+
+@patch
+def _forward_view(self:PoseEstimator, img:Tensor, flip:bool, net_size:tuple) -> PoseMaps:
+    "Maps of one view, an image at one scale, on the grid of `net_size`."
     if flip: maps = _map_each(self._forward_padded(img.flip(3)), flip_heatmaps, flip_pafs)
     else: maps = self._forward_padded(img)
     grid = tuple(n//self.stride for n in net_size)
@@ -178,8 +186,8 @@ def _forward_view(self:PoseEstimator, img:Tensor, scale:float, flip:bool, net_si
 @patch
 def _to_network_size(self:PoseEstimator, img:Tensor, net_size:tuple) -> Tensor:
     "Images from which all views are made."
-    if self.views==[(1.,False)]: return img # the border fills the image up, `_forward_view` resizes it
-    if self.size: return img                # each view is resized from the original
+    if self.views==[(1.,False)]: return img # the border fills the image up
+    if self.size: return img                # `_at_scale` resizes it
     fill = (0,0,net_size[1]-img.shape[3],net_size[0]-img.shape[2])
     return pad_images(img, fill, self.mode, self.color)
 
@@ -190,7 +198,11 @@ def forward(self:PoseEstimator,
     "Maps of a batch, averaged over all views."
     net_size = self.input_size(img.shape[2:])
     img = self._to_network_size(img, net_size)
-    return average_maps([self._forward_view(img, scale, flip, net_size) for scale,flip in self.views])
+    maps = []
+    for scale in self.scales:
+        resized = self._at_scale(img, scale, net_size)
+        maps += [self._forward_view(resized, flip, net_size) for flip in self.flips]
+    return average_maps(maps)
 
 # %% ../../nbs/060_pose.estimate.ipynb #cell-020
 @patch

@@ -21,9 +21,11 @@ from ..data.readers import read_pairs
 from ..data.reid_loaders import embed_dl
 from ..errors import DataError
 from ..files import write_csv
-from ..gan.evaluate import evaluate_translation, sample_translation, translate_samples
+from ..gan.evaluate import evaluate_translation
+from ..gan.samples import sample_translation, translate_samples
 from ..gan.inference import DIRECTIONS
-from ..gan.translate import make_training_sets, translate
+from ..gan.training_sets import make_training_sets
+from ..gan.translate import translate
 from ..pose.estimate import PoseEstimator
 from ..pose.estimate_index import estimate_keypoints
 from ..pose.train import evaluate_pck

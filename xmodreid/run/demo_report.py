@@ -16,7 +16,7 @@ import torch
 from ..data.index import percent_noisy_labels
 from ..data.transforms import resize_keypoints
 from ..draw import draw_skeleton, plot_images, to_uint8
-from ..gan.evaluate import TranslationSamples
+from ..gan.samples import TranslationSamples
 from ..gan.inference import load_images
 from ..reid.evaluate import summarize_results
 from ..reid.protocols import Protocol

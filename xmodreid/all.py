@@ -47,30 +47,30 @@ from .annotate.widget import annotate_images
 from .gan.models import ResnetGenerator, WarpGenerator
 from .gan.attention import AttentionGenerator, make_generator
 from .gan.discriminators import PatchDiscriminator, PoseCycleGAN
-from .gan.feature_losses import VGGFeatures, content_loss, patch_style_loss, person_identity_loss
 from xmodreid.gan.losses import (
     cycle_loss, gan_loss, identity_mapping_loss, part_tone_loss, pose_bce_loss, pose_mse_loss,
 )
-from xmodreid.gan.feature_loss_callbacks import (
-    ContentLoss, EmbeddingLoss, PatchNCELoss, PatchStyleLoss, PersonIdentityLoss,
-)
+from .gan.feature_losses import VGGFeatures, content_loss, patch_style_loss, person_identity_loss
 from xmodreid.gan.loss_callbacks import (
     AdversarialLoss, CycleLoss, IdentityMappingLoss, PartToneLoss, PoseBCELoss, PoseMSELoss, PoseSoftArgmaxLoss,
     ToneConsistencyLoss,
 )
 from .gan.warp_loss_callbacks import LocalCorrelationLoss, PoseTransferLoss
-from .gan.monitoring import SaveSamples
+from xmodreid.gan.feature_loss_callbacks import (
+    ContentLoss, EmbeddingLoss, PatchNCELoss, PatchStyleLoss, PersonIdentityLoss,
+)
 from .gan.training import ClipGradients, DiscriminatorStep
+from .gan.monitoring import SaveSamples
 from xmodreid.gan.learner import (
     SaveBest, get_generators, load_generators, pose_cyclegan, pose_cyclegan_learner, save_generators, thesis_losses,
     warp_losses,
 )
 from .gan.inference import generate, grayscale_generator, load_images
 from .gan.metrics import fid, identity_rank, kid, psnr, ssim, target_pck
-from .gan.evaluate import evaluate_translation
 from .gan.samples import sample_translation, translate_samples
-from .gan.training_sets import make_training_set
+from .gan.evaluate import evaluate_translation
 from .gan.translate import translate
+from .gan.training_sets import make_training_set
 from .reid.base import ReIDOutput
 from .reid.osnet import OSNet
 from .reid.resnet import ResNetReID
@@ -97,12 +97,12 @@ from .reid.pcb_training import train_pcb_rpp
 from .reid.noisy import corrupt_labels, label_certainty, subsample_noisy
 from .reid.cluster import cluster_stats, dbscan_labels, kmeans_labels, pseudo_labels
 from .reid.memory import ClusterMemory, cluster_memory_loss
-from .reid.cluster_training import ClusterMemoryLoss, HardClusterMemoryLoss, PseudoLabels
 from .reid.pseudo_loaders import pseudo_dls
+from .reid.cluster_training import ClusterMemoryLoss, HardClusterMemoryLoss, PseudoLabels
 from .reid.mmt import MMTConfig, mmt_learner
 from .reid.translations import make_translated_views
-from .reid.ecn import ECNConfig, ecn_learner
 from .reid.exemplars import ecn_dls
+from .reid.ecn import ECNConfig, ecn_learner
 from .reid.modality_clusters import cluster_per_modality
 from .reid.matching import match_clusters
 from .reid.crossmodal_loaders import cross_dls
@@ -114,12 +114,12 @@ from .search.gallery import GalleryIndex
 from .search.storage import load_gallery
 from .search.index import build_gallery, open_gallery, search_gallery
 from .viz.translation import plot_style_loss, plot_translation_samples, plot_translations
-from .viz.rank_explorer import explore_ranks
 from .viz.ranks import plot_cmc, plot_ranks
 from .viz.training import LossDashboard, plot_losses
 from .viz.embedding import embedding_map, explore_embedding, plot_distances, plot_embedding
 from .viz.attention import explore_attention, plot_attention
 from .viz.translation_explorer import explore_translation
+from .viz.rank_explorer import explore_ranks
 from .viz.pose_explorer import explore_poses
 from xmodreid.run.train import (
     GanConfig, PoseConfig, ReIDConfig, load_trained_gan, load_trained_pose, load_trained_reid, train_gan, train_pose,

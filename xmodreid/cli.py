@@ -10,6 +10,7 @@ import inspect
 import sys
 import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import get_args
@@ -55,7 +56,7 @@ def reproduce(
 
 # %% ../nbs/160_cli.ipynb #cell-006
 @contextmanager
-def user_errors():
+def user_errors() -> Iterator[None]:
     "Turn errors that a user can fix into one sentence on stderr and an exit code."
     def exit_with(code, text):
         print(text, file=sys.stderr)

@@ -18,6 +18,7 @@ from xmodreid.annotate.records import (
     ABSENT, FLAG_NAMES, OCCLUDED, UNLABELED, VISIBLE, AnnotationRow, flags_to_keypoints,
 )
 from ..errors import ConfigError, DataError, PoseError
+from ..pose.estimate import PoseEstimator
 from ..skeleton import FLIP_INDEX, JOINTS
 
 # %% ../../nbs/072_annotate.state.ipynb #session-class
@@ -68,7 +69,7 @@ class AnnotationSession(AnnotatedFolder):
 @patch
 def go_to(self: AnnotationSession,
     where: int|str, # Position from 0, or name relative to `root`
-):
+) -> None:
     "Open an image; the next click places its first unlabeled joint. Raises `DataError` for an image that is not there."
     i = self.position_of.get(where, -1) if isinstance(where, str) else int(where)
     if not 0<=i<len(self.names):
@@ -123,7 +124,7 @@ def place(self: AnnotationSession,
     y: float,               # Pixels
     occluded: bool = False, # Hidden, but it can be located
     joint: int|None = None, # Which joint; the next one by default
-):
+) -> None:
     "Place a joint and move on to the next unlabeled one."
     joint = self.joint if joint is None else joint
     if joint is None: raise PoseError("all 18 joints are placed. Drag one to correct it, or clear it to place it again")
@@ -136,7 +137,7 @@ def move(self: AnnotationSession,
     joint: int, # Which joint
     x: float,   # Pixels
     y: float,   # Pixels
-):
+) -> None:
     "Move a joint; one that was absent or unlabeled becomes visible."
     flag = int(self.row.flags[joint])
     self._set(joint, flag if flag>ABSENT else VISIBLE, (x,y))
@@ -146,7 +147,7 @@ def move(self: AnnotationSession,
 def mark(self: AnnotationSession,
     joint: int, # Which joint
     flag: int,  # `UNLABELED`, `ABSENT`, `OCCLUDED` or `VISIBLE`
-):
+) -> None:
     "Set the flag of a joint. Raises `PoseError` where a joint without a position would become visible or occluded."
     if flag not in range(4):
         choices = ', '.join(f'{i} ({name})' for i,name in enumerate(FLAG_NAMES))
@@ -161,20 +162,20 @@ def mark(self: AnnotationSession,
 @patch
 def select(self: AnnotationSession,
     joint: int, # 0 to 17
-):
+) -> None:
     "Choose the joint that the next click places."
     _check_joint(joint)
     self.joint = joint
 
 @patch
-def swap_sides(self: AnnotationSession):
+def swap_sides(self: AnnotationSession) -> None:
     "Exchange the person's left and right."
     order = list(FLIP_INDEX)
     self.change({self.position: self.row._replace(xy=self.row.xy[order], flags=self.row.flags[order])})
     self.joint = self._next_unlabeled(0)
 
 @patch
-def finish(self: AnnotationSession):
+def finish(self: AnnotationSession) -> None:
     "The image is done: joints that are unlabeled become absent."
     flags = self.row.flags.copy()
     flags[flags==UNLABELED] = ABSENT
@@ -205,7 +206,7 @@ def _show_change(self: AnnotationSession,
 
 # %% ../../nbs/072_annotate.state.ipynb #cell-034
 @patch
-def copy_previous(self: AnnotationSession):
+def copy_previous(self: AnnotationSession) -> None:
     "Copy the joints of the previous image, scaled to this image's size. Raises `PoseError` where there are none."
     i = self.position
     if i==0 or not self.rows[i-1].flags.any():
@@ -236,7 +237,7 @@ def prefill(self: AnnotationSession) -> int: # Number of joints placed
 
 # %% ../../nbs/072_annotate.state.ipynb #cell-035
 def initial_keypoints(
-    estimator,              # A `PoseEstimator`
+    estimator: PoseEstimator, # A `PoseEstimator`
     size: tuple = (128,64), # `(height, width)` at which the estimator works, pixels
 ) -> Callable:              # `f(path) -> (18, 3)` in pixels of the file
     "Turn an estimator of `pose.estimate` into what `AnnotationSession(estimate=...)` takes."

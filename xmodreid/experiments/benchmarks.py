@@ -23,9 +23,9 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..gan.discriminators import PoseCycleGAN
+from ..gan.image_pool import ImagePool
 from ..gan.learner import pose_cyclegan, pose_cyclegan_learner
 from ..gan.loss_callbacks import AdversarialLoss, CycleLoss
-from ..gan.image_pool import ImagePool
 from ..training.precision import HalfPrecision
 
 # %% ../../nbs/experiments/12_benchmarks.ipynb #cell-006

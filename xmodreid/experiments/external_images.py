@@ -24,6 +24,7 @@ from ..pose.weights import save_compact_pose
 from ..progress import progress_bar
 from ..random import seed_all
 from ..run.config import config_to_dict, open_run_dir
+from ..run.train import TrainConfig
 from ..synth.world import SYNTH_PRESETS, SynthWorld
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
@@ -33,10 +34,11 @@ def standard_training_images(
     n: int,                # Images
     seed: int = 5,         # Of the worlds; the data set of the evaluation has seed 0
     progress: bool = True, # Show a progress bar?
-) -> tuple[np.ndarray,np.ndarray]: # `(n, 128, 64, 3)` uint8 and `(n, 18, 3)` float32
+    size: tuple = (128,64), # `(height, width)` of the images, pixels
+) -> tuple[np.ndarray,np.ndarray]: # `(n, H, W, 3)` uint8 and `(n, 18, 3)` float32
     "Images of the `standard` and the `hard` world, all six cameras."
     presets = [SYNTH_PRESETS[name] for name in ('standard','hard','standard')]
-    configs = [replace(p, seed=seed+j, n_train=500, n_val=0, n_test=0) for j,p in enumerate(presets)]
+    configs = [replace(p, size=size, seed=seed+j, n_train=500, n_val=0, n_test=0) for j,p in enumerate(presets)]
     worlds = [SynthWorld(c) for c in configs]
     images, keypoints = [], []
     for i in progress_bar(range(n), 'standard training images', progress=progress):
@@ -51,17 +53,19 @@ def randomized_training_images(
     n: int,                # Images
     seed: int = 1,         # Of the data set
     progress: bool = True, # Show a progress bar?
-) -> tuple[np.ndarray,np.ndarray]: # `(n, 128, 64, 3)` uint8 and `(n, 18, 3)` float32
+    size: tuple = (128,64), # `(height, width)` of the images, pixels
+) -> tuple[np.ndarray,np.ndarray]: # `(n, H, W, 3)` uint8 and `(n, 18, 3)` float32
     "Images of randomized people."
-    dataset = RandomizedPeople(seed, min(500, n))
+    dataset = RandomizedPeople(seed, min(500, n), size)
     numbers = progress_bar(range(n), 'randomized training images', progress=progress)
     images, keypoints, _ = zip(*[draw_randomized_person(dataset, i) for i in numbers])
     return np.stack(images), np.stack(keypoints)
 
 # %% ../../nbs/experiments/16_external_images.ipynb #cell-026
-@dataclass(frozen=True)
-class RandomizedPoseConfig:
+@dataclass(frozen=True, kw_only=True)
+class RandomizedPoseConfig(TrainConfig):
     "Settings of the shipped pose network."
+    size: tuple = (128,64)     # `(height, width)` of the images, pixels
     n_standard: int = 14000    # Images of the synthetic cameras
     n_randomized: int = 24000  # Images of randomized people
     width: int = 40            # Channels of the network
@@ -69,7 +73,6 @@ class RandomizedPoseConfig:
     batch_size: int = 32       # Images per batch
     lr: float = 6e-3           # Highest learning rate of the one-cycle schedule
     repaint_share: float = .75 # `prob` of `RandomizeAppearance` in the second half of the training
-    seed: int = 0              # Of weights, order and augmentation
 
 def randomized_pose_dls(
     config: RandomizedPoseConfig = RandomizedPoseConfig(), # Settings
@@ -77,8 +80,9 @@ def randomized_pose_dls(
 ) -> DataLoaders:              # `train` and `valid`, batches `(img, keypoints)`
     "Loaders of standard and randomized people; every fortieth image is held out."
     sets = []
-    if config.n_standard: sets.append(standard_training_images(config.n_standard, progress=progress))
-    if config.n_randomized: sets.append(randomized_training_images(config.n_randomized, progress=progress))
+    options = dict(progress=progress, size=config.size)
+    if config.n_standard: sets.append(standard_training_images(config.n_standard, **options))
+    if config.n_randomized: sets.append(randomized_training_images(config.n_randomized, **options))
     images, keypoints = (np.concatenate(arrays) for arrays in zip(*sets))
     store = torch.from_numpy(images).permute(0,3,1,2).contiguous()
     held_out = np.arange(len(keypoints))%40==7
@@ -104,5 +108,5 @@ def fit_randomized_pose(
     learn = pose_learner(dls, net, robust=True, prob=config.repaint_share, ramp=.5, seed=config.seed,
                          cbs=[TrainingProgressBar('pose', progress)])
     fit_resumable(learn, config.epochs, out_dir, fit=learn.fit_one_cycle, lr_max=config.lr, pct_start=.08)
-    save_compact_pose(net, out_dir/'pose_synth.safetensors', (128,64))
+    save_compact_pose(net, out_dir/'pose_synth.safetensors', config.size)
     return net.eval()

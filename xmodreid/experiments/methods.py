@@ -26,10 +26,9 @@ from .method_data import MethodData, RunContext
 from ..files import atomic_path, read_json, write_csv, write_json
 from ..random import fixed_seed, seed_all
 from ..reid.cluster_training import label_source
-from ..reid.pseudo_loaders import pseudo_dls
 from ..reid.ecn import ECNConfig, ecn_learner
-from ..reid.exemplars import ecn_dls
 from ..reid.evaluate import evaluate_reid
+from ..reid.exemplars import ecn_dls
 from ..reid.learner import ReIDMetrics, embed_images, reid_learner
 from xmodreid.reid.loss_callbacks import (
     CrossEntropyLoss, LSRLoss, ReverseCrossEntropyLoss, SoftLabelLoss, SymmetricCrossEntropyLoss, TripletLoss,
@@ -39,6 +38,7 @@ from ..reid.mmt import MMTConfig, mmt_learner
 from ..reid.models import REID_MODELS, reid_model
 from ..reid.noisy import corrupt_labels, label_certainty, subsample_noisy
 from ..reid.pcb_training import RPPPhases, train_pcb_rpp
+from ..reid.pseudo_loaders import pseudo_dls
 from ..run.config import config_to_dict, open_run_dir
 from ..run.train import ReIDConfig, TrainConfig, check_device, load_trained_reid, train_reid
 from ..training.checkpoint import fit_resumable

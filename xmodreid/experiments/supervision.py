@@ -30,10 +30,10 @@ from .evaluators import EVALUATOR_CONFIG
 from .thesis_ablation import evaluate_held_out
 from ..files import write_csv
 from ..gan.attention import make_generator
-from ..gan.samples import render_people, sample_translation
 from ..gan.inference import DIRECTIONS, load_images
 from ..gan.learner import save_generators
 from ..gan.metrics import identity_rank
+from ..gan.samples import render_people, sample_translation
 from ..random import seed_all
 from ..reid.learner import reid_learner
 from ..reid.loss_callbacks import ReIDLoss

@@ -8,27 +8,30 @@ __all__ = ['CONVERGENCE_CHECKS', 'ABLATION_SIZES', 'BASE_CONFIG', 'RECIPE_CHANGE
            'evaluate_held_out', 'run_gan_config', 'reproduce_ablation']
 
 # %% ../../nbs/experiments/02_thesis_ablation.ipynb #cell-002
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..data.keypoints import PoseDataset
 from ..data.translation_loaders import translation_dls
 from ..errors import DataError, check_choice
 from .thesis_data import thesis_table
 from ..files import write_csv, write_figure
 from ..gan.evaluate import evaluate_translation
-from ..gan.learner import get_generators, pose_cyclegan_learner, save_generators
 from ..gan.feature_loss_callbacks import PersonIdentityLoss
+from ..gan.feature_losses import VGGFeatures
+from ..gan.learner import get_generators, pose_cyclegan_learner, save_generators
 from ..gan.loss_callbacks import AdversarialLoss, CycleLoss, PartToneLoss, PoseBCELoss, PoseMSELoss
 from ..gan.warp_loss_callbacks import PoseTransferLoss
-from ..gan.feature_losses import VGGFeatures
+from ..pose.estimate import PoseEstimator
 from ..random import seed_all
 from ..run.tables import TableRow, check_row_names, run_rows
 from xmodreid.run.train import (
-    PoseConfig, ReIDConfig, as_embedder, check_device, load_trained_pose, train_pose, train_reid,
+    PoseConfig, ReIDConfig, TrainConfig, as_embedder, check_device, load_trained_pose, train_pose, train_reid,
 )
 from ..synth.dataset import load_synth_data, write_synth
 from ..synth.world import SYNTH_PRESETS
@@ -40,7 +43,7 @@ from ..viz.training import CHANCE_LOSS, plot_discriminator_losses
 
 # %% ../../nbs/experiments/02_thesis_ablation.ipynb #cell-006
 def has_converged(
-    curve, # Raw values of a loss, one a batch
+    curve: Iterable[float], # Raw values of a loss, one a batch
 ) -> bool:
     "Did a loss fall by a fifth at least, and then stay?"
     v = np.asarray(curve, dtype=float)
@@ -95,8 +98,8 @@ def weak_losses(
     return list(dict.fromkeys(w.loss[is_weak]))
 
 # %% ../../nbs/experiments/02_thesis_ablation.ipynb #cell-011
-@dataclass(frozen=True)
-class GanAblationConfig:
+@dataclass(frozen=True, kw_only=True)
+class GanAblationConfig(TrainConfig):
     "Settings of one row of table 5.5."
     generator:str='resnet'   # One of `gan.models.GENERATORS`
     conditional:bool=False   # Discriminators that see the pose?
@@ -114,12 +117,10 @@ class GanAblationConfig:
     batch_size:int=4                 # Images of each modality a batch
     gray:bool=True           # RGB in gray?
     width:int=16             # Channels of the generators
-    size:tuple=(64,32)       # (height, width) of the images, pixels
     epochs:int=4             # Epochs
     iters:int=45             # Batches in each epoch
     half:bool=False          # Train in bfloat16? Pays on a GPU, and on a CPU that multiplies it (AMX)
     n_eval:int=96            # Images translated for the measures, in each direction
-    seed:int=0               # Of weights, order and pools
 
 # What `--size` changes
 ABLATION_SIZES = dict(quick={}, full=dict(width=32, size=(128,64), epochs=35, n_eval=400, half=True))
@@ -161,7 +162,7 @@ def ablation_rows(
 # %% ../../nbs/experiments/02_thesis_ablation.ipynb #cell-014
 def config_losses(
     config:GanAblationConfig,  # Settings
-    estimator,   # Frozen `PoseEstimator` of the pose loss
+    estimator:PoseEstimator, # Frozen `PoseEstimator` of the pose loss
 ) -> list:       # Of `LossCallback`s
     "The losses of a row; a pose weight of 0 still logs the term, an identity weight of 0 leaves the term out."
     if config.pose_loss=='mse': pose = PoseMSELoss(config.pose, estimator, recovered=True)   # as in the thesis
@@ -177,20 +178,19 @@ def config_losses(
 BLUR_SIGMA = .75/128 # Blur of the softened images, by their height
 
 def evaluate_held_out(
-    generators,               # Translators, as `evaluate_translation` takes them
-    out_dir,           # Where `scores.csv` goes
-    data:SimpleNamespace, # As `run_gan_config` takes it
-    evaluator,            # Pose estimator that measures
-    embedder,            # Re-ID embedding for the ranks, or `None`
-    size,             # `(height, width)` of the images, pixels
+    generators:Any,           # Translators, as `evaluate_translation` takes them
+    out_dir:str|Path,  # Where `scores.csv` goes
+    data:PoseDataset,     # As `run_gan_config` takes it
+    evaluator:PoseEstimator|Callable, # Pose estimator that measures
+    embedder:Callable|dict[str,Callable]|None, # Re-ID embedding for the ranks, or `None`
+    size:tuple,       # `(height, width)` of the images, pixels
     n:int,            # Images translated, in each direction
     gray:bool,        # RGB in gray?
     device:str='cpu', # Where to compute, e.g. `'cuda'`
 ) -> pd.DataFrame:    # From `evaluate_translation`
     "Measure translators on the people of split `'test'`, the same pictures for all."
-    test = (data.index.split=='test').to_numpy()
-    keypoints = data.keypoints if data.poses is None else data.poses
-    scores = evaluate_translation(generators, data.index[test].reset_index(drop=True), keypoints[test], evaluator,
+    test = data.select(split='test')
+    scores = evaluate_translation(generators, test.index, test.best_poses, evaluator,
                                   size=size, n=n, gray=gray, world=data.world, embed=embedder,
                                   blur_sigma=BLUR_SIGMA*size[0], seed=0, device=device)
     write_csv(Path(out_dir)/'scores.csv', scores, index=True)
@@ -198,18 +198,18 @@ def evaluate_held_out(
 
 def run_gan_config(
     config:GanAblationConfig,            # Settings
-    out_dir,                # Where checkpoint, curves and translators go
-    data:SimpleNamespace,  # `index`, `keypoints`, `poses`, `world`, as `run.demo.load_synth_data` gives them
-    estimator,             # Of the pose loss
-    evaluator,                 # Another estimator, which measures
-    embedder=None,            # Re-ID embedding for the ranks, trained on real images only
+    out_dir:str|Path,       # Where checkpoint, curves and translators go
+    data:PoseDataset,      # E.g. from `load_synth_data`
+    estimator:PoseEstimator, # Of the pose loss
+    evaluator:PoseEstimator|Callable, # Another estimator, which measures
+    embedder:Callable|dict[str,Callable]|None=None, # Re-ID embedding for the ranks, trained on real images only
     progress:bool=False,       # Show a progress bar?
     device:str='cpu',      # Where to compute, e.g. `'cuda'`; a run may go on elsewhere
 ) -> dict:                 # Verdicts and measures
     "Train a row's translator, or go on with it, and judge it on held-out people."
-    train = (data.index.split=='train').to_numpy()
+    train = data.select(split='train')
     seed_all(config.seed)
-    dls = translation_dls(data.index[train].reset_index(drop=True), data.keypoints[train], size=config.size,
+    dls = translation_dls(train.index, train.keypoints, size=config.size,
                           batch_size=config.batch_size, gray=config.gray, seed=config.seed, val_pct=0,
                           n_iters=config.iters, min_joints=6, device=check_device(device))
     cbs = [TrainingProgressBar('trial', progress)]+[HalfPrecision('bf16')]*config.half
@@ -245,30 +245,26 @@ def _row_measures(scores, epochs) -> dict:
 
 # %% ../../nbs/experiments/02_thesis_ablation.ipynb #cell-016
 def reproduce_ablation(
-    out_dir,               # Folder of the data, the judges and the rows
+    out_dir:str|Path,      # Folder of the data, the judges and the rows
     size:str='quick',  # One of `ABLATION_SIZES`
-    only=None,         # Names of the rows to run; all when `None`
+    only:list[str]|None=None, # Names of the rows to run; all when `None`
     seed:int=0,        # Of data, weights and order
     progress:bool=True,    # Show progress bars?
     device:str='cpu',  # Where to compute, e.g. `'cuda'`
 ) -> pd.DataFrame:     # From `run_rows`
     "Run table 5.5 on the synthetic people, row by row; what is done is not done again."
     check_choice('size', size, ABLATION_SIZES)
-    out_dir = Path(out_dir)/size
-    rows = ablation_rows(size, seed)
+    out_dir,rows = Path(out_dir)/size,ablation_rows(size, seed)
     check_row_names(only, rows)
     hw = rows[0].config.size
     world = replace(SYNTH_PRESETS['small' if size=='quick' else 'standard'], size=hw, seed=seed)
     data = load_synth_data(write_synth(out_dir/'people', world, progress))
-    use = data.index.split.isin(['train','val']).to_numpy()
     pose_config = PoseConfig(size=hw, width=24, seed=seed+1)
-    evaluator = train_pose(out_dir/'evaluator', data.index[use], data.keypoints[use], pose_config, progress, device)
-    evaluator = evaluator.to(device)
-    train_index = data.index[data.index.split=='train'].reset_index(drop=True)
-    reid = train_reid(
-        out_dir/'reid', train_index, ReIDConfig(hw, seed=seed), progress=progress, device=device).to(device)
+    people = data.select(split=('train','val'))
+    evaluator = train_pose(out_dir/'evaluator', people, pose_config, progress, device).to(device)
+    train = data.select(split='train').index
+    reid = train_reid(out_dir/'reid', train, ReIDConfig(size=hw, seed=seed), progress=progress, device=device)
     estimator = load_trained_pose('synth')
-    def measure(config, folder):
-        return run_gan_config(config, folder, data, estimator, evaluator, as_embedder(reid), progress, device)
-    return run_rows(
-        rows, out_dir/'rows', measure, progress, only, images=data.index, estimator=estimator, features=VGGFeatures())
+    embedder = as_embedder(reid.to(device))
+    def measure(config, folder): return run_gan_config(config, folder, data, estimator, evaluator, embedder, progress, device)
+    return run_rows(rows, out_dir/'rows', measure, progress, only, images=data.index, estimator=estimator, features=VGGFeatures())

@@ -26,7 +26,6 @@ from xmodreid.experiments.usl_data import (
 from ..files import write_csv
 from ..random import seed_all
 from ..reid.cluster_training import LabelSource
-from ..reid.pseudo_loaders import pseudo_dls
 from ..reid.crossmodal import USL_RECIPES, SelectBestEpoch, cross_learner
 from ..reid.crossmodal_loaders import cross_dls
 from ..reid.evaluate import evaluate_reid
@@ -34,6 +33,7 @@ from ..reid.learner import ReIDMetrics, embed_images, reid_learner
 from ..reid.loss_callbacks import CrossEntropyLoss, TripletLoss
 from ..reid.mmt import MMTConfig, mmt_learner
 from ..reid.protocols import sysu_protocol
+from ..reid.pseudo_loaders import pseudo_dls
 from ..run.config import config_to_dict, open_run_dir
 from ..run.tables import TableRow, run_rows
 from ..run.train import check_device

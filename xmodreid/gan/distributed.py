@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from .discriminators import CycleBatch
-from .learner import SaveBest
 from .feature_loss_callbacks import EmbeddingLoss, FeatureLoss
+from .learner import SaveBest
 from .loss_callbacks import AdversarialLoss, CycleLoss, IdentityMappingLoss, PoseBCELoss, PoseMSELoss
 from .monitoring import SaveSamples
 from .training import DiscriminatorStep, LocalSync

@@ -7,7 +7,9 @@ __all__ = ['cycle_errors', 'cycle_robustness', 'image_sets', 'evaluate_translati
 
 # %% ../../nbs/093_gan.evaluate.ipynb #cell-004
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,12 +26,13 @@ from xmodreid.gan.metrics import (
     target_pck, tone_correlation,
 )
 from .samples import ORACLES, TranslationSamples, sample_translation, translate_samples
+from ..pose.estimate import PoseEstimator
 from ..skeleton import RGB
 from ..synth.world import SynthWorld
 
 # %% ../../nbs/093_gan.evaluate.ipynb #cycle-1
 def cycle_errors(
-    backward,          # Generator of the way back
+    backward:Callable, # Generator of the way back
     fake:Tensor,       # `(N, 3, H, W)` generated images
     img:Tensor,        # `(N, 3, H, W)` images they were made from
     src_kpts:Tensor,   # `(N, 18, 3)` pose of `img`, pixels
@@ -37,7 +40,7 @@ def cycle_errors(
     pids:np.ndarray|None=None, # `(N,)` persons; all different when `None`
     seed:int=0,        # Which exchange
     batch_size:int=32, # Images at a time
-    device=None,       # As in `generate`
+    device:str|torch.device|None=None, # As in `generate`
 ) -> dict:             # `cycle`, `cycle_shuffled`: mean absolute differences, 0 to 2
     "Error of the round trip with the generated images, and with another person's generated image in their place."
     s = torch.as_tensor(shuffle_across_identities(len(img) if pids is None else pids, seed))
@@ -46,7 +49,7 @@ def cycle_errors(
     return dict(cycle=(rec-img).abs().mean().item(), cycle_shuffled=(shuffled-img).abs().mean().item())
 
 def cycle_robustness(
-    backward,          # Generator of the way back
+    backward:Callable, # Generator of the way back
     fake:Tensor,       # `(N, 3, H, W)` generated images
     img:Tensor,        # `(N, 3, H, W)` images they were made from
     src_kpts:Tensor,   # `(N, 18, 3)` pose of `img`, pixels
@@ -55,7 +58,7 @@ def cycle_robustness(
     levels:int=17,     # Gray levels left
     seed:int=0,        # Seed of the noise
     batch_size:int=32, # Images at a time
-    device=None,       # As in `generate`
+    device:str|torch.device|None=None, # As in `generate`
 ) -> dict:             # `cycle_noise`, `cycle_blur`, `cycle_levels`: mean absolute differences, 0 to 2
     "Error of the round trip after the generated images were perturbed a little, see `perturb_images`."
     errors = {}
@@ -186,23 +189,25 @@ def _generator_device(generators:dict):
 
 # %% ../../nbs/093_gan.evaluate.ipynb #cell-015
 def evaluate_translation(
-    generators,            # As `resolve_generators` takes them
+    generators:Any,        # As `resolve_generators` takes them
     index:pd.DataFrame,    # Index of images of both modalities, best of identities that were not trained on
     # `(len(index), 18, 3)` keypoints in pixels of the files, or `(len(index), 18, 4)` poses with depth
     keypoints:np.ndarray,
-    estimator,             # Pose estimator that measures; not the one in the loss
+    estimator:PoseEstimator|Callable, # Pose estimator that measures; not the one in the loss
     size:tuple=(64,32),    # `(height, width)` the generators were made for, pixels
     n:int=400,             # Sources in each direction
     gray:bool=False,       # Were the generators trained on gray RGB?
     world:SynthWorld|None=None, # World of the images, for the truth; needs poses with depth
     # Re-ID embedding `(B, 3, H, W)` in [-1, 1] -> `(B, D)`, trained on real images only, or one per modality in a
     # dict; no ranks when `None`
-    embed=None,
-    features=None, # Feature network of KID and FID with a `name`; `RandomFeatures()`, of 256 features, when `None`
+    embed:Callable|dict[str,Callable]|None=None,
+    # Feature network of KID and FID with a `name`; `RandomFeatures()`, of 256 features, when `None`
+    features:nn.Module|None=None,
     blur_sigma:float=0.,   # Also measure the generated images blurred, as `'blurred'`; standard deviation in pixels
     seed:int=0,            # Seed of all draws
     batch_size:int=32,     # Images at a time
-    device=None,           # Where generators, features and embedding compute; where the generators are when `None`
+    # Where generators, features and embedding compute; where the generators are when `None`
+    device:str|torch.device|None=None,
 ) -> pd.DataFrame:         # Rows `(direction, images)`, a column for each metric; shares 0 to 1
     """Every metric for generated, unchanged, grayscale, real and true images and the oracles, in each direction that
     has a generator."""

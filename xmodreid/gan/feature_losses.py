@@ -48,7 +48,7 @@ def vgg_layer_index(
     return names[name]
 
 # %% ../../nbs/082_gan.feature_losses.ipynb #cell-030
-def fill_random_filters(layers:nn.Sequential):
+def fill_random_filters(layers:nn.Sequential) -> None:
     "Fill the convolutions with random filters, always the same ones."
     with fixed_seed(0):
         for m in layers:
@@ -95,7 +95,7 @@ class VGGFeatures(nn.Module):
         real = weights=='imagenet' or on_disk
         if weights=='auto' and not real:
             warnings.warn(f"{arch}: ImageNet weights are not on this disk; random filters stand in for them. "
-                          "Pass weights='imagenet' to download them")
+                          "Pass weights='imagenet' to download them", stacklevel=2)
         with fixed_seed(0): layers = make_layers(cfgs[VGG_WEIGHTS[arch][0]])
         if real: layers.load_state_dict(load_vgg_weights(arch))
         else: fill_random_filters(layers)

@@ -30,11 +30,11 @@ from ..files import load_state, save_state, write_json
 from .attention import make_generator
 from .discriminators import CycleBatch, PatchDiscriminator, PoseCycleGAN
 from .feature_loss_callbacks import PersonIdentityLoss
-from .loss_callbacks import AdversarialLoss, CycleLoss, PartToneLoss, PoseBCELoss, PoseMSELoss
-from .warp_loss_callbacks import PoseTransferLoss
 from .feature_losses import VGGFeatures
+from .loss_callbacks import AdversarialLoss, CycleLoss, PartToneLoss, PoseBCELoss, PoseMSELoss
 from .monitoring import TerminateOnNaN
 from .training import DiscriminatorStep
+from .warp_loss_callbacks import PoseTransferLoss
 from ..pose.estimate import PoseEstimator
 from ..random import fixed_seed
 from ..training.checkpoint import RestoreAfterLRFind

@@ -18,6 +18,7 @@ from xmodreid.gan.losses import (
     cycle_loss, gan_loss, identity_mapping_loss, part_tone_loss, pose_bce_loss, pose_mse_loss, pose_soft_argmax_loss,
     tone_consistency_loss,
 )
+from ..pose.estimate import PoseEstimator
 from ..pose.parts import part_masks
 from ..training.losses import LossCallback
 from ..training.precision import upcast_half
@@ -79,7 +80,7 @@ class PoseLoss(LossCallback):
     from their target poses. `ModelError` without an estimator."""
     def __init__(self,
         weight:float|Callable=1., # Multiplier, or schedule
-        estimator=None,           # Frozen `PoseEstimator`, trained for both modalities
+        estimator:PoseEstimator|None=None, # Frozen `PoseEstimator`, trained for both modalities
         recovered:bool=False,     # Compare the recovered images as well?
     ):
         super().__init__(weight)
@@ -131,7 +132,7 @@ class PoseBCELoss(PoseLoss):
     "Cross entropy of heatmaps with weighted positives, summed over joints."
     def __init__(self,
         weight:float|Callable=1., # Multiplier, or schedule
-        estimator=None,           # Frozen `PoseEstimator`, trained for both modalities
+        estimator:PoseEstimator|None=None, # Frozen `PoseEstimator`, trained for both modalities
         recovered:bool=False,     # Compare the recovered images as well?
         pos_weight:float=9.,      # A pixel weighs `1 + pos_weight*target`
     ):

@@ -6,18 +6,26 @@
 __all__ = ['cycle_image_rows', 'SaveSamples', 'TerminateOnNaN']
 
 # %% ../../nbs/088_gan.monitoring.ipynb #gan-training-h4
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from fastai.callback.core import Callback
 from IPython.display import display
+from matplotlib.figure import Figure
+from torch import Tensor
 
 from ..draw import draw_skeleton, image_grid, to_uint8
 from ..errors import ModelError
 from ..files import write_figure
 from .discriminators import CycleBatch
+from .losses import r1_penalty
+from .training import DiscriminatorStep, LocalSync
 from ..training.ema import GeneratorEMA
+from ..training.precision import HalfPrecision
 
 # %% ../../nbs/088_gan.monitoring.ipynb #cell-042
 def cycle_image_rows(
@@ -45,8 +53,8 @@ class SaveSamples(Callback):
         n_samples:int=4,      # People of each modality
         every_epochs:int=1,   # Epochs between two images; the last epoch is always shown
         live:bool=False,      # Show the newest ones in the notebook?
-        path=None,            # Image file that always shows the newest ones
-        display_fn=display,   # How to show a figure in the notebook, as `IPython.display.display`
+        path:str|Path|None=None, # Image file that always shows the newest ones
+        display_fn:Callable=display, # How to show a figure in the notebook, as `IPython.display.display`
     ):
         self.batch = batch
         self.n = n_samples
@@ -80,7 +88,7 @@ class SaveSamples(Callback):
 
     def show(self,
         epoch:int|None=None, # Epoch whose images are shown; the last when `None`
-    ):                       # A Matplotlib figure
+    ) -> Figure:             # A closed figure
         "The images of one epoch. `ModelError` before the end of the first epoch."
         if not self.rows: raise ModelError("no samples yet: they are made at the end of an epoch. Train first")
         epoch = max(self.rows) if epoch is None else epoch

@@ -9,6 +9,7 @@ __all__ = ['ORACLES', 'TranslationSamples', 'render_people', 'sample_translation
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -158,9 +159,9 @@ def _add_truth(s:TranslationSamples, world, poses, camids, size, gray) -> Transl
 # %% ../../nbs/092_gan.samples.ipynb #cell-011
 def translate_samples(
     samples:TranslationSamples, # From `sample_translation`
-    generators,        # As `resolve_generators` takes them
+    generators:Any,    # As `resolve_generators` takes them
     batch_size:int=32, # Images at a time
-    device=None,       # Where to compute; the generators' own device when `None`
+    device:str|torch.device|None=None, # Where to compute; the generators' own device when `None`
 ) -> TranslationSamples: # With `fake`, and `rec` where the way back has a generator
     "Generate and recover images. `ModelError` without a generator for the direction."
     s = samples

@@ -7,8 +7,8 @@ __all__ = ['LocalSync', 'DiscriminatorStep', 'ClipGradients']
 
 # %% ../../nbs/087_gan.training.ipynb #gan-training-h4
 import random
-from collections.abc import Iterable
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from fastai.callback.core import Callback
@@ -130,7 +130,7 @@ def cleanup(self:DiscriminatorStep):
 
 # %% ../../nbs/087_gan.training.ipynb #cell-018
 @patch
-def autocast_context(self:DiscriminatorStep):
+def autocast_context(self:DiscriminatorStep) -> AbstractContextManager:
     "The context of `HalfPrecision`, if the learner has one."
     half = next((cb for cb in self.learn.cbs if isinstance(cb, HalfPrecision)), None)
     return nullcontext() if half is None else half.autocast_context()
@@ -139,7 +139,7 @@ def autocast_context(self:DiscriminatorStep):
 @contextmanager
 def use_sync(self:DiscriminatorStep,
     sync:LocalSync,     # Exchange with other processes
-):
+) -> Iterator[DiscriminatorStep]:
     "Within this block, exchange with other processes by `sync`."
     before = self.sync
     self.sync = sync

@@ -7,6 +7,7 @@ __all__ = ['TRAINING_SETS', 'write_grayscale_copies', 'make_training_sets', 'mak
 
 # %% ../../nbs/096_gan.training_sets.ipynb #cell-004
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,7 +101,7 @@ def make_training_set(
     index:pd.DataFrame,      # Index of the real images
     generated:str|Path,      # Folder that `translate` wrote
     out:str|Path|None=None,  # Folder for `index.csv` and `training_set.json`; nothing is written when `None`
-    **kwargs,                # Of `make_training_sets`: `splits`, `cameras`, `gray_dir`, `progress`
+    **kwargs:Any,            # Of `make_training_sets`: `splits`, `cameras`, `gray_dir`, `progress`
 ) -> pd.DataFrame: # Its index; `attrs` hold the name, the share of noisy labels and the settings of the translation
     """One training set of the method, with a note of where its images and labels come from. `DataError` for an
     unfinished translation."""

@@ -9,6 +9,7 @@ __all__ = ['is_complete', 'write_image', 'translate']
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -129,7 +130,7 @@ def _generate_missing(plan, src, tgt, generators, out_dir, config, batch_size, d
 def translate(
     index:pd.DataFrame,            # Index of the images
     keypoints:np.ndarray,          # `(len(index), 18, 3)` keypoints in pixels of the upright files
-    generators,                    # A learner, a pair, or a dict by direction: see `resolve_generators`
+    generators:Any,                # A learner, a pair, or a dict by direction: see `resolve_generators`
     out_dir:str|Path,              # Folder for the new data set: new, empty, or begun by the same call
     poses:str|np.ndarray='target', # One of `POSE_SOURCES`, or `(len(index), 18, 3)` poses in pixels of `size`
     direction:str|None=None,       # `'rgb2ir'` or `'ir2rgb'`; each image into the other modality when `None`
@@ -137,7 +138,7 @@ def translate(
     gray:bool=False,               # Turn RGB images gray first
     batch_size:int=32,             # Images at a time
     seed:int=0,                    # Seed of the choice of poses
-    device=None,                   # Where to compute; the generators' own device when `None`
+    device:str|torch.device|None=None, # Where to compute; the generators' own device when `None`
     ext:str='.jpg',                # `'.jpg'` or `'.png'`
     jpeg_quality:int=95,           # Of JPEG, 1 to 100
     min_joints:int=8,              # Images with fewer visible joints lend no pose

@@ -8,7 +8,9 @@ __all__ = ['ClusterState', 'LabelSource', 'label_source', 'PseudoLabels', 'Memor
 
 # %% ../../nbs/119_reid.cluster_training.ipynb #reid-cluster-training-h4
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -124,7 +126,7 @@ class PseudoLabels(LabelSource):
         seed: int = 0,               # Of k-means, together with the epoch
         batch_size: int = 128,       # Images per batch when embedding
         flip: bool = False,          # Average with mirror images when embedding?
-        **kwargs,                    # Of the method: `k`, or `eps`, `min_samples`, `k1`, `k2`
+        **kwargs: Any,               # Of the method: `k`, or `eps`, `min_samples`, `k1`, `k2`
     ):
         super().__init__(every)
         self.method = check_choice('method', method, CLUSTERINGS)
@@ -180,7 +182,7 @@ class ClusterMemoryLoss(MemoryLoss):
     mode = 'mean'
     def __init__(
         self,
-        weight=1.,                # Multiplier in the total loss, or a schedule
+        weight: float|Callable = 1., # Multiplier in the total loss, or a schedule
         temp: float = .05,        # Temperature, above 0
         momentum: float = .1,     # Share of the old prototype that an update keeps, 0..1
         by_camera: bool = False,  # A prototype for each camera of a cluster?

@@ -7,9 +7,12 @@ __all__ = ['USL_RECIPES', 'SelectBestEpoch', 'prototype_losses', 'per_modality',
            'bmil', 'cross_learner']
 
 # %% ../../nbs/129_reid.crossmodal.ipynb #reid-crossmodal-h4
+from typing import Any
+
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
+from torch import nn
 
 from ..errors import ConfigError, ModelError, check_choice
 from ..random import fixed_seed
@@ -75,43 +78,43 @@ def prototype_losses(
     return [hard, MeanPrototypeLoss(.5, cross_modality, floor=.2, n_hard=n_hard)]
 
 def per_modality(
-    **kwargs, # Of `PerModalityClusterLabels`
+    **kwargs: Any, # Of `PerModalityClusterLabels`
 ) -> list[Callback]:
     "Stage 1: cluster contrast inside each modality."
     return [PerModalityClusterLabels(**kwargs), *prototype_losses('per_modality', None)]
 
 def joint(
-    **kwargs, # Of `JointClusterLabels`
+    **kwargs: Any, # Of `JointClusterLabels`
 ) -> list[Callback]:
     "Stage 2, the plain way: cluster everything together."
     return [JointClusterLabels(False, **kwargs), *prototype_losses('both')]
 
 def adca(
-    **kwargs, # Of `MatchedClusterLabels`
+    **kwargs: Any, # Of `MatchedClusterLabels`
 ) -> list[Callback]:
     "ADCA (ACM MM 2022): pairs that vote for each other."
     return [MatchedClusterLabels('mutual', use_votes=True, **kwargs), *prototype_losses('both')]
 
 def pgm(
-    **kwargs, # Of `MatchedClusterLabels`
+    **kwargs: Any, # Of `MatchedClusterLabels`
 ) -> list[Callback]:
     "PGM (CVPR 2023): progressive Hungarian matching; the modalities are compared across alternately."
     return [MatchedClusterLabels('hungarian', **kwargs), *prototype_losses('alternate')]
 
 def sinkhorn(
-    **kwargs, # Of `MatchedClusterLabels`
+    **kwargs: Any, # Of `MatchedClusterLabels`
 ) -> list[Callback]:
     "Pairs by optimal transport."
     return [MatchedClusterLabels('sinkhorn', **kwargs), *prototype_losses('both')]
 
 def posed(
-    **kwargs, # Of `MatchedClusterLabels`
+    **kwargs: Any, # Of `MatchedClusterLabels`
 ) -> list[Callback]:
     "PoSeD (MM 2026): Hungarian pairs, and soft labels over both modalities."
     return [MatchedClusterLabels('hungarian', **kwargs), *prototype_losses('alternate'), UnifiedPrototypeLoss()]
 
 def bmil(
-    **kwargs, # Of `JointClusterLabels`
+    **kwargs: Any, # Of `JointClusterLabels`
 ) -> list[Callback]:
     "BMIL (AAAI 2026): joint clusters with neighbors from both modalities."
     return [JointClusterLabels(True, **kwargs), *prototype_losses('both')]
@@ -123,12 +126,12 @@ USL_RECIPES = dict(per_modality=per_modality, joint=joint, adca=adca, pgm=pgm, s
 # %% ../../nbs/129_reid.crossmodal.ipynb #cell-045
 def cross_learner(
     dls: DataLoaders,       # From `cross_dls`
-    model='resnet50_agw',   # A name in `REID_MODELS`, or a module that returns a `ReIDOutput`
+    model: str|nn.Module = 'resnet50_agw', # A name in `REID_MODELS`, or a module that returns a `ReIDOutput`
     cbs: list|None = None,  # A recipe's callbacks, losses among them, and more; `per_modality()` when `None`
     lr: float = 3.5e-4,     # Peak learning rate of Adam
     wd: float = 5e-4,       # Weight decay
     seed: int = 0,          # Of the initial weights
-    **kwargs,               # Of the network's builder
+    **kwargs: Any,          # Of the network's builder
 ) -> Learner:
     """A learner for unsupervised Re-ID across modalities; the callbacks decide what it does. `ConfigError` as
     `reid_learner`."""

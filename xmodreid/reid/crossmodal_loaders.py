@@ -6,7 +6,8 @@
 __all__ = ['PairSampler', 'CrossModalityLoader', 'cross_dls']
 
 # %% ../../nbs/126_reid.crossmodal_loaders.ipynb #reid-crossmodal-loaders-h4
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,7 +63,7 @@ class CrossModalityLoader(PseudoLabelLoader):
         translations: TranslatedViews|None=None,  # Translated images
         translation_prob: float = 1.,             # Probability that an image's translation joins the batch, 0..1
         two_views: bool = True,                   # Each RGB image a second time, in random colors?
-        **kwargs,                                 # As `PseudoLabelLoader`
+        **kwargs: Any,                            # As `PseudoLabelLoader`
     ):
         super().__init__(store, index, p, k, n_iters, **kwargs)
         self.translations, self.translation_prob, self.two_views = translations, translation_prob, two_views
@@ -80,7 +81,8 @@ class CrossModalityLoader(PseudoLabelLoader):
     def make_batch(
         self,
         rows: np.ndarray,  # `(B,)` rows, RGB first
-        gen,               # Generator of the augmentation; `None` for neither augmentation nor views nor translations
+        # Generator of the augmentation; `None` for neither augmentation nor views nor translations
+        gen: torch.Generator|None,
     ) -> tuple:            # `(img, modality, label, camid, noisy, row)`
         "One batch: the images, RGB images again, translations."
         cols = self.columns[:, torch.from_numpy(rows)].to(self.device)
@@ -132,14 +134,15 @@ def cross_dls(
     p: int = 8,                    # Clusters of each modality per batch
     k: int = 16,                   # Images per cluster
     n_iters: int = 200,            # Batches per epoch
-    translations=None,             # An index with `source_path`, or a function, see `make_translated_views`
+    # An index with `source_path`, or a function, see `make_translated_views`
+    translations: pd.DataFrame|Callable|None = None,
     translation_prob: float = 1.,  # Probability that an image's translation joins the batch, 0..1
     two_views: bool = True,        # Each RGB image a second time, in random colors?
     seed: int = 0,                 # Order and augmentation
-    augment='rgb1',                # As in `reid_dls`
+    augment: str|dict = 'rgb1',    # As in `reid_dls`
     cache: str = 'memory',         # `'memory'`, or `'none'`: decode at each use
     threads: int = 0,              # Threads that decode; 0: one per core
-    device='cpu',                  # Where the batches go
+    device: str|torch.device = 'cpu', # Where the batches go
     progress: bool = False,        # Show a progress bar while decoding?
 ) -> DataLoaders:                  # Empty until relabeled; `classes` lists the people, who must not be tested on
     "Loaders for unsupervised Re-ID across modalities. `DataError` for test rows or a missing modality."

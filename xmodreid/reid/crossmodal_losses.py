@@ -7,6 +7,8 @@ __all__ = ['CROSS_MODALITY_SCHEDULES', 'modality_prototype_loss', 'MeanPrototype
            'unified_prototype_targets', 'unified_prototype_loss', 'UnifiedPrototypeLoss']
 
 # %% ../../nbs/128_reid.crossmodal_losses.ipynb #reid-crossmodal-losses-h4
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -56,7 +58,7 @@ class MeanPrototypeLoss(MemoryLoss):
     mode = 'mean'
     def __init__(
         self,
-        weight=.5,                             # Multiplier in the total loss, or a schedule
+        weight: float|Callable = .5,           # Multiplier in the total loss, or a schedule
         cross_modality: str = 'per_modality',  # Which images cross: a name in `CROSS_MODALITY_SCHEDULES`
         floor: float = 0.,                     # Only the part of the loss above this counts
         temp: float = .05,                     # Temperature, above 0
@@ -131,7 +133,7 @@ class UnifiedPrototypeLoss(HardPrototypeLoss):
     "PoSeD's soft labels over a hard memory of both modalities: RGB images in even epochs, infrared ones in odd epochs."
     def __init__(
         self,
-        weight=1.,             # Multiplier in the total loss, or a schedule
+        weight: float|Callable = 1., # Multiplier in the total loss, or a schedule
         temp: float = .05,     # Temperature, above 0
         momentum: float = .1,  # Share of the old prototype that an update keeps, 0..1
     ):

@@ -7,8 +7,9 @@ __all__ = ['ECNOutput', 'ECNNet', 'SourceCrossEntropyLoss', 'InvarianceLoss', 'E
 
 # %% ../../nbs/123_reid.ecn.ipynb #reid-ecn-h4
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch.nn.functional as F
 from fastai.data.core import DataLoaders
@@ -83,7 +84,7 @@ class InvarianceLoss(ReIDLoss):
     "Exemplar, camera and neighborhood invariance of the unlabeled images; holds the memory."
     def __init__(
         self,
-        weight=.3,                 # Multiplier in the total loss, or a schedule
+        weight: float|Callable = .3, # Multiplier in the total loss, or a schedule
         temp: float = .05,         # Temperature, above 0
         knn: int = 6,              # Neighbors
         alpha: float = .01,        # An exemplar keeps `alpha * epoch` of itself
@@ -154,14 +155,14 @@ class ECNConfig:
 
 def ecn_learner(
     dls: DataLoaders,                # From `ecn_dls`
-    model='resnet50',                # A name in `REID_MODELS`, or a network with `dim`
+    model: str|nn.Module = 'resnet50', # A name in `REID_MODELS`, or a network with `dim`
     config: ECNConfig = ECNConfig(), # Settings
     cbs: list|None = None,           # More callbacks, e.g. `ReIDMetrics`
     seed: int = 0,                   # Of the initial weights
-    **kwargs,                        # Of the network's builder
+    **kwargs: Any,                   # Of the network's builder
 ) -> Learner:
-    """A learner for exemplar memory. Train it with `learn.fit_reid(60, warmup=0, schedule='step', milestones=(2/3,))`,
-    as the paper does."""
+    """A learner for exemplar memory. Train it with `learn.fit_reid(60, warmup=0, schedule='multistep',
+    milestones=(2/3,))`, as the paper does."""
     if not isinstance(model, str) and kwargs:
         raise ConfigError(f"{sorted(kwargs)} are settings of a named network; a finished one was given")
     with fixed_seed(seed):

@@ -6,7 +6,7 @@
 __all__ = ['invariance_loss', 'ExemplarMemory', 'ExemplarLoader', 'ecn_dls']
 
 # %% ../../nbs/122_reid.exemplars.ipynb #reid-ecn-h4
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -98,7 +98,7 @@ class ExemplarLoader(ReidLoader):
         translated_rows: list,          # For each exemplar a list of the rows of its translations
         sampler: EpochSampler,          # Yields pairs of source and exemplar numbers
         translation_prob: float = .5,   # Probability that a translation takes the place of its image, 0..1
-        **kwargs,                       # As `ReidLoader`
+        **kwargs: Any,                  # As `ReidLoader`
     ):
         super().__init__(store, index, labels, sampler, **kwargs)
         self.source_rows, self.original_rows, self.translated_rows = source_rows, original_rows, translated_rows
@@ -118,7 +118,7 @@ class ExemplarLoader(ReidLoader):
     def make_batch(
         self,
         rows: tuple,  # Numbers of source images and of exemplars
-        gen,          # Generator of augmentation and translations; `None` for neither
+        gen: torch.Generator|None, # Generator of augmentation and translations; `None` for neither
     ) -> tuple:       # `(img, modality, label, camid, noisy, row, unlabeled)`
         "One batch: labeled images first."
         source, exemplars = rows
@@ -154,10 +154,10 @@ def ecn_dls(
     n_iters: int|None = None,         # Batches per epoch; `None`: once through the larger kind
     translation_prob: float = .5,     # Probability that a translation takes the place of its image, 0..1
     seed: int = 0,                    # Order and augmentation
-    augment='rgb1',                   # As in `reid_dls`
+    augment: str|dict = 'rgb1',       # As in `reid_dls`
     cache: str = 'memory',            # `'memory'`, or `'none'`: decode at each use
     threads: int = 0,                 # Threads that decode; 0: one per core
-    device='cpu',                     # Where the batches go
+    device: str|torch.device = 'cpu', # Where the batches go
     progress: bool = False,           # Show a progress bar while decoding?
 ) -> DataLoaders:                     # `n_exemplars`, `n_source`, `classes` (all people, who must not be tested on)
     "Loaders for exemplar memory. `DataError` for test rows and for translations without source."

@@ -7,7 +7,7 @@ __all__ = ['ModalityClusters', 'modality_codes', 'cluster_per_modality', 'blend_
            'modality_jaccard', 'split_by_modality', 'cluster_jointly']
 
 # %% ../../nbs/124_reid.modality_clusters.ipynb #reid-modality-clusters-h4
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ class ModalityClusters(NamedTuple):
 
 # %% ../../nbs/124_reid.modality_clusters.ipynb #cell-009
 def modality_codes(
-    modality,         # `(N,)` 0 (RGB) or 1 (IR), or the names `'rgb'` and `'ir'`
+    modality: np.ndarray|Tensor|list, # `(N,)` 0 (RGB) or 1 (IR), or the names `'rgb'` and `'ir'`
     n: int|None=None, # How many there must be; `None`: any number
 ) -> np.ndarray:      # `(N,)` int64 of 0 and 1
     "Check the modality of each image. `DataError` unless both are present, and nothing else."
@@ -56,11 +56,11 @@ def _modality_clusters(labels, modality, identity=None):
 
 def cluster_per_modality(
     emb: Tensor,             # `(N, D)` embeddings
-    modality,                # `(N,)` modality of each image, 0 RGB, 1 IR
+    modality: np.ndarray,    # `(N,)` modality of each image, 0 RGB, 1 IR
     method: str = 'dbscan',  # A name in `cluster.CLUSTERINGS`
     outliers: str = 'drop',  # One of `cluster.OUTLIER_POLICIES`
     ir: dict|None = None,    # Settings that differ for infrared, e.g. `dict(min_samples=2)`
-    **kwargs,                # Of the method: `eps`, `min_samples`, `k1`, `k2`, or `k` and `seed`
+    **kwargs: Any,           # Of the method: `eps`, `min_samples`, `k1`, `k2`, or `k` and `seed`
 ) -> ModalityClusters:       # No cluster is matched yet
     "Cluster each modality separately. Errors as `pseudo_labels`."
     x, codes = normalize_embeddings(emb), modality_codes(modality, len(emb))
@@ -96,7 +96,7 @@ def _check_neighbors(k, counts, translation_weight):
 @torch.no_grad()
 def modality_neighbors(
     emb: Tensor,                       # `(N, D)` embeddings
-    modality,                          # `(N,)` modality of each image, 0 RGB, 1 IR
+    modality: np.ndarray,              # `(N,)` modality of each image, 0 RGB, 1 IR
     k: int = 30,                       # Neighbors, an even number: half from each modality
     translated_emb: Tensor|None=None,  # `(N, D)` embeddings of each image's translation into the other modality
     translation_weight: float = .5,    # Share of the translations in a similarity across modalities, 0..1
@@ -124,7 +124,7 @@ def modality_neighbors(
 # %% ../../nbs/124_reid.modality_clusters.ipynb #cell-019
 def modality_jaccard(
     emb: Tensor,                       # `(N, D)` embeddings
-    modality,                          # `(N,)` modality of each image, 0 RGB, 1 IR
+    modality: np.ndarray,              # `(N,)` modality of each image, 0 RGB, 1 IR
     k1: int = 30,                      # Neighbors, even: half from each modality
     k2: int = 6,                       # Neighbors averaged: the first of the interleaved list
     max_distance: float = 1.,          # Store distances below this only, 0..1
@@ -139,7 +139,7 @@ def modality_jaccard(
 # %% ../../nbs/124_reid.modality_clusters.ipynb #cell-023
 def split_by_modality(
     labels: np.ndarray,  # `(N,)` clusters over both modalities; -1 left out
-    modality,            # `(N,)` modality of each image
+    modality: np.ndarray, # `(N,)` modality of each image
 ) -> ModalityClusters:   # One cluster for each modality of each old one; `identity` is the old one
     "Split clusters of both modalities into clusters of one."
     labels, codes = np.asarray(labels), modality_codes(modality, len(labels))
@@ -158,7 +158,7 @@ def _joint_neighbors(x, modality, k1, modality_aware, translated_emb, translatio
 
 def cluster_jointly(
     emb: Tensor,                       # `(N, D)` embeddings
-    modality,                          # `(N,)` modality of each image, 0 RGB, 1 IR
+    modality: np.ndarray,              # `(N,)` modality of each image, 0 RGB, 1 IR
     # Half of the neighbors from each modality? `False`: the nearest wherever they are
     modality_aware: bool = True,
     eps: float = .6,                   # Radius in Jaccard distance, between 0 and 1

@@ -8,11 +8,13 @@ __all__ = ['SubsetSampler', 'PseudoLabelLoader', 'pseudo_dls']
 # %% ../../nbs/118_reid.pseudo_loaders.ipynb #reid-cluster-training-h4
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from fastai.data.core import DataLoaders
+from torch import Tensor
 
 from ..data.images import ImageStore
 from ..data.reid_loaders import ReidLoader, to_train_index, train_dls
@@ -57,7 +59,7 @@ class PseudoLabelLoader(ReidLoader):
         balance: bool = False,  # `k` images of each modality where a cluster has both?
         views: int = 1,         # 2: each image twice, with two augmentations
         seed: int = 0,          # Order and augmentation
-        **kwargs,               # As `ReidLoader`
+        **kwargs: Any,          # As `ReidLoader`
     ):
         super().__init__(store, index, np.full(len(index), -1), SequentialBatchSampler(0, p*k), seed=seed, **kwargs)
         if p < 2: raise ConfigError(f"`p` must be at least 2 clusters per batch, so that there are negatives; got {p}")
@@ -75,7 +77,7 @@ class PseudoLabelLoader(ReidLoader):
 
     def relabel(
         self,
-        labels, # `(N,)` cluster of each row of the table; -1 leaves it out
+        labels: np.ndarray|Tensor, # `(N,)` cluster of each row of the table; -1 leaves it out
     ) -> None:
         "Sample by these labels from now on. `DataError` for a wrong length or fewer than two clusters."
         labels = np.asarray(labels, dtype=np.int64)
@@ -102,7 +104,7 @@ class PseudoLabelLoader(ReidLoader):
         labels: np.ndarray,      # `(N,)` cluster of each image
         rows: np.ndarray,        # `(n,)` rows to sample from
         seed: int,               # Of the order
-        modalities=None,         # `(n,)` modality of each row, to balance them
+        modalities: np.ndarray|None = None, # `(n,)` modality of each row, to balance them
         description: str = '',   # Of the rows, for the error message
     ) -> SubsetSampler:
         "A PK sampler of some rows. `DataError` for fewer than two clusters."
@@ -118,7 +120,7 @@ class PseudoLabelLoader(ReidLoader):
     def make_batch(
         self,
         rows: np.ndarray,  # `(B,)` rows
-        gen,               # Generator of the augmentation; `None` for none
+        gen: torch.Generator|None, # Generator of the augmentation; `None` for none
     ) -> tuple:            # `(img, modality, *more views, label, camid, noisy, row)`
         "One batch, its images in `views` augmentations."
         img, modality, *rest = super().make_batch(rows, gen)
@@ -143,10 +145,10 @@ def pseudo_dls(
     balance: bool = False,     # `k` images of each modality where a cluster has both?
     views: int = 1,            # 2: each image twice, with two augmentations
     seed: int = 0,             # Order and augmentation
-    augment='rgb1',            # As in `reid_dls`
+    augment: str|dict = 'rgb1', # As in `reid_dls`
     cache: str = 'memory',     # `'memory'`, or `'none'`: decode at each use
     threads: int = 0,          # Threads that decode; 0: one per core
-    device='cpu',              # Where the batches go
+    device: str|torch.device = 'cpu', # Where the batches go
     progress: bool = False,    # Show a progress bar while decoding?
 ) -> DataLoaders:              # Empty until relabeled; `classes` lists the people, who must not be tested on
     """Loaders for unsupervised Re-ID: labels come later, from a label callback. `DataError` for test rows,

@@ -6,6 +6,8 @@
 __all__ = ['translation_sources', 'group_by_source', 'find_translations', 'TranslatedViews', 'make_translated_views']
 
 # %% ../../nbs/121_reid.translations.ipynb #reid-translations-h4
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import torch
@@ -57,7 +59,7 @@ class TranslatedViews:
     "Translations of training images: `images[j]` is made from row `source_rows[j]` and has the other modality."
     def __init__(
         self,
-        images,                   # `(M, 3, H, W)` uint8 tensor, or an `ImageStore`
+        images: Tensor|ImageStore, # `(M, 3, H, W)` uint8 tensor, or an `ImageStore`
         source_rows: np.ndarray,  # `(M,)` row of the training table
         n_images: int,            # Rows of the training table
     ):
@@ -81,7 +83,7 @@ def _translate_all(index, translate, store, batch_size):
 def make_translated_views(
     index: pd.DataFrame,    # Index of the training images
     # Index of translations with `source_path`; or `f(img, modality) -> img` on `(B, 3, H, W)` in [0, 1]
-    translations,
+    translations: pd.DataFrame|Callable|None,
     store: ImageStore,      # Decoded images of `index`
     batch_size: int = 256,  # Images per call of `f`
 ) -> TranslatedViews:

@@ -22,8 +22,8 @@ from ..data.reid_loaders import embed_dl
 from ..errors import DataError
 from ..files import write_csv
 from ..gan.evaluate import evaluate_translation
-from ..gan.samples import sample_translation, translate_samples
 from ..gan.inference import DIRECTIONS
+from ..gan.samples import sample_translation, translate_samples
 from ..gan.training_sets import make_training_sets
 from ..gan.translate import translate
 from ..pose.estimate import PoseEstimator

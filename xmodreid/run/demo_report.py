@@ -16,8 +16,8 @@ import torch
 from ..data.index import percent_noisy_labels
 from ..data.transforms import resize_keypoints
 from ..draw import draw_skeleton, plot_images, to_uint8
-from ..gan.samples import TranslationSamples
 from ..gan.inference import load_images
+from ..gan.samples import TranslationSamples
 from ..reid.evaluate import summarize_results
 from ..reid.protocols import Protocol
 from .config import RunConfig

@@ -23,11 +23,11 @@ from ..data.transforms import normalize_images
 from ..data.translation_loaders import translation_dls
 from ..errors import ConfigError, DataError, ModelError
 from ..files import read_json, write_csv
-from ..gan.samples import sample_translation
 from xmodreid.gan.learner import (
     PRETRAINED_GENERATORS, get_generators, load_generators, pose_cyclegan_learner, save_generators, warp_losses,
 )
 from ..gan.monitoring import SaveSamples
+from ..gan.samples import sample_translation
 from ..pose.compact import compact_pose
 from ..pose.estimate import PoseEstimator
 from ..pose.train import pose_learner

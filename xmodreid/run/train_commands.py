@@ -67,20 +67,17 @@ def train_pose(
     """Train a pose estimator.
 
     A compact OpenPose-style network for both modalities, measured on the people that are held out."""
-    import numpy as np
     from xmodreid.files import write_csv
     from xmodreid.pose.train import evaluate_pck
-    from xmodreid.run.options import load_or_estimate_keypoints, parse_size, read_data, select_split
-    from xmodreid.run.train import PoseConfig, train_pose
-    index = read_data(data, on_bad=on_bad)
-    keypoints = load_or_estimate_keypoints(index, data, pose='')
-    train = select_split(index, 'train', 'val')
-    config = PoseConfig(size=parse_size(size), width=width, epochs=epochs, batch_size=batch_size, lr=lr,
-                        augment=robust, robust=robust, init_weights=init_weights or '', seed=seed)
-    estimator = train_pose(out_dir, index.iloc[train], keypoints[train], config, device=device)
-    held_out = np.flatnonzero(~index.split.isin(['train','val']).to_numpy())
+    from xmodreid.run import train
+    from xmodreid.run.options import parse_size, read_pose_data
+    config = train.PoseConfig(size=parse_size(size), width=width, epochs=epochs, batch_size=batch_size, lr=lr,
+                              augment=robust, robust=robust, init_weights=init_weights or '', seed=seed)
+    people = read_pose_data(data, pose='', on_bad=on_bad)
+    estimator = train.train_pose(out_dir, people.select(split=('train','val')), config, device=device)
+    held_out = people.select(~people.index.split.isin(['train','val']))
     if len(held_out):
-        table = evaluate_pck(estimator, index.iloc[held_out], keypoints[held_out], config.size)
+        table = evaluate_pck(estimator, held_out.index, held_out.keypoints, config.size)
         write_csv(Path(out_dir)/'pck.csv', table)
         print(table.round(1).to_string(index=False))
 
@@ -112,15 +109,14 @@ def train_gan(
     """Train the pose CycleGAN: RGB to infrared in another pose.
 
     A person's RGB image becomes an infrared image of the same person in another pose, and back."""
-    from xmodreid.run.options import load_or_estimate_keypoints, parse_size, read_data, select_split
-    from xmodreid.run.train import GanConfig, load_trained_pose, train_gan
-    index,out_dir = read_data(data, trial, on_bad),Path(out_dir)
-    config = GanConfig(size=parse_size(size), generator=generator, width=width, gray=not color, epochs=epochs,
-                       iters=iters, batch_size=batch_size, lr=lr, d_lr=d_lr, seed=seed, half=half,
-                       pose_weight=pose_weight)
-    train = select_split(index, 'train')
-    keypoints = load_or_estimate_keypoints(index, data, pose, config.size, device, out_dir/'keypoints')
-    train_gan(out_dir, index.iloc[train], keypoints[train], load_trained_pose(pose), config, device=device)
+    from xmodreid.run import train
+    from xmodreid.run.options import parse_size, read_pose_data
+    config = train.GanConfig(size=parse_size(size), generator=generator, width=width, gray=not color, epochs=epochs,
+                             iters=iters, batch_size=batch_size, lr=lr, d_lr=d_lr, seed=seed, half=half,
+                             pose_weight=pose_weight)
+    people = read_pose_data(data, pose, config.size, device, Path(out_dir)/'keypoints', trial=trial, on_bad=on_bad)
+    estimator = train.load_trained_pose(pose)
+    train.train_gan(out_dir, people.select(split='train'), estimator, config, device=device)
     print(f"generators in {out_dir}; loss curves in epochs.csv, generated images in samples.png")
 
 # %% ../../nbs/157_run.train_commands.ipynb #cell-020
@@ -146,15 +142,15 @@ def translate(
 
     The new folder is a data set with index, keypoints and the source of each image."""
     from xmodreid.gan.translate import translate
-    from xmodreid.run.options import load_or_estimate_keypoints, read_data, select_split
+    from xmodreid.run.options import read_pose_data
     from xmodreid.run.train import check_device, load_gan_config, load_trained_gan
     gan = load_trained_gan(generators).to(check_device(device))
-    index = read_data(data, trial, on_bad)
-    check_choice('direction', direction, ('rgb2ir','ir2rgb','both'))
     config = load_gan_config(generators)
-    rows = select_split(index, split)
-    keypoints = load_or_estimate_keypoints(index, data, pose, config['size'], device, Path(out_dir)/'keypoints')
-    generated = translate(index.iloc[rows].reset_index(drop=True), keypoints[rows], gan, out_dir, poses=poses,
+    check_choice('direction', direction, ('rgb2ir','ir2rgb','both'))
+    cache_dir = Path(out_dir)/'keypoints'
+    people = read_pose_data(data, pose, config['size'], device, cache_dir, trial=trial, on_bad=on_bad)
+    people = people.select(split=split)
+    generated = translate(people.index, people.keypoints, gan, out_dir, poses=poses,
                           direction=None if direction=='both' else direction, size=config['size'],
                           gray=config['gray'], batch_size=batch_size, seed=seed)
     print(f"{len(generated)} images in {out_dir}")
@@ -181,11 +177,12 @@ def train_reid(
     on_bad: str = 'raise',
 ) -> None:
     "Train a Re-ID model on labeled images, real or generated."
-    from xmodreid.data.index import concat_index
-    from xmodreid.run.options import parse_losses, parse_size, read_data, select_split
-    from xmodreid.run.train import ReIDConfig, train_reid
+    from xmodreid.data.index import concat_index, rows_of_split
+    from xmodreid.run import train
+    from xmodreid.run.options import parse_losses, parse_size, read_data
     index = concat_index(*[read_data(d, trial, on_bad) for d in data.split(',')])
-    index = index.iloc[select_split(index, 'train')]
-    config = ReIDConfig(size=parse_size(size), model=model, epochs=epochs, iters=iters, p=p, k=k, lr=lr, seed=seed)
-    train_reid(out_dir, index, config, parse_losses(loss), device=device)
+    index = index.iloc[rows_of_split(index, 'train')]
+    config = train.ReIDConfig(size=parse_size(size), model=model, epochs=epochs, iters=iters, p=p, k=k, lr=lr,
+                              seed=seed)
+    train.train_reid(out_dir, index, config, parse_losses(loss), device=device)
     print(f"model of {index.pid.nunique()} people, {len(index)} images in {out_dir}")

@@ -8,7 +8,7 @@ __all__ = ['InterruptibleLearner', 'TrainingProgressBar']
 # %% ../../nbs/013_training.learner.ipynb #training-learner-h4
 import math
 
-from fastai.callback import progress as progress, schedule as schedule  # adds `lr_find`, `no_bar` to Learner
+from fastai.callback import progress as progress, schedule as schedule
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastcore.basics import noop

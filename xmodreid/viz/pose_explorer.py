@@ -7,6 +7,7 @@ __all__ = ['POSE_ACTIONS', 'POSE_JS', 'PoseWidget', 'explore_poses']
 
 # %% ../../nbs/148_viz.pose_explorer.ipynb #cell-004
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import numpy as np
@@ -18,6 +19,8 @@ from ..annotate.records import ABSENT, OCCLUDED, VISIBLE, joint_label
 from ..annotate.widget import dispatch, skeleton_settings
 from ..draw import attach_static_image
 from ..files import read_static
+from ..pose.base import PoseNet
+from ..pose.estimate import PoseEstimator
 from ..skeleton import JOINTS
 from .poses import PoseExplorer
 from .translation_explorer import to_data_uri
@@ -98,7 +101,7 @@ class PoseWidget(anywidget.AnyWidget):
     def refresh(self,
         notice: str = '',      # A sentence for the user
         echo: int|None = None, # Number of the message that is answered
-    ):
+    ) -> None:
         "Show the explorer as it is now; call it after changing the state in Python."
         state = self.state
         xy,flags = _skeleton_state(state.pose, VISIBLE)
@@ -129,8 +132,8 @@ class PoseWidget(anywidget.AnyWidget):
 def explore_poses(
     index: pd.DataFrame,   # Table of images: `path`, `pid`, `camid`, `modality`
     keypoints: np.ndarray, # `(len(index), 18, 3)` joints in pixels of the files and confidence; 0 is not visible
-    estimator=None,        # `PoseEstimator` or `PoseNet` whose prediction is shown beside
-    **kwargs,              # `thr`, `max_side` of `PoseExplorer`
+    estimator: PoseEstimator|PoseNet|None = None, # `PoseEstimator` or `PoseNet` whose prediction is shown beside
+    **kwargs: Any,         # `thr`, `max_side` of `PoseExplorer`
 ) -> PoseWidget:           # Put it last in a cell to show it; `.state` is the `PoseExplorer`
     "Browse the poses of a table in a notebook: step through images, choose a joint, compare with an estimator."
     return PoseWidget(PoseExplorer(index, keypoints, estimator, **kwargs))

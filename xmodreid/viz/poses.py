@@ -22,6 +22,7 @@ from ..data.images import images_to_tensor, read_image
 from ..data.transforms import resize_keypoints, resize_person
 from ..draw import draw_skeleton, overlay_heatmaps
 from ..errors import ConfigError, PoseError, check_choice
+from ..pose.base import PoseNet
 from ..pose.estimate import PoseEstimator
 from ..pose.keypoints import keypoint_heatmaps
 from ..pose.metrics import joint_errors, pck
@@ -74,7 +75,7 @@ class PoseExplorer:
     def __init__(self,
         index: pd.DataFrame,   # Table of images: `path`, `pid`, `camid`, `modality`
         keypoints: np.ndarray, # `(len(index), 18, 3)` joints in pixels of the files and confidence; 0 is not visible
-        estimator=None,        # `PoseEstimator` or `PoseNet` whose prediction is shown beside
+        estimator: PoseEstimator|PoseNet|None = None, # `PoseEstimator` or `PoseNet` whose prediction is shown beside
         thr: float = .1,       # Tolerance of PCK, in body heights
         max_side: int = 256,   # Longest side of a picture, pixels
     ):

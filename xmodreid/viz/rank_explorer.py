@@ -7,15 +7,18 @@ __all__ = ['RankExplorer', 'explore_ranks']
 
 # %% ../../nbs/147_viz.rank_explorer.ipynb #viz-ranks-h4
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from ..draw import attach_static_image
 from ..errors import ProtocolError
 from ..reid.distance import distance_matrix, normalize_embeddings
 from ..reid.metrics import cmc_map
+from ..reid.protocols import Protocol
 from .ranks import plot_ranks, ranked_list, select_trial
 
 # %% ../../nbs/147_viz.rank_explorer.ipynb #61-cell-028
@@ -141,10 +144,10 @@ def _rank_controls(state: RankExplorer) -> dict:
 
 def explore_ranks(
     index: pd.DataFrame, # Table of images
-    emb,                 # `(len(index), D)` embeddings, row for row
-    protocol,            # A `Protocol`
-    **kwargs,            # `images`, `k`, `metric` of `RankExplorer`
-):                       # An ipywidgets box, its `.state` the `RankExplorer`; without ipywidgets, the first figure
+    emb: np.ndarray|Tensor, # `(len(index), D)` embeddings, row for row
+    protocol: Protocol,  # A `Protocol`
+    **kwargs: Any,       # `images`, `k`, `metric` of `RankExplorer`
+) -> Any:                # An ipywidgets box, its `.state` the `RankExplorer`; without ipywidgets, the first figure
     "Explore ranked lists in a notebook: queries one by one, of one person, or only the mistakes."
     state = RankExplorer(index, emb, protocol, **kwargs)
     try: import ipywidgets as w

@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from ..data.images import read_image
 from ..draw import draw_frame
 from ..errors import DataError, ProtocolError
 from ..reid.distance import distance_matrix, normalize_embeddings
 from ..reid.metrics import filtered
+from ..reid.protocols import Protocol
 from ..search.base import read_image_table
 
 # %% ../../nbs/141_viz.ranks.ipynb #61-cell-009
@@ -42,8 +44,8 @@ def select_trial(
 
 def ranked_list(
     index: pd.DataFrame,    # Table of images
-    emb,                    # `(len(index), D)` embeddings, row for row
-    protocol,               # A `Protocol`; its rule decides what is left out
+    emb: np.ndarray|Tensor, # `(len(index), D)` embeddings, row for row
+    protocol: Protocol,     # A `Protocol`; its rule decides what is left out
     queries: Sequence[int], # Rows of `index` to search for, each a query of the protocol
     k: int = 10,            # Length of each list
     trial: int = 0,         # Which of the protocol's galleries, from 0

@@ -28,6 +28,7 @@ from ..errors import ConfigError, DataError, ModelError, check_choice
 from ..files import read_static
 from ..gan.learner import get_generators
 from ..gan.monitoring import SaveSamples
+from ..training.recorder import LossRecorder
 
 # %% ../../nbs/142_viz.training.ipynb #62-cell-007
 def moving_average(
@@ -53,7 +54,7 @@ def _is_batches(history) -> bool:
     return isinstance(history, pd.DataFrame) and 'loss' not in history
 
 def loss_curves(
-    history,            # A `LossRecorder`, or its `.epochs` or `.batches`
+    history: LossRecorder|pd.DataFrame, # A `LossRecorder`, or its `.epochs` or `.batches`
     kind: str = 'raw',  # `'raw'` or `'weighted'`; only epochs have weighted values
 ) -> pd.DataFrame:      # A column per loss; the index is the epoch, or the position in epochs for batches
     "A curve per loss, in the order of the table. Raises `DataError` where `history` is no such table."
@@ -119,7 +120,7 @@ def _select_panels(history, only) -> dict:
 _PANEL_TITLES = dict(raw='raw loss', weighted='weighted: what is trained on')
 
 def plot_losses(
-    history,                    # A `LossRecorder`, or its `.epochs` or `.batches`
+    history: LossRecorder|pd.DataFrame, # A `LossRecorder`, or its `.epochs` or `.batches`
     beta: float|None = None,    # Smoothing of `moving_average`; `None` smooths batches by .95 and leaves epochs alone
     log: bool = True,           # Logarithmic scale; values that are not positive are left out then
     only: Sequence[str]|None = None, # Names of the losses to draw; all when `None`
@@ -152,7 +153,7 @@ def plot_losses(
 CHANCE_LOSS = dict(lsgan=.25, vanilla=math.log(2), hinge=1.) # Loss of a discriminator that cannot tell real from fake
 
 def plot_discriminator_losses(
-    history,                                # A `LossRecorder`, or its `.epochs` or `.batches`
+    history: LossRecorder|pd.DataFrame,     # A `LossRecorder`, or its `.epochs` or `.batches`
     mode: str = 'lsgan',                    # Kind of the adversarial loss, one of `CHANCE_LOSS`
     names: Sequence[str] = ('d_ir','d_rgb'),# The discriminators' losses
     beta: float|None = None,                # Smoothing; `None` smooths batches by .95 and leaves epochs alone
@@ -206,7 +207,7 @@ def _figure_html(fig: Figure, description: str) -> str:
     return f'<img style="max-width:100%" alt="{escape(description)}" src="data:image/png;base64,{data}">'
 
 def dashboard_html(
-    history,                     # `LossRecorder`, or its `.epochs`
+    history: LossRecorder|pd.DataFrame, # `LossRecorder`, or its `.epochs`
     scores: Sequence[tuple] = (),# `[(epoch, value), ...]`
     score_name: str = 'score',   # Name of the score
     rows: Sequence = (),         # Rows of pictures, as `SaveSamples` keeps them

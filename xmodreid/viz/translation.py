@@ -7,6 +7,7 @@ __all__ = ['plot_translations', 'plot_translation_samples', 'style_loss_by_joint
 
 # %% ../../nbs/140_viz.translation.ipynb #viz-translation-h4
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,6 +20,7 @@ from ..annotate.records import joint_label
 from ..draw import draw_skeleton, image_grid, to_uint8
 from ..errors import ConfigError, DataError, PoseError
 from ..gan.feature_losses import patch_grams
+from ..gan.samples import TranslationSamples
 from ..pose.keypoints import keypoint_heatmaps
 from ..skeleton import JOINTS
 from ..training.precision import full_precision
@@ -78,11 +80,11 @@ def plot_translations(
 
 # %% ../../nbs/140_viz.translation.ipynb #60-cell-013
 def plot_translation_samples(
-    samples,                 # `TranslationSamples` with generated images, from `translate_samples`
+    samples: TranslationSamples, # `TranslationSamples` with generated images, from `translate_samples`
     n: int = 8,              # Rows at most
     real: bool = True,       # Draw the target pose over the real image that it comes from, not on a dark ground
     skeletons: bool = False, # Draw the source poses over the sources? It hides much of a small person
-    **kwargs,                # Passed on to `plot_translations`
+    **kwargs: Any,           # Passed on to `plot_translations`
 ) -> Figure:                 # The figure, closed
     "`plot_translations` of samples, with the person of each row in front. Raises `DataError` without generated images."
     s = samples

@@ -25,8 +25,8 @@ from ..annotate.widget import dispatch, skeleton_settings
 from ..draw import attach_static_image, draw_skeleton, image_grid, to_uint8
 from ..errors import ConfigError, ModelError, PoseError
 from ..files import read_static
-from ..gan.evaluate import TranslationSamples
 from ..gan.inference import DIRECTIONS, generate, resolve_generators
+from ..gan.samples import TranslationSamples
 from ..synth.world import SynthWorld, true_render
 
 # %% ../../nbs/145_viz.translation_explorer.ipynb #cell-007

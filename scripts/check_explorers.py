@@ -83,18 +83,18 @@ with learn.no_bar(), learn.no_logging(): learn.fit(EPOCHS)
 STYLE = """
 import numpy as np
 import torch
-from xmodreid.synth.world import SynthConfig, SynthWorld, true_render
+from xmodreid.synth.world import SynthConfig, SynthWorld, render_ground_truth
 from xmodreid.draw import to_uint8
 from xmodreid.gan.feature_losses import VGGFeatures
-from xmodreid.viz.translation import plot_style_loss, style_loss_by_joint
+from xmodreid.viz.translation import plot_patch_style, style_loss_by_joint
 world = SynthWorld(SynthConfig(n_train=4, n_val=0, n_test=2, size=(128,64)))
 img,pose = world.sample_image(1, 1, np.random.default_rng(3))
 def as_tensor(a): return (torch.as_tensor(np.ascontiguousarray(a)).permute(2,0,1)/127.5-1)[None]
 src = as_tensor(img)
 keypoints = torch.as_tensor(pose[:,[0,1,3]]).float()[None]
-gen = as_tensor(true_render(world, 1, pose, 3))
+gen = as_tensor(render_ground_truth(world, 1, pose, 3))
 shares = style_loss_by_joint(src, gen, keypoints, keypoints, VGGFeatures(weights='stand-in'))
-plot_style_loss(src[0], gen[0], keypoints[0], keypoints[0], shares[0])
+plot_patch_style(src[0], gen[0], keypoints[0], keypoints[0], shares[0])
 """
 EPOCHS = 5
 

@@ -16,7 +16,7 @@ from .training.precision import HalfPrecision
 from .training.checkpoint import Checkpoint, fit_resumable
 from .training.ema import GeneratorEMA
 from .training.progress import TimeRemaining
-from .synth.world import SYNTH_PRESETS, SynthConfig, SynthWorld, oracle_render, true_render
+from .synth.world import SYNTH_PRESETS, SynthConfig, SynthWorld, oracle_render, render_ground_truth
 from .data.transforms import normalize_images, to_grayscale
 from .data.augmentation import AUGMENTATIONS, augment
 from .data.images import read_image
@@ -45,7 +45,7 @@ from .pose.warp import warp_person, warp_to_pose
 from .annotate.state import AnnotationSession
 from .annotate.widget import annotate_images
 from .gan.models import ResnetGenerator, WarpGenerator
-from .gan.attention import AttentionGenerator, make_generator
+from .gan.attention import AttentionGenerator, build_generator
 from .gan.discriminators import PatchDiscriminator, PoseCycleGAN
 from xmodreid.gan.losses import (
     cycle_loss, gan_loss, identity_mapping_loss, part_tone_loss, pose_bce_loss, pose_mse_loss,
@@ -97,7 +97,7 @@ from .reid.pcb_training import train_pcb_rpp
 from .reid.noisy import corrupt_labels, label_certainty, subsample_noisy
 from .reid.cluster import cluster_stats, dbscan_labels, kmeans_labels, pseudo_labels
 from .reid.memory import ClusterMemory, cluster_memory_loss
-from .reid.pseudo_loaders import pseudo_dls
+from .reid.pseudo_loaders import pseudo_label_dls
 from .reid.cluster_training import ClusterMemoryLoss, HardClusterMemoryLoss, PseudoLabels
 from .reid.mmt import MMTConfig, mmt_learner
 from .reid.translations import make_translated_views
@@ -109,11 +109,11 @@ from .reid.crossmodal_loaders import cross_dls
 from .reid.crossmodal_labels import MatchedClusterLabels
 from .reid.crossmodal_losses import HardPrototypeLoss, MeanPrototypeLoss
 from .reid.crossmodal import USL_RECIPES, SelectBestEpoch, cross_learner
-from .search.base import Embedder
+from .search.base import ReIDEmbedder
 from .search.gallery import GalleryIndex
 from .search.storage import load_gallery
 from .search.index import build_gallery, open_gallery, search_gallery
-from .viz.translation import plot_style_loss, plot_translation_samples, plot_translations
+from .viz.translation import plot_patch_style, plot_translation_samples, plot_translations
 from .viz.ranks import plot_cmc, plot_ranks
 from .viz.training import LossDashboard, plot_losses
 from .viz.embedding import embedding_map, explore_embedding, plot_distances, plot_embedding

@@ -45,7 +45,8 @@ def reference_arrays(
     "Arrays that a notebook compares with. `DataError` for a file that is not there."
     path = find_shipped(f'{name}.npz')
     if path is None:
-        raise DataError(f"there is no file files/{name}.npz in or above {Path.cwd()}. Run the notebook in its own folder")
+        raise DataError(
+            f"there is no file files/{name}.npz in or above {Path.cwd()}. Run the notebook in its own folder")
     return _read_arrays(path)
 
 # %% ../nbs/006_testing.ipynb #cell-005

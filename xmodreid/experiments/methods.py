@@ -38,7 +38,7 @@ from ..reid.mmt import MMTConfig, mmt_learner
 from ..reid.models import REID_MODELS, reid_model
 from ..reid.noisy import corrupt_labels, label_certainty, subsample_noisy
 from ..reid.pcb_training import RPPPhases, train_pcb_rpp
-from ..reid.pseudo_loaders import pseudo_dls
+from ..reid.pseudo_loaders import pseudo_label_dls
 from ..run.config import config_to_dict, open_run_dir
 from ..run.train import ReIDConfig, TrainConfig, check_device, load_trained_reid, train_reid
 from ..training.checkpoint import fit_resumable
@@ -235,7 +235,7 @@ def _train_mmt(config, data, context):
     index = training_table(config, data)
     n = index.pid.nunique()
     nets = [_student(config, data, context, config.seed + s, n) for s in (0, 1000)]
-    dls = pseudo_dls(index, config.size, config.p, 2*config.k, config.iters, views=2, seed=config.seed,
+    dls = pseudo_label_dls(index, config.size, config.p, 2*config.k, config.iters, views=2, seed=config.seed,
                      augment=config.augment,
                      device=context.device)
     metrics = ReIDMetrics(data.test[config.test], data.protocol[config.test], config.size, every=max(config.epochs//10,

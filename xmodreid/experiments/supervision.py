@@ -29,7 +29,7 @@ from ..data.samplers import ShuffledBatchSampler
 from .evaluators import EVALUATOR_CONFIG
 from .thesis_ablation import evaluate_held_out
 from ..files import write_csv
-from ..gan.attention import make_generator
+from ..gan.attention import build_generator
 from ..gan.inference import DIRECTIONS, load_images
 from ..gan.learner import save_generators
 from ..gan.metrics import identity_rank
@@ -128,7 +128,7 @@ def _fit_paired(config, direction, out_dir, data, progress, device):
     seed_all(config.seed)
     dl = PairedLoader(ground_truth_pairs(data, direction, config), config.batch_size, seed=config.seed, device=device)
     dls = DataLoaders(dl, dl.new(), device=torch.device(device))
-    model = make_generator(config.generator, width=config.width, gray=config.gray or modality==IR)
+    model = build_generator(config.generator, width=config.width, gray=config.gray or modality==IR)
     cbs = [TruthLoss(),SetEpoch(),LRScheduler(),LossRecorder(),TrainingProgressBar(f'paired {modality}', progress)]
     if config.half: cbs.append(HalfPrecision('bf16'))
     opt = partial(Adam, mom=.5, sqr_mom=.99)

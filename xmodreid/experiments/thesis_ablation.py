@@ -266,5 +266,7 @@ def reproduce_ablation(
     reid = train_reid(out_dir/'reid', train, ReIDConfig(size=hw, seed=seed), progress=progress, device=device)
     estimator = load_trained_pose('synth')
     embedder = as_embedder(reid.to(device))
-    def measure(config, folder): return run_gan_config(config, folder, data, estimator, evaluator, embedder, progress, device)
-    return run_rows(rows, out_dir/'rows', measure, progress, only, images=data.index, estimator=estimator, features=VGGFeatures())
+    def measure(config, folder):
+        return run_gan_config(config, folder, data, estimator, evaluator, embedder, progress, device)
+    inputs = dict(images=data.index, estimator=estimator, features=VGGFeatures())
+    return run_rows(rows, out_dir/'rows', measure, progress, only, **inputs)

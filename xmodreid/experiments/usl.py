@@ -33,7 +33,7 @@ from ..reid.learner import ReIDMetrics, embed_images, reid_learner
 from ..reid.loss_callbacks import CrossEntropyLoss, TripletLoss
 from ..reid.mmt import MMTConfig, mmt_learner
 from ..reid.protocols import sysu_protocol
-from ..reid.pseudo_loaders import pseudo_dls
+from ..reid.pseudo_loaders import pseudo_label_dls
 from ..run.config import config_to_dict, open_run_dir
 from ..run.tables import TableRow, run_rows
 from ..run.train import check_device
@@ -175,7 +175,8 @@ def _mmt_learner(config, inputs, device):
     if translations is not None: index = concat_index(index, translations)
     students = [load_source_weights(build_usl_model(config, n_people, False), w) for w in (inputs.weights,
                                                                                            inputs.weights2)]
-    dls = pseudo_dls(index, config.size, config.p, config.k, config.iters, views=2, seed=config.seed, device=device)
+    dls = pseudo_label_dls(
+        index, config.size, config.p, config.k, config.iters, views=2, seed=config.seed, device=device)
     return mmt_learner(dls, students, MMTConfig(n_clusters=n_people, lr=config.lr), seed=config.seed)
 
 def _supervised_learner(config, inputs, device):

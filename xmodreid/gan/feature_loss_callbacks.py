@@ -26,7 +26,7 @@ from ..training.losses import LossCallback
 def check_network(
     loss:LossCallback, # The loss that needs it
     argument:str,      # Name of the argument
-    model,             # The network
+    model:Callable|None, # The network
     example:str,       # What to pass, for the error message
 ) -> None:
     "`ModelError` for a network that is missing."

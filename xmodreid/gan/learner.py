@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from ..data.loaders import SetEpoch
 from ..errors import ConfigError, ModelError
 from ..files import load_state, save_state, write_json
-from .attention import make_generator
+from .attention import build_generator
 from .discriminators import CycleBatch, PatchDiscriminator, PoseCycleGAN
 from .feature_loss_callbacks import PersonIdentityLoss
 from .feature_losses import VGGFeatures
@@ -107,7 +107,7 @@ def pose_cyclegan(
     "The four networks of a pose CycleGAN. `ConfigError` for an unknown generator or setting."
     overrides = {k: v for k,v in dict(blocks=blocks, norm=norm, downs=downs).items() if v is not None}
     with fixed_seed(seed):
-        generators = [make_generator(generator, width=width, gray=g, **overrides) for g in (True,gray)]
+        generators = [build_generator(generator, width=width, gray=g, **overrides) for g in (True,gray)]
         discriminators = [PatchDiscriminator(d_width, d_layers, d_norm, pose=conditional, fine=conditional,
                                              spectral=spectral) for _ in range(2)]
     make = PoseCycleGAN if norm=='batch' else BatchedCycleGAN
@@ -168,7 +168,7 @@ def get_generators(
 ) -> nn.ModuleDict:   # `['ir']` makes IR from RGB, `['rgb']` the way back; copies, frozen, in evaluation mode
     "The generators of a learner, with averaged weights if it keeps them."
     own = learn.model.generators
-    generators = nn.ModuleDict({k: make_generator(**g.config) for k,g in own.items()})
+    generators = nn.ModuleDict({k: build_generator(**g.config) for k,g in own.items()})
     generators.load_state_dict(own.state_dict())
     ema = getattr(learn, 'generator_ema', None)
     if ema is not None and ema.shadow is not None: generators.load_state_dict(ema.shadow, strict=False)
@@ -202,7 +202,7 @@ def load_generators(
     tree = load_state(path)
     if set(tree)!={'config','weights'}:
         raise ModelError(f"{path} holds {sorted(tree)}, not generators. Write them with save_generators")
-    generators = nn.ModuleDict({k: make_generator(**c) for k,c in tree['config'].items()})
+    generators = nn.ModuleDict({k: build_generator(**c) for k,c in tree['config'].items()})
     for k,g in generators.items(): g.load_state_dict(tree['weights'][k])
     return generators.requires_grad_(False).eval()
 

@@ -33,7 +33,7 @@ def both_directions(
 
 def freeze(
     model:nn.Module|Callable, # A network; any other callable is left alone
-    device,                   # Where the batches are
+    device:torch.device|str,  # Where the batches are
 ) -> None:
     "Freeze a network, put it into evaluation mode and move it to the device."
     if isinstance(model, nn.Module): model.to(device).requires_grad_(False).eval()

@@ -6,26 +6,21 @@
 __all__ = ['cycle_image_rows', 'SaveSamples', 'TerminateOnNaN']
 
 # %% ../../nbs/088_gan.monitoring.ipynb #gan-training-h4
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import torch
 from fastai.callback.core import Callback
 from IPython.display import display
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from ..draw import draw_skeleton, image_grid, to_uint8
 from ..errors import ModelError
 from ..files import write_figure
 from .discriminators import CycleBatch
-from .losses import r1_penalty
-from .training import DiscriminatorStep, LocalSync
 from ..training.ema import GeneratorEMA
-from ..training.precision import HalfPrecision
 
 # %% ../../nbs/088_gan.monitoring.ipynb #cell-042
 def cycle_image_rows(

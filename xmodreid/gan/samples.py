@@ -25,7 +25,7 @@ from xmodreid.gan.inference import (
 from .metrics import shuffle_across_identities
 from ..pose.warp import warp_to_pose
 from ..skeleton import IR, RGB
-from ..synth.world import SynthWorld, oracle_render, true_mask, true_render
+from ..synth.world import SynthWorld, oracle_render, true_mask, render_ground_truth
 
 # %% ../../nbs/092_gan.samples.ipynb #cell-007
 # References that know the truth in part
@@ -93,7 +93,7 @@ def render_people(
     camids:np.ndarray,  # `(N,)` camera of each image; 3 and 6 see infrared
     size:tuple,         # `(height, width)` of the result, pixels
     gray:bool=False,    # Turn the images gray?
-    draw:Callable=true_render, # `f(world, pid, pose, camid) -> (H, W, 3)` uint8
+    draw:Callable=render_ground_truth, # `f(world, pid, pose, camid) -> (H, W, 3)` uint8
 ) -> Tensor:            # `(N, 3, *size)` in [-1, 1]
     "Render images that no data set holds: these people in these poses before these cameras."
     images = [draw(world, int(p), pose, int(c)) for p,pose,c in zip(pids, poses, camids)]
@@ -138,7 +138,7 @@ def _scaled_keypoints(poses, file_sizes, size) -> Tensor:
 def _add_truth(s:TranslationSamples, world, poses, camids, size, gray) -> TranslationSamples:
     "Samples with true images, oracles and the images of other people and poses."
     source_modality,target_modality = s.direction.split('2')
-    def render(pids, pose_rows, camera_rows, modality, draw=true_render):
+    def render(pids, pose_rows, camera_rows, modality, draw=render_ground_truth):
         return render_people(world, pids, poses[pose_rows], camids[camera_rows], size, gray and modality==RGB, draw)
 
     body = torch.stack([torch.as_tensor(true_mask(world, int(p), k))[None] for p,k in zip(s.pids, poses[s.tgt_rows])])

@@ -103,6 +103,7 @@ def _check_discriminator_settings(mode, label_flip_prob, d_every, d_steps, r1, r
 # %% ../../nbs/087_gan.training.ipynb #cell-017
 @patch
 def before_fit(self:DiscriminatorStep):
+    "Make an optimizer for each discriminator and freeze both while the generators learn."
     self.nets = {m: getattr(self.model, f'd_{m}') for m in ('ir','rgb')}
     if self.opts is None:
         self.opts = {m: torch.optim.Adam(net.parameters(), lr=self.lr, betas=self.betas, fused=True)
@@ -116,16 +117,22 @@ def _freeze(self:DiscriminatorStep, frozen:bool):
 
 @patch
 def before_batch(self:DiscriminatorStep):
+    "Give the batch a target, which fastai needs for a backward pass."
     if not self.yb: self.learn.yb = (self.xb[0],)      # fastai skips the backward pass of a batch without targets
 
 @patch
-def after_fit(self:DiscriminatorStep): self._freeze(False)
+def after_fit(self:DiscriminatorStep):
+    "Leave the discriminators trainable."
+    self._freeze(False)
 
 @patch
-def after_cancel_fit(self:DiscriminatorStep): self._freeze(False)
+def after_cancel_fit(self:DiscriminatorStep):
+    "Leave the discriminators trainable."
+    self._freeze(False)
 
 @patch
 def cleanup(self:DiscriminatorStep):
+    "Leave the discriminators trainable after an interruption."
     if hasattr(self, 'nets'): self._freeze(False)
 
 # %% ../../nbs/087_gan.training.ipynb #cell-018
@@ -214,6 +221,7 @@ def update_discriminator(self:DiscriminatorStep,
 # %% ../../nbs/087_gan.training.ipynb #cell-020
 @patch
 def after_step(self:DiscriminatorStep):
+    "Update the discriminators on the batch that the generators have just learned from."
     self.count += 1
     if self.count%self.every: return
     self._freeze(False)

@@ -156,7 +156,7 @@ class PseudoLabels(LabelSource):
         dl = self.dls.train
         if not hasattr(dl, 'relabel'):
             raise ModelError(f"{type(self).__name__} needs a loader that takes new labels. Make the loaders with "
-                             "`pseudo_dls`")
+                             "`pseudo_label_dls`")
         emb = embed_images(self.model, dl.ordered_loader(self.batch_size), self.flip)
         groups = dl.index.modality.to_numpy() if self.per_modality else None
         device = next(self.model.parameters()).device   # neighbors are computed where the model is

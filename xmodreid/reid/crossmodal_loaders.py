@@ -149,7 +149,7 @@ def cross_dls(
     index = to_train_index(index)
     if index.modality.nunique() < 2:
         raise DataError(f"only {index.modality.iloc[0]} images to train on; both modalities are needed. For one, use "
-                        "`pseudo_dls`")
+                        "`pseudo_label_dls`")
     if not 0 <= translation_prob <= 1:
         raise ConfigError(f"`translation_prob` is a probability, 0..1; got {translation_prob}")
     def make(store, index, **kwargs):

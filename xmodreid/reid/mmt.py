@@ -267,7 +267,7 @@ def _build_students(model, config, seed, kwargs):
     return nets
 
 def mmt_learner(
-    dls: DataLoaders,                  # From `pseudo_dls`, best with `views=2`
+    dls: DataLoaders,                  # From `pseudo_label_dls`, best with `views=2`
     # A name in `REID_MODELS`, or two networks with classifiers for `config.n_clusters`
     model: str|nn.Module = 'resnet50',
     config: MMTConfig = MMTConfig(),   # Settings

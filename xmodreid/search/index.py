@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from ..errors import ConfigError, ModelError, check_choice
-from .base import DUPLICATE_POLICIES, BaseGallery, Embedder, load_embedder
+from .base import DUPLICATE_POLICIES, BaseGallery, ReIDEmbedder, load_embedder
 from .gallery import GalleryIndex
 from .milvus import MilvusIndex
 from .storage import load_gallery
@@ -43,7 +43,7 @@ def build_gallery(
     device: str|torch.device|None = None, # Where to compute, e.g. `'cuda'`
 ) -> BaseGallery:              # The gallery, saved
     "Embed images into a gallery. Called again after it was stopped, it continues with the images that are missing."
-    embed = Embedder(model, batch_size=batch_size, device=device)
+    embed = ReIDEmbedder(model, batch_size=batch_size, device=device)
     if _is_server(location): gallery = MilvusIndex(str(location), kind=kind, duplicates=duplicates)
     elif (Path(location)/'manifest.json').exists(): gallery = load_gallery(location)
     else: gallery = GalleryIndex(kind, dtype, duplicates)
@@ -57,7 +57,7 @@ def search_gallery(
     gallery: str|Path|BaseGallery, # Folder of a gallery, Milvus address, or an opened gallery
     images: str|Path|Sequence|pd.DataFrame, # An image, a list of images, a folder, a CSV, or a table
     k: int = 10,                   # Results per query
-    model: Embedder|str|Path|None = None, # File from `save_reid`; by default the one the gallery was built with
+    model: ReIDEmbedder|str|Path|None = None, # File from `save_reid`; by default the one the gallery was built with
     camid: int|Sequence|None = None,      # Only images of this camera, or of these
     modality: str|Sequence|None = None,   # Only images of this modality
     query_modality: str = 'rgb',   # Modality of query images whose table does not tell
@@ -67,7 +67,7 @@ def search_gallery(
     if not isinstance(gallery, BaseGallery): gallery = open_gallery(gallery)
     model = model or gallery.model_path
     if not model: raise ConfigError("the gallery does not know its model: pass the file as `model`")
-    if not isinstance(model, Embedder) and not Path(model).is_file():
+    if not isinstance(model, ReIDEmbedder) and not Path(model).is_file():
         raise ModelError(f"there is no model at {model}, with which the gallery was built. "
                          "Pass the file where it is now as `model`")
     embed = load_embedder(model, device)

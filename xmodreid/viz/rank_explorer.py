@@ -26,8 +26,8 @@ class RankExplorer:
     "Browse the ranked lists of a protocol, of all queries, those with a wrong first hit, or those of one person."
     def __init__(self,
         index: pd.DataFrame,                   # Table of images
-        emb,                                   # `(len(index), D)` embeddings, row for row
-        protocol,                              # A `Protocol`
+        emb: Any,                              # `(len(index), D)` embeddings, row for row
+        protocol: Protocol,                    # Which trials and which gallery
         images: Sequence|Callable|None = None, # Pictures by row, as in `plot_ranks`
         k: int = 10,                           # Length of the list
         metric: str = 'cosine',                # `'cosine'` or `'euclidean'`

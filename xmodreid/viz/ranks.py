@@ -31,7 +31,7 @@ def _check_rows(emb, index: pd.DataFrame):
                         "pass one row an image, in the order of the table")
 
 def select_trial(
-    protocol,            # A `Protocol`
+    protocol: Protocol,  # Which trials there are
     index: pd.DataFrame, # Table of images
     trial: int,          # Number of the trial, from 0
 ) -> tuple[np.ndarray,np.ndarray]: # Rows of the queries, rows of the gallery

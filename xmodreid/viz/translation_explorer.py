@@ -27,7 +27,7 @@ from ..errors import ConfigError, ModelError, PoseError
 from ..files import read_static
 from ..gan.inference import DIRECTIONS, generate, resolve_generators
 from ..gan.samples import TranslationSamples
-from ..synth.world import SynthWorld, true_render
+from ..synth.world import SynthWorld, render_ground_truth
 
 # %% ../../nbs/145_viz.translation_explorer.ipynb #cell-007
 def check_number(
@@ -164,7 +164,7 @@ def synth_truth(
         row = samples.tgt_rows[target]
         pose = np.array(poses[row], dtype=np.float32)
         pose[:,:2] = (keypoints[:,:2]+.5)*[world_w/w,world_h/h]-.5
-        image = true_render(world, int(samples.pids[source]), pose, int(cams[row]))
+        image = render_ground_truth(world, int(samples.pids[source]), pose, int(cams[row]))
         return cv2.resize(image, (w,h), interpolation=cv2.INTER_AREA)
     return truth
 

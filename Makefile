@@ -4,10 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 OUT    ?= runs/demo
 
-.PHONY: demo test test-slow check-resume docs lab readme clean
+.PHONY: demo test test-slow check-resume counts docs lab readme clean
 
 $(VENV)/.ready: settings.ini setup.py
-	$(PYTHON) -c "import sys; sys.exit(not (3,10) <= sys.version_info[:2] <= (3,12) and 'xmodreid needs Python 3.10 to 3.12; this is ' + sys.version.split()[0] + '. Call: make PYTHON=python3.11')"
+	$(PYTHON) -c "import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,12) and 'xmodreid needs Python 3.11 or 3.12; this is ' + sys.version.split()[0] + '. Call: make PYTHON=python3.11')"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --editable ".[dev]"
@@ -24,6 +24,9 @@ test-slow: $(VENV)/.ready
 
 check-resume: $(VENV)/.ready
 	$(BIN)/python scripts/check_resume.py
+
+counts: $(VENV)/.ready
+	$(BIN)/python scripts/surface.py --clones
 
 docs: $(VENV)/.ready
 	$(BIN)/python scripts/docs.py

@@ -26,7 +26,7 @@ check-resume: $(VENV)/.ready
 	$(BIN)/python scripts/check_resume.py
 
 counts: $(VENV)/.ready
-	$(BIN)/python scripts/surface.py --clones
+	$(BIN)/python scripts/surface.py
 
 docs: $(VENV)/.ready
 	$(BIN)/python scripts/docs.py

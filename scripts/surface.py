@@ -2,7 +2,6 @@
 
     python scripts/surface.py            a table of counts for this checkout
     python scripts/surface.py DIR        the same for another checkout, e.g. an older one
-    python scripts/surface.py --clones   also count passages of six or more lines that stand in two places (pylint)
 
 `scripts/check.py` fails where the limits below are passed.
 """
@@ -10,8 +9,6 @@ import argparse
 import ast
 import io
 import statistics
-import subprocess
-import sys
 import tokenize
 from pathlib import Path
 
@@ -197,20 +194,11 @@ def faults(root=ROOT):
     for name in undocumented(trees, root): yield f"{name} has no docstring"
 
 
-def clones(root):
-    "Passages of at least six lines that stand in two modules, as pylint counts them."
-    command = [sys.executable, "-m", "pylint", "--disable=all", "--enable=duplicate-code", "--min-similarity-lines=6",
-               "--ignore-imports=y", "--ignore-signatures=y", "--ignore-patterns=_modidx.py", "xmodreid"]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.count("R0801")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", nargs="?", default=ROOT, help="checkout to count")
-    parser.add_argument("--clones", action="store_true", help="also count repeated passages")
     args = parser.parse_args()
     rows = counts(args.root)
-    if args.clones: rows["repeated passages"] = clones(args.root)
     for name, value in rows.items(): print(f"{name:40} {value:>8}")
 
 

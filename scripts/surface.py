@@ -10,6 +10,7 @@ import ast
 import io
 import statistics
 import tokenize
+from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -146,6 +147,29 @@ def parse(root):
     return {p: ast.parse(p.read_text()) for p in module_files(root)}
 
 
+def code_lines(text, tree):
+    "(number, stripped line) of each line of code: no blank lines, comments, imports, docstrings, lone brackets."
+    skipped = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)): skipped.update(range(node.lineno, node.end_lineno+1))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            skipped.update(range(node.lineno, node.end_lineno+1))
+    for number, line in enumerate(text.splitlines(), 1):
+        code = " ".join(line.split("#")[0].split())
+        if number not in skipped and any(c.isalnum() for c in code): yield number, code
+
+
+def repeated_passages(texts, trees, length=6):
+    "Places where at least `length` lines of code stand that stand elsewhere, too: (path, first line)."
+    places = defaultdict(list)
+    for path, text in texts.items():
+        lines = list(code_lines(text, trees[path]))
+        for i in range(len(lines)-length+1):
+            places[tuple(code for _, code in lines[i:i+length])].append((path, i, lines[i][0]))
+    repeated = {(path, i): number for found in places.values() if len(found) > 1 for path, i, number in found}
+    return [(path, number) for (path, i), number in sorted(repeated.items()) if (path, i-1) not in repeated]
+
+
 def undocumented(trees, root):
     "Public functions and classes without a docstring, as `module.name`."
     for path, tree in trees.items():
@@ -172,6 +196,7 @@ def counts(root):
         "lambdas with a name": sum(map(named_lambdas, trees.values())),
         "chained ternaries": sum(map(chained_ternaries, trees.values())),
         "private names imported elsewhere": len(list(private_imports(trees, root))),
+        "repeated passages of six lines": len(repeated_passages(texts, trees)),
         "imports of experiments in the library": len(list(experiment_imports(trees, root))),
         "annotated parameters, %": round(100*sum(a.annotation is not None for a in params)/max(1, len(params)), 1),
         "public docstrings, %": round(100*sum(ast.get_docstring(n) is not None for n in public)/max(1, len(public)), 1),

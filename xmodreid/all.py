@@ -28,6 +28,7 @@ from .data.llcm import read_llcm
 from .data.market import read_market1501
 from .data.readers import READERS, read_dataset, read_pairs
 from .data.samplers import PKSampler, UnpairedSampler
+from .data.loaders import LoaderOptions
 from .data.translation_loaders import translation_dls
 from .data.reid_loaders import embed_dl, reid_dls
 from .data.pose_loaders import pose_dls

@@ -9,15 +9,15 @@ __all__ = ['augment_pose', 'PoseLoader', 'pose_dls']
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from fastai.data.core import DataLoaders
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from .augmentation import channel_mix, color_jitter, random_affine, random_erasing, random_flip
-from .images import ImageStore, rescale_keypoints
-from .loaders import EpochLoader, LoaderOptions, rows_with_joints, train_val_rows
+from .images import ImageStore
+from .keypoints import PoseDataset
+from .loaders import EpochLoader, LoaderOptions, split_pose_images
 from .samplers import SequentialBatchSampler, ShuffledBatchSampler
 from .transforms import normalize_images
 from ..draw import draw_skeleton, plot_images, to_uint8
@@ -77,29 +77,19 @@ class PoseLoader(EpochLoader):
 
 # %% ../../nbs/046_data.pose_loaders.ipynb #cell-037
 def pose_dls(
-    index: pd.DataFrame,      # Index of images
-    keypoints: np.ndarray,    # `(len(index), 18, 3)` keypoints in pixels of the images on disk
+    data: PoseDataset,        # Images with keypoints in pixels of the files
     size: tuple = (64, 32),   # `(height, width)` of training
     batch_size: int = 32,     # Images per batch
-    seed: int = 0,            # Seed of order, augmentation and held-out identities
     val_pct: float = .1,      # Share of the identities held out, if `index` has no `val` rows; 0: none
     augment: bool = True,     # Use `augment_pose`?
     min_joints: int = 1,      # Images with fewer visible joints are left out
-    cache: str = 'memory',    # `'memory'`, or `'none'`: decode at each use
-    threads: int = 0,         # Threads that decode; 0: one per core
-    device: str|torch.device = 'cpu', # Device of the batches
-    progress: bool = False,   # Show a progress bar while decoding?
+    options: LoaderOptions = LoaderOptions(), # Seed, device, cache and threads
 ) -> DataLoaders:             # `train` and `valid`, batches `(img, keypoints)`
     "Loaders for the pose estimator, both modalities mixed; raises `DataError`, `PoseError`."
-    options = LoaderOptions(cache=cache, threads=threads, device=device, progress=progress, seed=seed)
-    train, val = train_val_rows(index, val_pct, seed)
-    store = options.store(index, size)
-    kpts = rescale_keypoints(keypoints, store.sizes, size)
-    train = rows_with_joints(kpts, train, min_joints)
-    val = rows_with_joints(kpts, val, min_joints)
+    store, kpts, train, val = split_pose_images(data, size, val_pct, min_joints, options)
     if not len(train): raise DataError('no image to train on: no row has enough visible joints. Check `keypoints`')
     shared = dict(store=store, keypoints=kpts, augment=augment, **options.loader_args())
-    train_sampler = ShuffledBatchSampler(len(train), batch_size, seed)
+    train_sampler = ShuffledBatchSampler(len(train), batch_size, options.seed)
     train_dl = PoseLoader(rows=train, sampler=train_sampler, train=True, **shared)
     val_dl = PoseLoader(rows=val, sampler=SequentialBatchSampler(len(val), batch_size), **shared)
-    return DataLoaders(train_dl, val_dl, device=torch.device(device))
+    return DataLoaders(train_dl, val_dl, device=torch.device(options.device))

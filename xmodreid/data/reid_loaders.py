@@ -7,7 +7,6 @@ __all__ = ['ReidLoader', 'to_train_index', 'grayscale_rows', 'train_dls', 'reid_
 
 # %% ../../nbs/045_data.reid_loaders.ipynb #data-reid-loaders-h4
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -120,20 +119,15 @@ def train_dls(
     index: pd.DataFrame,          # Index of the images, see `to_train_index`
     batch_size: int,              # Images per batch
     size: tuple = (256, 128),     # `(height, width)` of training
-    seed: int = 0,                # Seed of order and augmentation
     augment: str|dict = 'rgb1',   # One of `AUGMENTATIONS` for RGB (infrared then gets `'ir'`), or a dict by modality
-    cache: str = 'memory',        # `'memory'`, or `'none'`: decode at each use
-    threads: int = 0,             # Threads that decode; 0: one per core
-    device: str|torch.device = 'cpu', # Device of the batches
-    progress: bool = False,       # Show a progress bar while decoding?
+    options: LoaderOptions = LoaderOptions(), # Seed, device, cache and threads
 ) -> DataLoaders:                 # `classes` lists the people of the table, who must not be tested on
     "A training loader over decoded images, beside a validation loader without batches."
-    options = LoaderOptions(cache=cache, threads=threads, device=device, progress=progress, seed=seed)
     store = options.store(index, size, grayscale_rows(index))
     train_dl = make(store, index, augment=augment, train=True, **options.loader_args())
     no_batches = SequentialBatchSampler(0, batch_size)
-    val_dl = ReidLoader(store, index, np.zeros(len(index), int), no_batches, device=device)
-    dls = DataLoaders(train_dl, val_dl, device=torch.device(device))
+    val_dl = ReidLoader(store, index, np.zeros(len(index), int), no_batches, device=options.device)
+    dls = DataLoaders(train_dl, val_dl, device=torch.device(options.device))
     dls.classes = np.unique(index.pid).tolist()
     return dls
 
@@ -143,30 +137,25 @@ def reid_dls(
     size: tuple = (256, 128),     # `(height, width)` of training
     p: int = 8,                   # Identities per batch
     k: int = 4,                   # Images of each identity, and of each modality if there are both
-    seed: int = 0,                # Seed of order and augmentation
     augment: str|dict = 'rgb1',   # One of `AUGMENTATIONS` for RGB (infrared then gets `'ir'`), or a dict by modality
     df_valid: pd.DataFrame|None = None, # Images of the same identities to validate on
     n_iters: int|None = None,     # Batches per epoch; `None`: as many as the images fill
     singletons: str = 'keep',     # Identities with one modality: `'keep'` or `'skip'`, see `PKSampler`
-    cache: str = 'memory',        # `'memory'`, or `'none'`: decode at each use
-    threads: int = 0,             # Threads that decode; 0: one per core
-    device: str|torch.device = 'cpu', # Device of the batches
-    progress: bool = False,       # Show a progress bar while decoding?
+    options: LoaderOptions = LoaderOptions(), # Seed, device, cache and threads
 ) -> DataLoaders:                 # Batches `(img, modality, label, camid, noisy, row)`; `classes` lists the pids
     "PK loaders for Re-ID, across modalities if both are present. Without `df_valid` the validation loader is empty."
-    options = LoaderOptions(cache=cache, threads=threads, device=device, progress=progress, seed=seed)
     index = to_train_index(index)
     labels = np.unique(index.pid, return_inverse=True)[1]
     modalities = index.modality.to_numpy() if index.modality.nunique() == 2 else None
-    sampler = PKSampler(labels, p, k, index.camid.to_numpy(), modalities, seed, n_iters, singletons)
+    sampler = PKSampler(labels, p, k, index.camid.to_numpy(), modalities, options.seed, n_iters, singletons)
     def make(store, index, **kwargs): return ReidLoader(store, index, labels, sampler, **kwargs)
-    dls = train_dls(make, index, sampler.batch_size, size, augment=augment, **asdict(options))
+    dls = train_dls(make, index, sampler.batch_size, size, augment, options)
     if df_valid is None: return dls
     _check_columns(df_valid)
     val_labels = _labels(df_valid, dls.classes, '`df_valid`')
     store = options.store(df_valid, size, grayscale_rows(df_valid))
     in_order = SequentialBatchSampler(len(df_valid), sampler.batch_size)
-    dls.loaders[1] = ReidLoader(store, df_valid, val_labels, in_order, device=device)
+    dls.loaders[1] = ReidLoader(store, df_valid, val_labels, in_order, device=options.device)
     return dls
 
 # %% ../../nbs/045_data.reid_loaders.ipynb #cell-030
@@ -174,11 +163,10 @@ def embed_dl(
     index: pd.DataFrame,       # Index of images
     size: tuple = (256, 128),  # `(height, width)`
     batch_size: int = 64,      # Images per batch
-    cache: str = 'none',       # `'none'`: decode at each use; `'memory'` if they are embedded again and again
-    threads: int = 0,          # Threads that decode; 0: one per core
-    device: str|torch.device = 'cpu', # Device of the batches
+    # Device and threads; `cache='memory'` if the images are embedded again and again
+    options: LoaderOptions = LoaderOptions(cache='none'),
 ) -> ReidLoader:               # Batches `(img, modality, pid, camid, noisy, row)`
     "All images in the order of the table, not augmented, for embedding."
     _check_columns(index)
-    store = LoaderOptions(cache=cache, threads=threads).store(index, size, grayscale_rows(index))
-    return ReidLoader(store, index, index.pid, SequentialBatchSampler(len(index), batch_size), device=device)
+    store = options.store(index, size, grayscale_rows(index))
+    return ReidLoader(store, index, index.pid, SequentialBatchSampler(len(index), batch_size), device=options.device)

@@ -9,15 +9,15 @@ __all__ = ['TranslationLoader', 'translation_dls']
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from fastai.data.core import DataLoaders
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from .augmentation import random_flip, random_pad_crop
-from .images import ImageStore, rescale_keypoints
-from .loaders import EpochLoader, LoaderOptions, rows_by_modality, rows_with_joints, train_val_rows
+from .images import ImageStore
+from .keypoints import PoseDataset
+from .loaders import EpochLoader, LoaderOptions, rows_by_modality, split_pose_images
 from .samplers import SequentialBatchSampler, UnpairedSampler
 from .transforms import normalize_images, to_grayscale
 from ..draw import draw_skeleton, image_grid, to_uint8
@@ -81,37 +81,27 @@ class TranslationLoader(EpochLoader):
 
 # %% ../../nbs/044_data.translation_loaders.ipynb #cell-018
 def translation_dls(
-    index: pd.DataFrame,      # Index of images, both modalities
-    keypoints: np.ndarray,    # `(len(index), 18, 3)` keypoints in pixels of the images on disk
+    data: PoseDataset,        # Images of both modalities with keypoints in pixels of the files
     size: tuple = (64, 32),   # `(height, width)` of training
     batch_size: int = 4,      # Images of each modality in a batch
     gray: bool = True,        # RGB as luminance?
-    seed: int = 0,            # Seed of order, augmentation and held-out identities
     val_pct: float = .1,      # Share of the identities held out, if `index` has no `val` rows; 0: none
     n_iters: int|None = None, # Batches per epoch; `None`: once through the larger modality
     flip: float = .5,         # Probability of a mirror image
     pad: int = 0,             # Random shift, pixels
     min_joints: int = 1,      # Images with fewer visible joints are left out
-    cache: str = 'memory',    # `'memory'`, or `'none'`: decode at each use
-    threads: int = 0,         # Threads that decode; 0: one per core
-    device: str|torch.device = 'cpu', # Device of the batches
-    progress: bool = False,   # Show a progress bar while decoding?
+    options: LoaderOptions = LoaderOptions(), # Seed, device, cache and threads
 ) -> DataLoaders:             # `train` and `valid`, batches `(rgb, rgb_kpts, ir, ir_kpts)`
     "Unpaired loaders for the pose CycleGAN; raises a `DataError` or a `PoseError`."
-    options = LoaderOptions(cache=cache, threads=threads, device=device, progress=progress, seed=seed)
-    train, val = train_val_rows(index, val_pct, seed)
-    store = options.store(index, size)
-    kpts = rescale_keypoints(keypoints, store.sizes, size)
-    train = rows_with_joints(kpts, train, min_joints)
-    val = rows_with_joints(kpts, val, min_joints)
+    store, kpts, train, val = split_pose_images(data, size, val_pct, min_joints, options)
     shared = dict(store=store, keypoints=kpts, gray=gray, **options.loader_args())
-    rows = rows_by_modality(index, train, 'train on')
-    sampler = UnpairedSampler(len(rows[0]), len(rows[1]), batch_size, seed, n_iters)
+    rows = rows_by_modality(data.index, train, 'train on')
+    sampler = UnpairedSampler(len(rows[0]), len(rows[1]), batch_size, options.seed, n_iters)
     train_dl = TranslationLoader(rows=rows, sampler=sampler, flip=flip, pad=pad, train=True, **shared)
     if len(val):
-        rows = rows_by_modality(index, val, 'validate')
-        val_sampler = UnpairedSampler(len(rows[0]), len(rows[1]), batch_size, seed)
+        rows = rows_by_modality(data.index, val, 'validate')
+        val_sampler = UnpairedSampler(len(rows[0]), len(rows[1]), batch_size, options.seed)
     else:
         val_sampler = SequentialBatchSampler(0, batch_size)
     val_dl = TranslationLoader(rows=rows, sampler=val_sampler, **shared)
-    return DataLoaders(train_dl, val_dl, device=torch.device(device))
+    return DataLoaders(train_dl, val_dl, device=torch.device(options.device))

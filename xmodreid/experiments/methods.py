@@ -20,6 +20,7 @@ from fastai.callback.schedule import ParamScheduler
 from torch import nn
 
 from ..data.index import concat_index, resolve_path
+from ..data.loaders import LoaderOptions
 from ..data.reid_loaders import embed_dl, reid_dls
 from ..errors import ConfigError, DataError, check_choice
 from .method_data import MethodData, RunContext
@@ -198,9 +199,8 @@ def _train_supervised(config, data, context):
 # %% ../../nbs/experiments/04_methods.ipynb #f52358bc
 def _train_rpp(config, data, context):
     index = training_table(config, data)
-    dls = reid_dls(index, size=config.size, p=config.p, k=config.k, seed=config.seed, augment=config.augment,
-                   n_iters=config.iters,
-                   device=context.device)
+    dls = reid_dls(index, size=config.size, p=config.p, k=config.k, augment=config.augment,
+                   n_iters=config.iters, options=LoaderOptions(seed=config.seed, device=context.device))
     bar = TrainingProgressBar('PCB + RPP', context.progress)
     learn = reid_learner(dls, config.model, _losses(config, data, index, context), lr=config.lr, seed=config.seed,
                          cbs=[bar],
@@ -235,9 +235,9 @@ def _train_mmt(config, data, context):
     index = training_table(config, data)
     n = index.pid.nunique()
     nets = [_student(config, data, context, config.seed + s, n) for s in (0, 1000)]
-    dls = pseudo_label_dls(index, config.size, config.p, 2*config.k, config.iters, views=2, seed=config.seed,
-                     augment=config.augment,
-                     device=context.device)
+    dls = pseudo_label_dls(index, config.size, config.p, 2*config.k, config.iters, views=2,
+                           augment=config.augment,
+                           options=LoaderOptions(seed=config.seed, device=context.device))
     metrics = ReIDMetrics(data.test[config.test], data.protocol[config.test], config.size, every=max(config.epochs//10,
                                                                                                      1),
                           flip=config.flip)
@@ -260,8 +260,8 @@ def _ecn_table(config, data):
 
 def _train_ecn(config, data, context):
     source = data.sets[config.source] if config.source else None
-    dls = ecn_dls(_ecn_table(config, data), source, config.size, config.p*config.k*2, config.iters, seed=config.seed,
-                  augment=config.augment, device=context.device)
+    dls = ecn_dls(_ecn_table(config, data), source, config.size, config.p*config.k*2, config.iters,
+                  augment=config.augment, options=LoaderOptions(seed=config.seed, device=context.device))
     ecn_config, schedule = ECNConfig(), dict(warmup=0., schedule='multistep', milestones=(2/3,))
     if not config.use_paper_settings:
         ecn_config = ECNConfig(dim=512, dropout=0., optimizer='adam', lr=config.lr/3,

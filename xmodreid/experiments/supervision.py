@@ -23,7 +23,7 @@ from fastai.optimizer import Adam
 from torch import Tensor, nn
 
 from ..data.keypoints import PoseDataset
-from ..data.loaders import EpochLoader, SetEpoch
+from ..data.loaders import EpochLoader, LoaderOptions, SetEpoch
 from ..data.reid_loaders import reid_dls
 from ..data.samplers import ShuffledBatchSampler
 from .evaluators import EVALUATOR_CONFIG
@@ -208,8 +208,8 @@ def _fit_prototypes(config, direction, out_dir, train, evaluator, evaluator_dir,
     embeddings,pids = _embed_modality(evaluator, train, other, config, device)
     own_index = train[(train.modality==own)&train.pid.isin(pids)].reset_index(drop=True)
     reid = config.reid
-    dls = reid_dls(own_index, size=reid.size, p=reid.p, k=reid.k, seed=config.seed, augment=reid.augment,
-                   n_iters=reid.iters, device=check_device(device))
+    dls = reid_dls(own_index, size=reid.size, p=reid.p, k=reid.k, augment=reid.augment,
+                   n_iters=reid.iters, options=LoaderOptions(seed=config.seed, device=check_device(device)))
     prototypes = torch.stack([F.normalize(embeddings[pids==p], dim=1).mean(0) for p in dls.classes])
     model = load_trained_reid(Path(evaluator_dir)/own).requires_grad_(True) if config.pretrained else reid.model
     bar = TrainingProgressBar(f'prototypes {direction}', progress)

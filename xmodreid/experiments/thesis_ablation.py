@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.keypoints import PoseDataset
+from ..data.loaders import LoaderOptions
 from ..data.translation_loaders import translation_dls
 from ..errors import DataError, check_choice
 from .thesis_data import thesis_table
@@ -209,9 +210,10 @@ def run_gan_config(
     "Train a row's translator, or go on with it, and judge it on held-out people."
     train = data.select(split='train')
     seed_all(config.seed)
-    dls = translation_dls(train.index, train.keypoints, size=config.size,
-                          batch_size=config.batch_size, gray=config.gray, seed=config.seed, val_pct=0,
-                          n_iters=config.iters, min_joints=6, device=check_device(device))
+    dls = translation_dls(train, size=config.size,
+                          batch_size=config.batch_size, gray=config.gray, val_pct=0,
+                          n_iters=config.iters, min_joints=6,
+                          options=LoaderOptions(seed=config.seed, device=check_device(device)))
     cbs = [TrainingProgressBar('trial', progress)]+[HalfPrecision('bf16')]*config.half
     learn = pose_cyclegan_learner(dls, estimator, config.generator, config_losses(config, estimator), lr=config.lr,
                                   d_lr=config.d_lr, seed=config.seed, cbs=cbs, width=config.width, gray=config.gray,

@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..data.index import concat_index
+from ..data.loaders import LoaderOptions
 from ..data.reid_loaders import embed_dl, reid_dls
 from ..errors import ConfigError, check_choice
 from .method_data import RunContext
@@ -147,8 +148,8 @@ def _train_stage(config, inputs, weights, n_epoch, context, recipe=None):
     "One stage: the recipe of `config.method`, or another one, from the weights of a network with two stems."
     seed_all(config.seed)
     open_run_dir(context.out_dir, config_to_dict(config), 'a stage', images=inputs.index)
-    dls = cross_dls(inputs.index, config.size, config.p, config.k, config.iters, inputs.translations, seed=config.seed,
-                    device=context.device)
+    dls = cross_dls(inputs.index, config.size, config.p, config.k, config.iters, inputs.translations,
+                    options=LoaderOptions(seed=config.seed, device=context.device))
     model = build_usl_model(config)
     model.load_state_dict(weights)
     recipe = recipe or USL_RECIPES[config.method]
@@ -176,13 +177,15 @@ def _mmt_learner(config, inputs, device):
     students = [load_source_weights(build_usl_model(config, n_people, False), w) for w in (inputs.weights,
                                                                                            inputs.weights2)]
     dls = pseudo_label_dls(
-        index, config.size, config.p, config.k, config.iters, views=2, seed=config.seed, device=device)
+        index, config.size, config.p, config.k, config.iters, views=2,
+        options=LoaderOptions(seed=config.seed, device=device))
     return mmt_learner(dls, students, MMTConfig(n_clusters=n_people, lr=config.lr), seed=config.seed)
 
 def _supervised_learner(config, inputs, device):
     "All labels: the upper bound."
     seed_all(config.seed)
-    dls = reid_dls(inputs.index, config.size, config.p, config.k, config.seed, n_iters=config.iters, device=device)
+    dls = reid_dls(inputs.index, config.size, config.p, config.k, n_iters=config.iters,
+                   options=LoaderOptions(seed=config.seed, device=device))
     model = load_source_weights(build_usl_model(config, len(dls.classes)), inputs.weights)
     return reid_learner(dls, model, [CrossEntropyLoss(), TripletLoss(normalize=True)], lr=config.lr)
 

@@ -19,6 +19,7 @@ from torch import nn
 
 from ..data.index import concat_index
 from ..data.keypoints import PoseDataset
+from ..data.loaders import LoaderOptions
 from ..data.market import read_market1501
 from ..data.reid_loaders import reid_dls
 from ..data.sysu import read_sysu
@@ -152,8 +153,8 @@ def source_model(
                     seed=config.seed)
     out_dir = open_run_dir(context.out_dir, settings, 'a source network', images=index)
     p, k = min(12, index.pid.nunique()), 4//index.modality.nunique()   # of each modality: batches of one size
-    dls = reid_dls(index, config.size, p, k, config.seed, 'rgb2', n_iters=min(40, 10*config.iters),
-                   device=context.device)
+    dls = reid_dls(index, config.size, p, k, 'rgb2', n_iters=min(40, 10*config.iters),
+                   options=LoaderOptions(seed=config.seed, device=context.device))
     model = build_usl_model(config, len(dls.classes), False, **pretrained)
     losses = [CrossEntropyLoss(), TripletLoss(normalize=True)]
     learn = reid_learner(dls, model, losses, lr=3e-3, cbs=[TrainingProgressBar('source', context.progress)])

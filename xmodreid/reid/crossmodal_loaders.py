@@ -16,6 +16,7 @@ from fastai.data.core import DataLoaders
 
 from ..data.augmentation import augment as apply_augment
 from ..data.images import ImageStore
+from ..data.loaders import LoaderOptions
 from ..data.reid_loaders import ReidLoader, to_train_index, train_dls
 from ..data.samplers import EpochSampler, SequentialBatchSampler
 from ..data.transforms import normalize_images
@@ -138,12 +139,8 @@ def cross_dls(
     translations: pd.DataFrame|Callable|None = None,
     translation_prob: float = 1.,  # Probability that an image's translation joins the batch, 0..1
     two_views: bool = True,        # Each RGB image a second time, in random colors?
-    seed: int = 0,                 # Order and augmentation
     augment: str|dict = 'rgb1',    # As in `reid_dls`
-    cache: str = 'memory',         # `'memory'`, or `'none'`: decode at each use
-    threads: int = 0,              # Threads that decode; 0: one per core
-    device: str|torch.device = 'cpu', # Where the batches go
-    progress: bool = False,        # Show a progress bar while decoding?
+    options: LoaderOptions = LoaderOptions(), # Seed, device, cache and threads
 ) -> DataLoaders:                  # Empty until relabeled; `classes` lists the people, who must not be tested on
     "Loaders for unsupervised Re-ID across modalities. `DataError` for test rows or a missing modality."
     index = to_train_index(index)
@@ -155,4 +152,4 @@ def cross_dls(
     def make(store, index, **kwargs):
         views = None if translations is None else make_translated_views(index, translations, store)
         return CrossModalityLoader(store, index, p, k, n_iters, views, translation_prob, two_views, **kwargs)
-    return train_dls(make, index, p*k, size, seed, augment, cache, threads, device, progress)
+    return train_dls(make, index, p*k, size, augment, options)

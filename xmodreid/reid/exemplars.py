@@ -15,6 +15,7 @@ from fastai.data.core import DataLoaders
 from torch import Tensor
 
 from ..data.images import ImageStore
+from ..data.loaders import LoaderOptions
 from ..data.reid_loaders import ReidLoader, to_train_index, train_dls
 from ..data.samplers import EpochSampler, UnpairedSampler
 from ..errors import ConfigError, ModelError
@@ -153,12 +154,8 @@ def ecn_dls(
     batch_size: int = 64,             # Images of each kind per batch
     n_iters: int|None = None,         # Batches per epoch; `None`: once through the larger kind
     translation_prob: float = .5,     # Probability that a translation takes the place of its image, 0..1
-    seed: int = 0,                    # Order and augmentation
     augment: str|dict = 'rgb1',       # As in `reid_dls`
-    cache: str = 'memory',            # `'memory'`, or `'none'`: decode at each use
-    threads: int = 0,                 # Threads that decode; 0: one per core
-    device: str|torch.device = 'cpu', # Where the batches go
-    progress: bool = False,           # Show a progress bar while decoding?
+    options: LoaderOptions = LoaderOptions(), # Seed, device, cache and threads
 ) -> DataLoaders:                     # `n_exemplars`, `n_source`, `classes` (all people, who must not be tested on)
     "Loaders for exemplar memory. `DataError` for test rows and for translations without source."
     index = to_train_index(index)
@@ -166,11 +163,11 @@ def ecn_dls(
     if not 0 <= translation_prob <= 1:
         raise ConfigError(f"`translation_prob` is a probability, 0..1; got {translation_prob}")
     both = _stack_tables(index, source)
-    sampler = UnpairedSampler(len(source) or 1, len(both.original_rows), batch_size, seed, n_iters)
+    sampler = UnpairedSampler(len(source) or 1, len(both.original_rows), batch_size, options.seed, n_iters)
     def make(store, index, **kwargs):
         return ExemplarLoader(store, index, both.labels, np.arange(len(source)), both.original_rows,
                               both.translated_rows,
                               sampler, translation_prob, **kwargs)
-    dls = train_dls(make, both.index, batch_size, size, seed, augment, cache, threads, device, progress)
+    dls = train_dls(make, both.index, batch_size, size, augment, options)
     dls.n_exemplars, dls.n_source = len(both.original_rows), source.pid.nunique()
     return dls

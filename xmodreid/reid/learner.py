@@ -22,7 +22,7 @@ from fastai.optimizer import Adam
 from fastcore.basics import patch
 from torch import Tensor, nn
 
-from ..data.loaders import SetEpoch
+from ..data.loaders import LoaderOptions, SetEpoch
 from ..data.reid_loaders import embed_dl
 from ..errors import ConfigError, ModelError, check_choice
 from ..progress import progress_bar
@@ -82,7 +82,7 @@ class ReIDMetrics(Callback):
         self.index, self.protocol = index, protocol
         self.every, self.flip = every, flip
         self.rows = []
-        self.dl = embed_dl(index, size, batch_size, cache='memory')
+        self.dl = embed_dl(index, size, batch_size, LoaderOptions())
 
     def before_fit(self) -> None:
         "Add the two columns to the progress table, before the time."

@@ -17,6 +17,7 @@ from fastai.data.core import DataLoaders
 from torch import Tensor
 
 from ..data.images import ImageStore
+from ..data.loaders import LoaderOptions
 from ..data.reid_loaders import ReidLoader, to_train_index, train_dls
 from ..data.samplers import EpochSampler, PKSampler, SequentialBatchSampler
 from ..errors import ConfigError, DataError, check_choice
@@ -144,12 +145,8 @@ def pseudo_label_dls(
     n_iters: int|None = None,  # Batches per epoch; `None`: as many as the images fill
     balance: bool = False,     # `k` images of each modality where a cluster has both?
     views: int = 1,            # 2: each image twice, with two augmentations
-    seed: int = 0,             # Order and augmentation
     augment: str|dict = 'rgb1', # As in `reid_dls`
-    cache: str = 'memory',     # `'memory'`, or `'none'`: decode at each use
-    threads: int = 0,          # Threads that decode; 0: one per core
-    device: str|torch.device = 'cpu', # Where the batches go
-    progress: bool = False,    # Show a progress bar while decoding?
+    options: LoaderOptions = LoaderOptions(), # Seed, device, cache and threads
 ) -> DataLoaders:              # Empty until relabeled; `classes` lists the people, who must not be tested on
     """Loaders for unsupervised Re-ID: labels come later, from a label callback. `DataError` for test rows,
     `ConfigError` for `p` or `views`."""
@@ -157,4 +154,4 @@ def pseudo_label_dls(
     check_choice('views', views, (1, 2))
     if n_iters is None: n_iters = math.ceil(len(index)/(p*k))
     def make(store, index, **kwargs): return PseudoLabelLoader(store, index, p, k, n_iters, balance, views, **kwargs)
-    return train_dls(make, index, p*k, size, seed, augment, cache, threads, device, progress)
+    return train_dls(make, index, p*k, size, augment, options)

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from ..data.keypoints import PoseDataset
+from ..data.loaders import LoaderOptions
 from ..data.pose_loaders import pose_dls
 from ..data.reid_loaders import reid_dls
 from ..data.transforms import normalize_images
@@ -27,7 +28,6 @@ from xmodreid.gan.learner import (
     PRETRAINED_GENERATORS, get_generators, load_generators, pose_cyclegan_learner, save_generators, warp_losses,
 )
 from ..gan.monitoring import SaveSamples
-from ..gan.samples import sample_translation
 from ..pose.compact import compact_pose
 from ..pose.estimate import PoseEstimator
 from ..pose.train import pose_learner
@@ -86,8 +86,8 @@ def train_pose(
     out_dir = open_run_dir(out_dir, config_to_dict(config), 'a pose network', **inputs)
     if (out_dir/'net.safetensors').exists(): return load_trained_pose(out_dir)
     seed_all(config.seed)
-    dls = pose_dls(data.index, data.keypoints, size=config.size, batch_size=config.batch_size, seed=config.seed,
-                   augment=config.augment, device=check_device(device))
+    dls = pose_dls(data, config.size, config.batch_size, augment=config.augment,
+                   options=LoaderOptions(seed=config.seed, device=check_device(device)))
     net = pose_net(pretrained=config.init_weights) if config.init_weights else compact_pose(config.width)
     bar = TrainingProgressBar('pose', progress)
     learn = pose_learner(dls, net, robust=config.robust, seed=config.seed, cbs=[bar])
@@ -140,11 +140,9 @@ def _gan_losses(config, estimator):
     weights = {} if config.pose_weight is None else dict(pose=config.pose_weight)
     return warp_losses(estimator, tone=0. if config.gray else 2., **weights)
 
-def _sample_images(config, data, path):
-    "Save four translations from time to time while the generators train."
-    s = sample_translation(data.index, data.keypoints, 'rgb2ir', config.size, 4, config.gray, min_joints=6,
-                           seed=config.seed)
-    return SaveSamples((s.src,s.src_kpts,s.real,s.tgt_kpts), every_epochs=max(1, config.epochs//20), path=path)
+def _sample_images(config, dls, path):
+    "Save translations of the first batch from time to time while the generators train."
+    return SaveSamples(dls.train.one_batch(), every_epochs=max(1, config.epochs//20), path=path)
 
 def _gan_learner(config, dls, estimator, losses, cbs):
     "The learner of a configuration."
@@ -171,9 +169,9 @@ def train_gan(
     out_dir = open_run_dir(out_dir, config_to_dict(config), 'generators', **inputs)
     if (out_dir/'generators.safetensors').exists(): return load_trained_gan(out_dir)
     seed_all(config.seed)
-    dls = translation_dls(data.index, data.keypoints, size=config.size, batch_size=config.batch_size, gray=config.gray,
-                          seed=config.seed, val_pct=0, n_iters=config.iters, min_joints=6, device=check_device(device))
-    cbs = [TrainingProgressBar('GAN', progress), _sample_images(config, data, out_dir/'samples.png')]
+    dls = translation_dls(data, config.size, config.batch_size, config.gray, val_pct=0, n_iters=config.iters,
+                          min_joints=6, options=LoaderOptions(seed=config.seed, device=check_device(device)))
+    cbs = [TrainingProgressBar('GAN', progress), _sample_images(config, dls, out_dir/'samples.png')]
     learn = _gan_learner(config, dls, estimator, losses, cbs)
     fit_resumable(learn, config.epochs, out_dir)
     write_csv(out_dir/'epochs.csv', learn.loss_recorder.epochs)
@@ -230,8 +228,9 @@ def train_reid(
     seed_all(config.seed)
     if index.pid.nunique()<config.p:
         raise DataError(f"a batch takes {config.p} people, the table has {index.pid.nunique()}. Lower p")
-    dls = reid_dls(index.reset_index(drop=True), size=config.size, p=config.p, k=config.k, seed=config.seed,
-                   augment=config.augment, n_iters=config.iters or None, device=check_device(device))
+    dls = reid_dls(index.reset_index(drop=True), size=config.size, p=config.p, k=config.k, augment=config.augment,
+                   n_iters=config.iters or None,
+                   options=LoaderOptions(seed=config.seed, device=check_device(device)))
     bar = TrainingProgressBar('Re-ID', progress)
     learn = reid_learner(dls, config.model, losses, lr=config.lr, seed=config.seed, cbs=[bar], **extra_settings)
     fit_resumable(learn, config.epochs, out_dir, fit=learn.fit_reid)

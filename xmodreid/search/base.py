@@ -109,10 +109,12 @@ class ReIDEmbedder:
         index: pd.DataFrame, # Table of images
     ) -> np.ndarray:         # `(N, D)` float32, rows of length 1
         "Embed the images of a table."
+        from xmodreid.data.loaders import LoaderOptions
         from xmodreid.data.reid_loaders import embed_dl
         from xmodreid.reid.learner import embed_images
         device = next(self.model.parameters()).device
-        return embed_images(self.model, embed_dl(index, self.size, self.batch_size, device=device)).numpy()
+        loader = embed_dl(index, self.size, self.batch_size, LoaderOptions('none', device=device))
+        return embed_images(self.model, loader).numpy()
 
 def load_embedder(
     model: ReIDEmbedder|str|Path, # An `ReIDEmbedder`, or a file from `save_reid`

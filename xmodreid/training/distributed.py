@@ -25,7 +25,7 @@ def rank() -> int: # From 0
     return dist.get_rank() if dist.is_initialized() else 0
 
 def local_device() -> torch.device: # A GPU, or the CPU if there is none
-    "The GPU of this process; for `translation_dls(device=)`."
+    "The GPU of this process; for `LoaderOptions(device=)`."
     if not torch.cuda.is_available(): return torch.device('cpu')
     return torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0)))
 

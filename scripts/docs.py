@@ -386,14 +386,21 @@ def shell(title, body, pages, here, toc="", prev_next=""):
 NOTEBOOK_LINK = re.compile(r'href="((?:[^":/#]+/)*)(\d+_)?([\w.]+)\.(ipynb|html)(#[^"]*)?"')
 
 
+def experiment_names():
+    "Names of the experiments, without their numbers."
+    return {re.sub(r"^\d+_", "", f.stem) for f in (ROOT/"nbs"/"experiments").glob("*.ipynb")}
+
+
 def with_page_links(body, in_experiments):
-    "Links to notebooks and to the published site become links to pages."
+    "Links to notebooks, to the published site and to pictures become links within the flat folder of pages."
+    experiments = experiment_names()
     def page_link(match):
         folder = (match[1] or "").rstrip("/").split("/")[-1]
         name = match[3]
-        of_experiments = folder == "experiments" or in_experiments and not folder
-        if of_experiments and not name.startswith("experiments."): name = f"experiments.{name}"
+        if folder == "experiments" or in_experiments and not folder and name in experiments:
+            name = f"experiments.{name}"
         return f'href="{name}.html{match[5] or ""}"'
+    body = body.replace('src="../images/', 'src="images/')
     return NOTEBOOK_LINK.sub(page_link, body.replace(HOST, ""))
 
 

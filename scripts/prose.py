@@ -108,7 +108,8 @@ def code_texts(source):
         if isinstance(node, ast.JoinedStr): inside.update(map(id, node.values))
         text = literal(node)
         if text is None or id(node) in inside or count_words(text) < MESSAGE_WORDS: continue
-        if not re.search(r"[<>{};]|https?:", text): yield "message", plain(text)
+        is_code = re.search(r"[<>{};]|https?:|(?m:^\s*(import|from) )", text)
+        if not is_code: yield "message", plain(text)
 
 
 def chapter(path, cells, root):

@@ -19,7 +19,6 @@ from .training.progress import TimeRemaining
 from .synth.world import SYNTH_PRESETS, SynthConfig, SynthWorld, oracle_render, render_ground_truth
 from .data.transforms import normalize_images, to_grayscale
 from .data.augmentation import AUGMENTATIONS, augment
-from .data.images import read_image
 from .data.index import concat_index, index_summary, make_index, percent_noisy_labels, read_index, save_index
 from .data.keypoints import PoseDataset, lookup_keypoints, lookup_poses, save_keypoints
 from .data.sysu import read_sysu
@@ -45,6 +44,7 @@ from .pose.train import evaluate_pck, pose_learner
 from .pose.warp import warp_person, warp_to_pose
 from .annotate.state import AnnotationSession
 from .annotate.widget import annotate_images
+from .data.pixels import read_image
 from .gan.models import ResnetGenerator, WarpGenerator
 from .gan.attention import AttentionGenerator, build_generator
 from .gan.discriminators import PatchDiscriminator, PoseCycleGAN

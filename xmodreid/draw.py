@@ -37,10 +37,10 @@ def to_uint8(
     im: Tensor|np.ndarray, # `(..., 3 or 1, H, W)` float tensor; an array is only checked
     norm: str = 'signed',  # Range of a tensor: `'signed'` [-1, 1], `'unit'` [0, 1], `'imagenet'` normalized
 ) -> np.ndarray:           # `(..., H, W, 3)` uint8
-    "Turn an image tensor into an array; values outside the range are clipped. Raises an `XModError` for other inputs."
+    "Convert an image tensor to an array; values outside the range are clipped. Raises an `XModError` for other inputs."
     if isinstance(im, np.ndarray):
         if im.dtype != np.uint8:
-            raise XModError(f"a picture must be uint8, got {im.dtype}. Scale it to 0..255, or pass a tensor")
+            raise XModError(f"an image array must be uint8, got {im.dtype}. Scale it to 0..255, or pass a tensor")
         return im if im.shape[-1:] == (3,) else np.repeat(im[...,None], 3, -1)
     check_choice('norm', norm, ('signed','unit','imagenet'))
     im = im.detach().float().cpu()
@@ -110,7 +110,7 @@ def image_grid(
     norm: str = 'signed',              # Range of tensors, as in `to_uint8`
 ) -> Figure:                           # A closed figure: end a cell with it to show it, or use `savefig`
     "Images in rows and columns, with titles; raises an `XModError` if there are none."
-    if not rows or not max(map(len, rows)): raise XModError("no pictures to show: `rows` is empty")
+    if not rows or not max(map(len, rows)): raise XModError("no images to show: `rows` is empty")
     n_rows, n_cols = len(rows), max(map(len, rows))
     first = next(to_uint8(image, norm) for row in rows for image in row if image is not None)
     figsize = scale*n_cols, scale*n_rows*first.shape[0]/first.shape[1]
@@ -186,9 +186,9 @@ def figure_to_base64(
 # %% ../nbs/007_draw.ipynb #with-picture
 def attach_static_image(
     widget: Any,                       # A widget of ipywidgets or anywidget
-    figure: Callable[[], Figure|None], # Called whenever the widget is shown; `None` if there is nothing to draw
+    figure: Callable[[], Figure|None], # Called when the widget is shown; returns `None` if there is nothing to draw
 ) -> Any:                              # The same widget
-    "Let a widget carry an image that is shown where there is no kernel."
+    "Give a widget an image that is shown where there is no kernel."
     original_repr = widget._repr_mimebundle_
     def repr_with_image(**kwargs):
         out = original_repr(**kwargs)

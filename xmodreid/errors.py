@@ -11,7 +11,7 @@ from typing import Any
 
 # %% ../nbs/000_errors.ipynb #cell-007
 class XModError(Exception):
-    "Base of every error this package raises for a caller's mistake."
+    "Base of every error that this package raises for a wrong argument, file or setting."
 class DataError(XModError):
     "A data set, an index or an image file is not what was expected."
 class PoseError(XModError):
@@ -19,7 +19,7 @@ class PoseError(XModError):
 class ModelError(XModError):
     "A network, its weights or its checkpoint do not fit."
 class ProtocolError(XModError):
-    "An evaluation cannot be carried out as asked."
+    "An evaluation cannot be carried out with these settings or images."
 class ConfigError(XModError):
     "An option has a value that is not allowed."
 class DownloadError(XModError):

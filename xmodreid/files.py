@@ -57,7 +57,7 @@ def remove_stale_temp_files(
 # %% ../nbs/005_files.ipynb #tables-code
 def write_csv(
     path: str|os.PathLike,   # File to write
-    table: Any,   # Table
+    table: Any,              # A `DataFrame`
     **kwargs: Any,           # Options of `DataFrame.to_csv`; the row labels are left out unless `index=True`
 ) -> None:
     "Write a table as CSV, atomically."
@@ -73,7 +73,7 @@ def write_figure(
 
 # %% ../nbs/005_files.ipynb #cell-027
 def _to_json_value(o: Any) -> Any:
-    "A NumPy scalar, array or path as a value that JSON knows."
+    "Convert a NumPy scalar, array or path to a value that JSON can store."
     if isinstance(o, np.generic): return o.item()
     if isinstance(o, np.ndarray): return o.tolist()
     if isinstance(o, Path): return str(o)
@@ -141,7 +141,7 @@ def _unpack(o: dict, get: Callable) -> Any:
 
 # %% ../nbs/005_files.ipynb #cell-033
 def save_state(
-    path: str|os.PathLike,  # File to write, by custom `*.safetensors`
+    path: str|os.PathLike,  # File to write, usually `*.safetensors`
     tree: Any,              # Nested dicts, lists and tuples of tensors, arrays, numbers, strings and `None`
     meta: dict|None = None, # Strings to put into the header beside the tree, e.g. a description
 ) -> None:
@@ -154,9 +154,9 @@ def save_state(
 # %% ../nbs/005_files.ipynb #cell-034
 def load_state(
     path: str|os.PathLike,             # A file written by `save_state`
-    device: Any = 'cpu', # Where the tensors go
+    device: Any = 'cpu',               # Device of the tensors
 ) -> Any:                              # The tree
-    "Read a tree written by `save_state`; a missing, cut or foreign file raises a `ModelError`."
+    "Read a tree written by `save_state`; a missing, truncated or other file raises a `ModelError`."
     from safetensors import safe_open
     if not Path(path).is_file(): raise ModelError(f"no state file at {path}")
     try:
@@ -198,7 +198,7 @@ def _fetch(url: str, part: Path, size: int|None, progress: bool) -> int|None:
 
 # %% ../nbs/005_files.ipynb #f3af51de
 def _fetch_or_explain(url: str, dest: Path, part: Path, size: int|None, sha256: str|None, progress: bool) -> int|None:
-    "`_fetch`, with errors of the network turned into a `DownloadError` that says what to do."
+    "Call `_fetch`; turn network errors into a `DownloadError` that says what to do."
     advice = f"Fetch it on another machine and put it at {dest}"
     try:
         return _fetch(url, part, size, progress)

@@ -57,7 +57,7 @@ def hash_arrays(
 
 # %% ../nbs/003_hashing.ipynb #09c6dd61
 def _to_list_or_str(o: Any) -> list|str:
-    "An array or tensor as a list, anything else that JSON does not know as a string."
+    "Convert an array or tensor to a list, and any other value that JSON cannot store to a string."
     return o.tolist() if hasattr(o, 'tolist') else str(o)
 
 def hash_config(
@@ -98,7 +98,7 @@ def _table_contents(index: Any) -> list:
     return [*columns, file_signature(index.path)] if 'path' in index else [list(index.columns), *columns]
 
 def _plain_contents(o: Any) -> Any:
-    "Tables of images and loss callbacks as plain values; everything else as it is."
+    "Convert tables of images and loss callbacks to plain values; return everything else unchanged."
     import pandas as pd
     if isinstance(o, pd.DataFrame): return _table_contents(o)
     if hasattr(type(o), 'init_arguments'):
@@ -109,5 +109,5 @@ def _plain_contents(o: Any) -> Any:
 def hash_object(
     o: Any, # A table of images, arrays, networks, loss callbacks, functions, or lists of these
 ) -> str:   # 16 hexadecimal digits
-    "Hash of anything that decides a result; equal things have equal hashes in every process."
+    "Hash of anything that decides a result; equal objects have equal hashes in every process."
     return hashlib.sha256(canonical_repr(_plain_contents(o)).encode()).hexdigest()[:16]

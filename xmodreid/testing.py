@@ -33,7 +33,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 def find_shipped(
     name: str,    # File in `nbs/files`
 ) -> Path|None:   # Its path, or `None`
-    "A file that the notebooks bring along; searches `files/` from the current folder upwards."
+    "Find a file of `nbs/files`: look for `files/` from the current folder upwards."
     for folder in (Path.cwd(), *Path.cwd().parents):
         for path in (folder/'files'/name, folder/'nbs'/'files'/name):
             if path.is_file(): return path
@@ -42,7 +42,7 @@ def find_shipped(
 def reference_arrays(
     name: str, # File in `nbs/files`, without `.npz`
 ) -> dict[str, np.ndarray]: # Its arrays
-    "Arrays that a notebook compares with. `DataError` for a file that is not there."
+    "Arrays that a notebook compares with; raises a `DataError` if the file is missing."
     path = find_shipped(f'{name}.npz')
     if path is None:
         raise DataError(
@@ -208,7 +208,7 @@ def reference_input(
 # %% ../nbs/006_testing.ipynb #cell-018
 @torch.no_grad()
 def fill_reference_weights(
-    entries: Iterable[tuple], # `(k, tensor, kind)`: a tensor of our network, and position and kind of its twin
+    entries: Iterable[tuple], # `(k, tensor, kind)`: a tensor of our network, and position and kind in the reference
     rule: dict,               # `M`, `a`, `b`, `c`, `S`
 ) -> None:
     "Fill tensors of a network in place; counters (`num_batches_tracked`) are left as they are."
@@ -235,7 +235,7 @@ def toy_learner(
     loss_func: Callable|None = None,   # Mean squared error when `None`
     seed: int = 0,                     # Seed of data and weights
     **kwargs: Any,                     # Passed on to fastai's `Learner`
-) -> Any:                              # fastai `Learner`: A learner without a progress bar
+) -> Any:                              # fastai `Learner` without a progress bar
     "A one-layer learner on `toy_dls`."
     from fastai.learner import Learner
     with fixed_seed(seed): model = nn.Linear(2,1)

@@ -51,7 +51,7 @@ def annotator_agreement(
     a,b = _keypoints_by_name(a),_keypoints_by_name(b)
     common = sorted(a.keys() & b.keys())
     if not common:
-        raise DataError("the two have no image in common "
+        raise DataError("the two have no image in common; names must be equal "
                         f"({summarize_list(a, 1) or 'none'} ... and {summarize_list(b, 1) or 'none'} ...)")
     a,b = np.stack([a[n] for n in common]),np.stack([b[n] for n in common])
     placed_a,placed_b = a[...,2]>0,b[...,2]>0

@@ -81,7 +81,7 @@ def go_to(self: AnnotationSession,
 
 @patch
 def _next_unlabeled(self: AnnotationSession, start: int) -> int|None:
-    "The first unlabeled joint from `start` on, going round; `None` when there is none."
+    "The first unlabeled joint from `start` on, then from 0; `None` when there is none."
     order = [*range(start, 18), *range(min(start, 18))]
     return next((j for j in order if self.row.flags[j]==UNLABELED), None)
 
@@ -125,7 +125,7 @@ def place(self: AnnotationSession,
     occluded: bool = False, # Hidden, but it can be located
     joint: int|None = None, # Which joint; the next one by default
 ) -> None:
-    "Place a joint and move on to the next unlabeled one."
+    "Place a joint and select the next unlabeled one."
     joint = self.joint if joint is None else joint
     if joint is None: raise PoseError("all 18 joints are placed. Drag one to correct it, or clear it to place it again")
     self._set(joint, OCCLUDED if occluded else VISIBLE, (x,y))
@@ -176,7 +176,7 @@ def swap_sides(self: AnnotationSession) -> None:
 
 @patch
 def finish(self: AnnotationSession) -> None:
-    "The image is done: joints that are unlabeled become absent."
+    "Mark the image as done; its unlabeled joints become absent."
     flags = self.row.flags.copy()
     flags[flags==UNLABELED] = ABSENT
     self.change({self.position: self.row._replace(flags=flags, done=True)})
@@ -221,7 +221,7 @@ def copy_previous(self: AnnotationSession) -> None:
 
 @patch
 def prefill(self: AnnotationSession) -> int: # Number of joints placed
-    """Let the estimator place the unlabeled joints; the image is not done before it was checked.
+    """Place the unlabeled joints with the estimator; the image is not done before you check and `finish` it.
 
     Raises `PoseError` without an estimator."""
     if self.estimate is None: raise PoseError("there is no estimator. Pass `estimate=initial_keypoints(estimator)`")

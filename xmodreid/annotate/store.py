@@ -168,7 +168,7 @@ def training_data(
     session: AnnotationSession,      # What is annotated
     modality: str|Callable = 'rgb',  # `'rgb'` or `'ir'` for all images, or `f(name) -> 'rgb' or 'ir'`
     only_done: bool = True,          # Leave out images that are not done
-) -> PoseDataset:                    # Each image a person of its own
+) -> PoseDataset:                    # Each image is a person of its own
     "The annotated images as training data, for `train_pose`."
     rows = session.rows_to_export(only_done)
     records = []

@@ -49,7 +49,7 @@ def _is_authorized(
     token: str,     # The token of this server
     secret: bytes,  # Key that it signs cookies with
 ) -> bool:
-    "Whether a request shows the token, or a cookie that was given for it."
+    "Whether a request has the token, or a cookie signed by this server."
     from tornado.web import decode_signed_value
     header = request.headers.get('Authorization', '').removeprefix('token ').strip().encode()
     shown = [header, *request.query_arguments.get('token', [])]
@@ -66,13 +66,13 @@ def _authorization_rule(token: str, secret: bytes):
     class Forbidden(RequestHandler):
         def prepare(self):
             self.set_status(403)
-            self.finish("403: open the address that xmodreid_annotate printed; it ends in ?token=...")
+            self.finish("403: open the address that `xmodreid annotate` printed; it ends in ?token=...")
         def check_xsrf_cookie(self): pass
     return Rule(Unauthorized(), Forbidden)
 
 # %% ../../nbs/075_annotate.web.ipynb #cell-030
 def _server_class() -> type:
-    "Voila behind the authorization rule, with a banner of our own. Raises `ConfigError` where it is not installed."
+    "Voila behind the authorization rule, with its own banner. Raises `ConfigError` where it is not installed."
     try: from voila.app import Voila
     except ImportError:
         raise ConfigError("the web page is served by Voila, which is not installed. Install it: `pip install voila`; "
@@ -110,7 +110,7 @@ def serve_annotator(
     port: int = 8866,         # Port; when it is taken, another one near it
     browser: bool = True,     # Open a browser
     setup: str = '',          # Python lines for the page's process, see `annotator_notebook`
-    token: str|None = None,   # What visitors must show; random when `None`
+    token: str|None = None,   # Token that every request must have; random when `None`
 ) -> None:
     "Serve the annotator on 127.0.0.1 until Ctrl-C. Raises `DataError`, `ConfigError` before anything starts."
     images = find_images(folder, skip_external_links=True)

@@ -49,7 +49,7 @@ def _finish(session: AnnotationSession) -> str:
 
 def _guess(session: AnnotationSession) -> str:
     n = session.prefill()
-    if not n: return 'the estimator is sure of none of the missing joints'
+    if not n: return 'the estimator found none of the missing joints'
     return f"{n} joint{'s' if n>1 else ''} estimated: check, correct, then Done"
 
 def _undo(session: AnnotationSession) -> str: return '' if session.undo() else 'nothing to undo'
@@ -61,7 +61,7 @@ def _go(session: AnnotationSession, number: int): session.go_to(int(number))
 def _filter(session: AnnotationSession, on: bool): session.only_unfinished = bool(on)
 
 # %% ../../nbs/074_annotate.widget.ipynb #cell-009
-ANNOTATION_ACTIONS = dict(  # What the annotator's page can ask for: name -> `f(session, ...arguments)`
+ANNOTATION_ACTIONS = dict(  # What the annotator's page can request: name -> `f(session, ...arguments)`
     place=AnnotationSession.place,
     move=AnnotationSession.move,
     mark=AnnotationSession.mark,
@@ -82,8 +82,8 @@ ANNOTATION_ACTIONS = dict(  # What the annotator's page can ask for: name -> `f(
 def dispatch(
     state: Any,     # What the widget shows; the first argument of each action
     message: dict,  # `{'op': a name in `actions`, ...arguments}`; `echo` is ignored
-    actions: dict,  # What the page can ask for: name -> `f(state, ...arguments)`, e.g. `ANNOTATION_ACTIONS`
-) -> str:           # A notice for the user, `'! '` in front of an error; empty when the screen says it all
+    actions: dict,  # What the page can request: name -> `f(state, ...arguments)`, e.g. `ANNOTATION_ACTIONS`
+) -> str:           # A notice for the user, `'! '` in front of an error; empty when the screen shows the result
     "Carry out a message of a page. Everything that is not in `actions` is refused."
     try:
         op = message.get('op') if isinstance(message, dict) else None
@@ -145,7 +145,7 @@ _HELP = (
 )
 
 def skeleton_settings() -> dict: # `joints` (labels), `limbs` (pairs of joints), `colors` (CSS)
-    "What every widget's JavaScript has to know about the skeleton."
+    "What the JavaScript of every widget needs about the skeleton."
     colors = ['rgb({},{},{})'.format(*color) for color in JOINT_COLORS]
     return dict(joints=[joint_label(j) for j in JOINTS], limbs=LIMBS, colors=colors)
 

@@ -69,7 +69,7 @@ def channel_mix(
     p: float = .5,   # Probability for each sample
     generator: Generator|None = None, # CPU generator; torch's own when `None`
 ) -> Tensor:         # Same shape
-    "A gray image by random weights of the channels that sum to 1, drawn evenly from the triangle."
+    "Mix the channels to gray by random weights that sum to 1, drawn uniformly from the triangle."
     weights = -torch.rand(len(img), 3, generator=generator).clamp_min(1e-9).log()
     return _replicate(img, weights/weights.sum(1, keepdim=True), p, generator)
 

@@ -131,7 +131,7 @@ def rows_of_split(
 def resolve_path(
     path: str|os.PathLike, # A file
 ) -> str:                  # Its absolute path, without links and `..`
-    "One spelling for each file, so that paths can be compared."
+    "Give each file one spelling, so that paths can be compared."
     return str(Path(path).resolve())
 
 # %% ../../nbs/034_data.index.ipynb #cell-022
@@ -159,7 +159,7 @@ def concat_index(
 def percent_noisy_labels(
     index: pd.DataFrame, # Index; without a column `noisy` no label is noisy
 ) -> float:              # 0..100
-    "Share of the images whose label comes from generation, in percent; raises a `DataError` for an empty table."
+    "Percentage of images whose label is inherited from a source; raises a `DataError` for an empty table."
     if not len(index): raise DataError("the index has no rows, so no share can be given")
     return 100*float(index.noisy.mean()) if 'noisy' in index else 0.
 

@@ -24,11 +24,12 @@ from ..files import atomic_path
 def _check_keypoints(paths: np.ndarray, keypoints: np.ndarray, extra: dict) -> None:
     "One row of finite joints for each path, each path once."
     if keypoints.shape != (len(paths),18,3):
-        raise DataError(f"`keypoints` is {keypoints.shape}; expected {(len(paths),18,3)}, one row of 18 joints a path")
+        raise DataError(f"`keypoints` is {keypoints.shape}; expected {(len(paths),18,3)}, "
+                        "one row of 18 joints per path")
     finite = np.isfinite(keypoints).all((1,2))
     if not finite.all():
         raise DataError(f"`keypoints` holds values that are not finite, first in {paths[~finite][0]}. "
-                        "An unseen joint is 0, 0 with confidence 0")
+                        "Write 0, 0, 0 for a joint that is not visible")
     if len(set(paths)) < len(paths): raise DataError("`paths` holds the same path twice; every image has one row")
     for name,rows in extra.items():
         if len(rows) != len(paths): raise DataError(f"`{name}` has {len(rows)} rows for {len(paths)} paths")
@@ -59,7 +60,7 @@ def _read_keypoint_array(npz: str|os.PathLike, key: str) -> dict:
     try:
         with np.load(npz, allow_pickle=False) as f: arrays = {k: f[k] for k in ('path',key) if k in f}
     except (zipfile.BadZipFile, ValueError, EOFError, OSError, AttributeError) as e:
-        raise DataError(f"{npz} is not a whole npz file of keypoints ({e}). Delete it and make it anew") from None
+        raise DataError(f"{npz} is not a whole npz file of keypoints ({e}). Delete it and make it again") from None
     missing = sorted({'path',key}-arrays.keys())
     if missing: raise DataError(f"{npz} lacks the array(s) {', '.join(missing)}; expected `path` and `{key}`")
     paths, rows = arrays['path'], arrays[key]
@@ -75,7 +76,7 @@ def _align_rows(index: pd.DataFrame, npz: str|os.PathLike, root: str|os.PathLike
     if missing:
         raise DataError(f"{len(missing)} of {len(index)} images have no row in {npz}: {summarize_list(missing)}. "
                         f"The file has e.g. {summarize_list(table, 2) or 'no rows'}; check `root` (now {root}), "
-                        "or make the keypoints anew")
+                        "or make the keypoints again")
     return np.stack([table[r] for r in relative]).astype(np.float32)
 
 # %% ../../nbs/036_data.keypoints.ipynb #cell-050
@@ -121,7 +122,7 @@ class PoseDataset:
 
     @property
     def best_poses(self) -> np.ndarray: # `(N, 18, 4)` or `(N, 18, 3)`
-        "Poses with depth where they are known, else the keypoints: what `evaluate_translation` takes."
+        "Poses with depth if there are any, else the keypoints; for `evaluate_translation`."
         return self.keypoints if self.poses is None else self.poses
 
     def select(self,
@@ -129,7 +130,7 @@ class PoseDataset:
         *,
         split: str|tuple[str, ...]|None = None, # One or more splits, in place of `rows`
     ) -> Self:                                # Rows in order, numbered from 0
-        "Some of the rows; raises a `DataError` where no image has the split, a `ConfigError` without one choice."
+        "Select rows; raises a `DataError` if no image has the split, a `ConfigError` unless one option is passed."
         if (rows is None) == (split is None): raise ConfigError('pass either `rows` or `split`')
         if split is not None: rows = rows_of_split(self.index, *([split] if isinstance(split, str) else split))
         rows = np.asarray(rows)

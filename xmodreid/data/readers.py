@@ -30,7 +30,7 @@ def _check_pairs(paths: dict[str, dict[str, Path]], decode: bool, verify: bool, 
     "Names of the pairs of which both images are good; the others become problems."
     files = [*paths[RGB].values(), *paths[IR].values()]
     bad = image_problems(files, decode=decode) if verify else {}
-    for path,problem in bad.items(): problems.add(path, problem, 'copy it anew, or delete both images of the pair')
+    for path,problem in bad.items(): problems.add(path, problem, 'copy it again, or delete both images of the pair')
     for stem in sorted(paths[RGB].keys() ^ paths[IR].keys()):
         here, there = (RGB, IR) if stem in paths[RGB] else (IR, RGB)
         problems.add(paths[here][stem], f'has no partner in {_PAIR_FOLDERS[there]}/', 'add the partner or delete it')

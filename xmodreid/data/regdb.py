@@ -26,7 +26,7 @@ _LAYOUT = "Visible/<identity>/*.bmp, Thermal/<identity>/*.bmp and idx/{train,tes
 # %% ../../nbs/038_data.regdb.ipynb #cell-008
 def read_label_list(
     path: str|os.PathLike,       # A list file, lines of `path label`
-    problems: DataProblems,      # Takes lines of another form
+    problems: DataProblems,      # Collects lines of another form
 ) -> list[tuple[int, str, int]]: # `(line number, path, label)` of every good line
     "Read a list of paths and labels; a malformed line becomes a problem that names file and line."
     path = Path(path)
@@ -46,9 +46,9 @@ def read_label_list(
 def check_labels(
     pairs: Iterable[tuple[int, int]], # `(pid, label)` of every line of the lists of one split
     where: str,                       # The lists, for the message
-    problems: DataProblems,           # Takes the first identity with two labels, or label with two identities
+    problems: DataProblems,           # Collects the first identity with two labels, or label with two identities
 ) -> None:
-    "Check that labels only rename the identities."
+    "Check that each identity has one label, and each label one identity."
     label_of, pid_of = {}, {}
     for pid,label in pairs:
         same_label = label_of.setdefault(pid, label) == label

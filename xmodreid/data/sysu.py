@@ -78,7 +78,7 @@ def read_sysu_ids(
         both = sorted(set(ids.get(a, [])) & set(ids.get(b, [])))
         if both:
             raise DataError(f"identity {both[0]} is in {files[a].name} and in {files[b].name} ({len(both)} such). "
-                            "Take it off one of the lists")
+                            "Remove it from one of the lists")
     return ids
 
 # %% ../../nbs/037_data.sysu.ipynb #cell-016

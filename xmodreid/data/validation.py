@@ -26,7 +26,7 @@ def _first_rows(rows: list[tuple], bad: dict, problems: DataProblems) -> list[tu
         if path in kept:
             first = kept[path][4]
             both = f', for {first} and for {split}' if split != first else ''
-            problems.add(path, f'is listed twice{both}', 'keep one mention')
+            problems.add(path, f'is listed twice{both}', 'keep one of the lines')
         elif path not in bad:
             kept[path] = row
     return list(kept.values())
@@ -41,18 +41,18 @@ def resolve_index(
     "Make a checked table; bad images, repeated paths and identities without images become problems, raised or skipped."
     check_choice('verify', verify, (True,False,'full'))
     bad = image_problems((r[0] for r in rows), decode=verify == 'full') if verify else {}
-    for path,problem in bad.items(): problems.add(path, problem, 'copy it anew from the data set, or delete it')
+    for path,problem in bad.items(): problems.add(path, problem, 'copy it again from the data set, or delete it')
     kept = _first_rows(rows, bad, problems)
     for split,wanted in (ids or {}).items():
         have = {pid for _,pid,_,_,row_split in kept if row_split == split}
         for pid in sorted(set(wanted)-have):
-            fix = f'complete the images, or take {pid} off the list'
+            fix = f'complete the images, or remove {pid} from the list'
             problems.add(f"identity {pid} of '{split}'", 'has no image', fix)
     return check_index(make_index(kept, **attrs, skipped=problems.raise_or_warn()))
 
 # %% ../../nbs/035_data.validation.ipynb #cell-038
 def _count(index: pd.DataFrame, what: str) -> int:
-    "Count what a key such as `'train+val rgb images'` or `'test cam3 ids'` asks for."
+    "Count what a key such as `'train+val rgb images'` or `'test cam3 ids'` names."
     if not re.fullmatch(r'[a-z+]+( (rgb|ir|cam\d+))* (ids|images)', what):
         raise ConfigError(f"{what!r} is not a count. Write splits, then rgb, ir or camN, then ids or images: "
                           "'train+val rgb images', 'test cam3 ids'")
@@ -84,7 +84,7 @@ def check_counts(
     expected: dict,              # What is counted -> published count
     name: str,                   # Name of the data set
     on_bad: str = 'raise',       # `'raise'`, or `'skip'`: only warn
-    complete: bool|None = None,  # Whether this should be the whole set; `None`: decided by the data
+    complete: bool|None = None,  # Whether this should be the whole set; `None`: decide by the counts
 ) -> pd.DataFrame:               # The table of `count_table`
     "Compare a whole data set with its published counts; a difference raises a `DataError` or warns."
     check_choice('on_bad', on_bad, ('raise','skip'))
@@ -93,7 +93,7 @@ def check_counts(
     if not complete or table.match.all(): return table
     different = table[~table.match].drop(columns='match').to_string(index=False)
     words = (f"{name}: the counts differ from the published ones:\n{different}\n"
-             "Results would not be comparable. Copy the missing part anew")
-    if on_bad == 'raise': raise DataError(words + "; or pass on_bad='skip' to go on with a warning")
+             "Results would not be comparable. Copy the missing part again")
+    if on_bad == 'raise': raise DataError(words + "; or pass on_bad='skip' to continue with a warning")
     warnings.warn(words, stacklevel=3)
     return table

@@ -131,5 +131,5 @@ def method_data(
     return MethodData(
         sets=sets, test=test, protocol=dict(target=sysu_protocol('all', 1, 'agw'), market=market_protocol()),
         dataset_name='synthetic people' if config.data == 'synth' else 'SYSU-MM01',
-        market_name='a second synthetic city in place of Market-1501' if config.market == 'synth' else 'Market-1501',
+        market_name='a second synthetic set in place of Market-1501' if config.market == 'synth' else 'Market-1501',
         fingerprint=hash_object([*sets.values(), *test.values()]))

@@ -138,8 +138,8 @@ def evaluate_method(
     data: MethodData,      # From `method_data`
     train_pids: list = (), # People it was trained on, who must not be tested on
     device: str = 'cpu',   # Where to compute, e.g. `'cuda'`
-) -> dict:                 # mAP, mINP, rank1, rank2, rank5, rank10, rank20 in percent; the protocol in words
-    "Test a network as the settings say."
+) -> dict:                 # mAP, mINP, rank1, rank2, rank5, rank10, rank20 in percent; the protocol as text
+    "Test a network by the protocol of the settings."
     test = data.test[config.test]
     emb = embed_images(model.to(device), embed_dl(test, config.size, 128), config.flip)
     result = evaluate_reid(emb, test, data.protocol[config.test], train_pids=train_pids)
@@ -150,27 +150,27 @@ def evaluate_method(
 
 # %% ../../nbs/experiments/04_methods.ipynb #7d950fe8
 class TrainedMethod(NamedTuple):
-    "What a training gives."
+    "Result of a training."
     model: nn.Module    # The network to test
-    history: list = []  # Scores by epoch, where the training was evaluated on the way
+    history: list = []  # Scores by epoch, where the training evaluates while it runs
 
 def _reid_config(config):
     return ReIDConfig(size=tuple(config.size), model=config.model, epochs=config.epochs, iters=config.iters,
                       p=config.p, k=config.k,
                       lr=config.lr, augment=config.augment, seed=config.seed)
 
-# not every builder has this argument
+# Not every builder has this argument
 def _pretrained_kwargs(config): return dict(pretrained=True) if config.pretrained else {}
 
 def _train_beside(config, data, context):
-    "Train another run, in the folder beside this one; its network."
+    "Train another run, in a folder beside this one, and return its network."
     runs = replace(context, out_dir=context.out_dir.parent)
     run_method(config, data, runs.out_dir, runs.progress, runs.device)
     return load_trained_reid(runs.out_dir/run_name(config)/'run')
 
 def _label_certainty(config, data, index, context):
-    """How well each generated image keeps its person, by a network trained on the original images; stored, so that a
-    resumed run has the same."""
+    """How well each generated image keeps its person, by a network trained on the original images. The values are
+    stored, so that a resumed run uses the same ones."""
     path = context.out_dir/'certainty.npy'
     if not path.exists():
         own = replace(config, method='supervised', train='original', loss='ce+triplet', percent_noisy=-1.,
@@ -277,8 +277,8 @@ _TRAIN = dict(baseline=_train_baseline, supervised=_train_supervised, pcb_rpp=_t
 
 # %% ../../nbs/experiments/04_methods.ipynb #78b84204
 def _hashed_settings(config):
-    """The settings that identify a run; the latest ones only where they are on, so that runs from before them are found
-    again."""
+    """The settings that identify a run. Settings that came later count only where they are on, so that older runs are
+    still found."""
     optional = ('pretrained', 'use_paper_settings')
     return {k: v for k, v in config_to_dict(config).items() if k not in optional or v}
 

@@ -58,7 +58,7 @@ image_quality,gan_converged,pose_converged,cycle_converged,identity_converged
 def thesis_table(
     name: str,     # `'5.1'` to `'5.5'`
 ) -> pd.DataFrame: # One row per setting; the scores of 5.4 in percent
-    "A table of the thesis as printed; raises a `ConfigError` for an unknown name."
+    "A table of the thesis as printed. `ConfigError` for an unknown name."
     check_choice('table', name, _THESIS_TABLES)
     index = pd.read_csv(io.StringIO(_THESIS_TABLES[name]), dtype={'setting':str})
     if name=='5.4':

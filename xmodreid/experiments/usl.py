@@ -42,7 +42,7 @@ from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
 
 # %% ../../nbs/experiments/08_usl.ipynb #cell-007
-USL_SIZES = dict( # what a size changes in a `UslConfig`
+USL_SIZES = dict( # What a size changes in a `UslConfig`
     quick=dict(),
     medium=dict(width=1., per_modality_epochs=12, matching_epochs=12, iters=40),
     full=dict(size=(128, 64), model='resnet18', width=1., translator='', source_epochs=40, per_modality_epochs=30,
@@ -56,11 +56,11 @@ USL_SIZES = dict( # what a size changes in a `UslConfig`
               people=10,
               eps=.6, joint_eps=.6)) # for tests
 
-# for easier people: larger neighborhoods, closer clusters
+# For easier people: larger neighborhoods, closer clusters
 DENSE_CLUSTERING = dict(k1=20, k2=6, min_samples=4, ir=(('k1', 12), ('min_samples', 3)), joint_k1=30, joint_eps=.4)
-USL_DATA_SETTINGS = dict(clear=DENSE_CLUSTERING) # what a data set changes
+USL_DATA_SETTINGS = dict(clear=DENSE_CLUSTERING) # What a data set changes in a `UslConfig`
 
-# in the order of the table
+# In the order of the table
 USL_METHODS = ('start', 'mmt', 'per_modality', 'joint', 'adca', 'pgm', 'sinkhorn', 'posed', 'bmil', 'supervised')
 
 def _takes_translations(method, kind):
@@ -95,7 +95,7 @@ def usl_rows(
 # %% ../../nbs/experiments/08_usl.ipynb #cell-015
 @dataclass(frozen=True)
 class UslInputs:
-    "What the methods of a row begin with."
+    "What the methods of a row start from."
     index: pd.DataFrame         # Unlabeled training images
     test: pd.DataFrame          # Test images
     weights: dict               # Of the source network
@@ -103,7 +103,7 @@ class UslInputs:
     weights2: dict|None = None  # Of a second source network, for MMT
 
 class TrainedUsl(NamedTuple):
-    "What a training gives."
+    "Result of a training."
     scores: dict   # Scores in percent of the last, best and selected epoch
     weights: dict  # Of the last epoch
     quality: dict  # Of the last labels; empty without a label callback
@@ -165,14 +165,13 @@ def _train_two_stages(config, inputs, context, shared):
     return _train_stage(config, inputs, first.weights, config.matching_epochs, context.subfolder('matching'))
 
 def _mmt_learner(config, inputs, device):
-    "Mutual mean teaching on clusters of all images, translated ones among them, as in the thesis."
+    "Mutual mean teaching on clusters of all images, including translated ones, as in the thesis."
     seed_all(config.seed)
     index, translations = inputs.index, inputs.translations
     n_people = max(4, index.pid.nunique())
     if callable(translations):
         raise ConfigError(f"MMT takes translated images as further files; translations={config.translations!r} makes "
-                          "none. "
-                          "Choose one of: none, own, target, oracle")
+                          "none. Choose one of: none, own, target, oracle")
     if translations is not None: index = concat_index(index, translations)
     students = [load_source_weights(build_usl_model(config, n_people, False), w) for w in (inputs.weights,
                                                                                            inputs.weights2)]
@@ -194,7 +193,7 @@ def usl_inputs(
     config: UslConfig,    # Settings
     shared: RunContext,   # Folder of data, source networks and translations, used by many rows
 ) -> UslInputs:
-    "Read or make what a row begins with. Finished steps are not repeated."
+    "Read or make what a row starts from. Finished steps are not repeated."
     data, source = usl_data(config, shared.subfolder('data'))
     index, test = (data.index[data.index.split == s].reset_index(drop=True) for s in ('train', 'test'))
     images = shared.subfolder(f'translations-{config.seed}')
@@ -252,7 +251,7 @@ def _without_seed(index):
     return flat, flat.setting.str.replace(r' seed \d+$', '', regex=True)
 
 def _format_values(values):
-    "`mean ± std` of the values that are there."
+    "`mean ± std` of the values that are not missing."
     values = values.dropna()
     if not len(values): return '–'
     return f'{values.mean():.1f}' if len(values) < 2 else f'{values.mean():.1f} ± {values.std():.1f}'
@@ -260,7 +259,7 @@ def _format_values(values):
 def usl_summary(
     index: pd.DataFrame, # From `reproduce_usl`
 ) -> pd.DataFrame:       # One row per method: `seeds`, and each measure as `mean ± std`, or alone with one seed
-    "Mean and standard deviation (of a sample) over the seeds."
+    "Mean and sample standard deviation over the seeds."
     flat, method = _without_seed(index)
     table = flat.drop(columns='setting').select_dtypes('number').groupby(method, sort=False).agg(_format_values)
     return table.assign(seeds=method.value_counts()).reset_index(names='method')
@@ -284,8 +283,8 @@ def plot_usl(
     title: str = '',           # Above the plot
     metric: str = 'last mAP',  # Column to draw, percent
 ) -> Figure:
-    """Bars for each method, alone and with translations, with the spread over seeds; lines for the start and for all
-    labels."""
+    """Bars for each method, alone and with translations, with the standard deviation over seeds; lines for the start
+    and for all labels."""
     flat, method = _without_seed(index)
     scores = flat.groupby(method, sort=False)[metric].agg(['mean', 'std']).fillna(0)
     names = [name for name in scores.index if name not in _LINES]

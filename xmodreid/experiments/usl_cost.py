@@ -24,7 +24,7 @@ from ..reid.modality_clusters import modality_neighbors, split_by_modality
 
 # %% ../../nbs/experiments/09_usl_cost.ipynb #cell-025
 def simulate_sysu_features(
-    n: int = 34167,            # Images; the share of RGB is that of SYSU-MM01, 22,258 of 34,167
+    n: int = 34167,            # Images; 22,258 of 34,167 are RGB, as in SYSU-MM01
     kind: str = 'structured',  # `'structured'` or `'random'`
     dim: int = 2048,           # Length of the features
     people: int = 395,         # Identities
@@ -46,12 +46,12 @@ def simulate_sysu_features(
 
 # %% ../../nbs/experiments/09_usl_cost.ipynb #cell-026
 class MemoryMeter:
-    """Processor seconds and peak memory of a block: `with MemoryMeter() as m: ...`, then `m.seconds`, and `m.gb` or
-    `m.mb` beyond what was in use before."""
+    """Measure processor seconds and peak memory of a block: `with MemoryMeter() as m: ...`. Then read `m.seconds`, and
+    `m.gb` or `m.mb` beyond what was in use before."""
     def __init__(
         self,
-        device: str|torch.device = 'cpu', # Whose memory
-        interval: float = .01,            # Seconds between two looks at the memory of the process
+        device: str|torch.device = 'cpu', # Device whose memory is measured
+        interval: float = .01,            # Seconds between two samples of the memory of the process
     ):
         self.device, self.interval = torch.device(device), interval
         self.gb = 0.
@@ -90,12 +90,12 @@ class MemoryMeter:
 def clustering_cost(
     x: Tensor,               # `(N, D)` features
     modality: np.ndarray,    # `(N,)` modality of each, 0 RGB, 1 IR
-    pids: np.ndarray|None=None, # True people; used in place of clusters where none are found
+    pids: np.ndarray|None=None, # True people, used where no clusters are found
     eps: float = .6,         # Radius in Jaccard distance, 0..1
     k1: int = 30,            # Neighbors, an even number
     k2: int = 6,             # Neighbors averaged
 ) -> pd.DataFrame:           # One row per step: `step`, `seconds` (processor), `gb` (peak, beyond the features)
-    "What one epoch's clustering and matching cost across modalities."
+    "Measure the cost of clustering and matching across modalities for one epoch."
     rows = []
     def measure(step, f, *args, **kwargs):
         with MemoryMeter() as m: made = f(*args, **kwargs)
@@ -126,7 +126,7 @@ def recipe_cost(
     batch: int = 8*16*3,    # Images per step
     images: int = 34167,    # Training images, embedded once per epoch
 ) -> dict[str, float]:      # Hours: `training`, `embedding`, `clustering`, `all`
-    "How long a whole recipe takes."
+    "Estimate the hours of a whole training."
     seconds = dict(training=epochs*iters*batch/train_per_s, embedding=epochs*images/embed_per_s,
                    clustering=epochs*clustering_s)
     seconds['all'] = sum(seconds.values())

@@ -43,10 +43,10 @@ from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
 
 # %% ../../nbs/experiments/07_usl_data.ipynb #cell-006
-# the translated images: none, luminance, a trained translator in the own or another's pose, the true image as far as
-# RGB shows it
+# The translated images: none, luminance, a trained translator in the own or another person's pose, the true image
+# as far as RGB shows it
 TRANSLATION_KINDS = ('none', 'gray', 'own', 'target', 'oracle')
-# beside the labeled RGB source: nothing, its translations into infrared, in the own or another's pose
+# Beside the labeled RGB source: nothing, or its translations into infrared, in the own or another person's pose
 SOURCE_KINDS = ('none', 'own', 'target')
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class UslConfig(RunConfig):
     width: float = .5              # Multiplier of its channels
     source_people: int = 400       # Of the labeled RGB source, if it is synthetic; 0: no source
     source_epochs: int = 30        # Epochs of the source network
-    pretrained: bool = False       # ImageNet weights (a download) under the source, or in its place?
+    pretrained: bool = False       # Start from ImageNet weights (a download), with or without a source
     start: str = 'none'            # One of `SOURCE_KINDS`
     # A name in `PRETRAINED_GENERATORS` or a folder; trained on the table's images when empty
     translator: str = 'synth'
@@ -78,7 +78,7 @@ class UslConfig(RunConfig):
     ir: tuple = (('k1', 8), ('k2', 2), ('min_samples', 2)) # What differs for infrared
     joint_k1: int = 16             # Neighbors where both modalities are clustered together
     joint_eps: float = .5          # Radius there, 0..1
-    people: int = 0                # People to train on, where not all; for tests
+    people: int = 0                # Number of people to train on, for tests; 0 for all
 
 # %% ../../nbs/experiments/07_usl_data.ipynb #cell-010
 def _estimate_keypoints(index, use, config, context):
@@ -92,7 +92,7 @@ def _estimate_keypoints(index, use, config, context):
     return keypoints
 
 def _real_data(config, context):
-    "SYSU-MM01, trained on as its official test wants it, and the labeled images of Market-1501."
+    "SYSU-MM01 with the training people of its official test, and the labeled images of Market-1501."
     index = read_sysu(config.data)
     index.loc[index.split == 'val', 'split'] = 'train'
     keypoints = _estimate_keypoints(index, (index.split == 'train').to_numpy(), config, context.subfolder('joints'))
@@ -131,7 +131,7 @@ def usl_data(
 def build_usl_model(
     config: UslConfig,            # Settings
     n_classes: int = 0,           # Classes of its classifier; 0 for none
-    modality_stems: bool = True,  # A stem for each modality?
+    modality_stems: bool = True,  # One stem per modality
     **kwargs: Any,                # Of `reid_model`
 ) -> nn.Module:
     "The network of a run, with initial weights."
@@ -152,7 +152,7 @@ def source_model(
                     translator=config.translator,
                     seed=config.seed)
     out_dir = open_run_dir(context.out_dir, settings, 'a source network', images=index)
-    p, k = min(12, index.pid.nunique()), 4//index.modality.nunique()   # of each modality: batches of one size
+    p, k = min(12, index.pid.nunique()), 4//index.modality.nunique()   # per modality: batches of one size
     dls = reid_dls(index, config.size, p, k, 'rgb2', n_iters=min(40, 10*config.iters),
                    options=LoaderOptions(seed=config.seed, device=context.device))
     model = build_usl_model(config, len(dls.classes), False, **pretrained)
@@ -212,8 +212,7 @@ def usl_translations(
     if kind == 'oracle':
         if people.poses is None:
             raise ConfigError(f"the true infrared image is known for synthetic people only, not for {config.data}: "
-                              "choose one of "
-                              f"{', '.join(TRANSLATION_KINDS[:-1])}")
+                              f"choose one of {', '.join(TRANSLATION_KINDS[:-1])}")
         return _oracle_translations(people, context.subfolder('oracle'))
     translator = _get_translator(people, config, gan_config, context)
     return translate(people.index, people.keypoints, translator, context.out_dir/kind, poses=kind, size=config.size,
@@ -223,10 +222,10 @@ def usl_translations(
 def source_images(
     config: UslConfig,            # Settings
     source: PoseDataset|None,     # From `usl_data`; `None` stays `None`
-    data: PoseDataset,            # From `usl_data`; its infrared images lend their poses
+    data: PoseDataset,            # From `usl_data`; its infrared images give the poses
     context: RunContext,          # Folder of translator and images, progress, device
 ) -> pd.DataFrame|None:           # Index of labeled images
-    "The source's RGB images and, as `start` says, their translations."
+    "The RGB images of the source and, where `start` requires them, their translations."
     if source is None: return None
     if check_choice('start', config.start, SOURCE_KINDS) == 'none': return source.index
     people = data.select(split='train')

@@ -24,7 +24,7 @@ def pose_inputs(
     keypoints:Tensor, # `(B, 18, 3)` pose, pixels
     size:tuple,       # `(height, width)`, pixels
 ) -> Tensor:          # `(B, 30, H, W)` heatmaps 18, parts 10, and 2 coordinates in [-1, 1]
-    "A pose as maps; the coordinates let background be found by its place."
+    "A pose as maps; the coordinates help to find background by its position."
     h,w = size
     y,x = torch.linspace(-1,1,h).to(keypoints),torch.linspace(-1,1,w).to(keypoints)
     ys,xs = torch.meshgrid(y, x, indexing='ij')

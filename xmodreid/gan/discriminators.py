@@ -21,7 +21,7 @@ from ..training.precision import upcast_half
 def patch_layers(
     in_ch:int,           # Channels of the input
     width:int=64,        # Channels of the first layer, doubled by each further one up to 8 times
-    layers:int=3,        # Strided layers: 3 see patches of 70x70 pixels, 2 see 34x34
+    layers:int=3,        # Strided layers; the receptive field is 70x70 pixels with 3, 34x34 with 2
     norm:str='instance', # One of `NORMS`
 ) -> nn.Sequential:      # `(B, in_ch, H, W)` to a map `(B, 1, h, w)`
     "The PatchGAN of CycleGAN (Zhu et al. 2017). `ConfigError` for less than one strided layer."
@@ -69,7 +69,7 @@ class PatchDiscriminator(nn.Module):
         x = img
         if self.pose:
             if keypoints is None:
-                raise ModelError("this discriminator sees image and pose together: pass `keypoints` (B, 18, 3)")
+                raise ModelError("this discriminator needs image and pose together: pass `keypoints` (B, 18, 3)")
             check_pose_input(img, keypoints, size_multiple=1)
             x = torch.cat([img, keypoint_heatmaps(keypoints, img.shape[-2:])], 1)
         else: check_pose_input(img, size_multiple=1)

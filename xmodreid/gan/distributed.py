@@ -37,7 +37,7 @@ RANK0_CALLBACKS = (Checkpoint,SaveBest,SaveSamples,TimeRemaining)
 
 # %% ../../nbs/097_gan.distributed.ipynb #cell-017
 class ProcessSync(LocalSync):
-    "What a `DiscriminatorStep` exchanges with the other processes of a training."
+    "The exchange of a `DiscriminatorStep` with the other processes of a training."
     def shard(self,
         tensors:tuple[Tensor,...],  # The whole batch, `(B, ...)` each
     ) -> tuple[Tensor,...]:         # `(B/n, ...)` each, for `n` processes
@@ -45,7 +45,7 @@ class ProcessSync(LocalSync):
         for x in tensors:
             if len(x)%world_size():
                 raise ConfigError(f"a batch of {len(x)} images cannot be shared by {world_size()} processes. "
-                                  "Choose a batch size that is a multiple")
+                                  f"Choose a batch size that is a multiple of {world_size()}")
         return tuple(x.chunk(world_size())[rank()] for x in tensors)
 
     def full_batch(self,
@@ -72,7 +72,7 @@ class DistributedSync(Callback):
 
     def before_fit(self):
         if any(_is_batch_norm(m) for m in self.model.modules()):
-            raise ConfigError("batch norm sees the shard of one process, so the training would differ. "
+            raise ConfigError("batch norm would use the shard of one process only, so the training would differ. "
                               "Use norm='group' or 'instance'")
         self.losses = [cb for cb in self.learn.cbs if isinstance(cb, LossCallback)]
         for cb in self.learn.cbs:
@@ -101,7 +101,7 @@ def after_pred(self:DistributedSync):
     batch_losses = [cb for cb in self.losses if not isinstance(cb, PER_IMAGE_LOSSES)]
     if not self.training or not batch_losses: return
     generated = all_gather(torch.stack(self.pred[4:], 1)).unbind(1)
-    # past fastai's warning about a hidden attribute
+    # `vars` avoids fastai's warning about a hidden attribute
     for cb in batch_losses: vars(cb)['pred'] = CycleBatch(*self.full, *generated)
 
 @patch

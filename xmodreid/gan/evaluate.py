@@ -87,7 +87,7 @@ def image_sets(
 # %% ../../nbs/093_gan.evaluate.ipynb #cell-013
 @dataclass(frozen=True)
 class _Evaluators:
-    "The networks that measure, and how they are run."
+    "The evaluators, and how they are run."
     estimator: object     # finds keypoints
     features: object      # of KID and FID
     embed: object         # Re-ID embedding, or one per modality, or `None`
@@ -144,7 +144,7 @@ def _cycle_scores(s:TranslationSamples, generators:dict, ev:_Evaluators) -> dict
 
 # %% ../../nbs/093_gan.evaluate.ipynb #cell-014
 def _identity_scores(sets:dict, s:TranslationSamples, index, size, gray, ev:_Evaluators) -> dict:
-    """Rank-1 and rank-5 of each set among all real images of the target modality but the one that lent the pose; NaN
+    """Rank-1 and rank-5 of each set among all real images of the target modality but the one that gave the pose; NaN
     where no query has a match."""
     modality = s.direction.split('2')[1]
     embed = ev.embed[modality] if isinstance(ev.embed, dict) else ev.embed
@@ -158,7 +158,7 @@ def _identity_scores(sets:dict, s:TranslationSamples, index, size, gray, ev:_Eva
     for name,images in sets.items():
         query_pids = pids[s.tgt_rows] if name=='real' else s.pids
         n_matches = (query_pids[:,None]==gallery_pids).sum(1)
-        has_match = n_matches>(query_pids==gallery_pids[exclude]) # another image than the one that lent the pose
+        has_match = n_matches>(query_pids==gallery_pids[exclude]) # another image than the one that gave the pose
         rank1,rank5 = math.nan,math.nan
         if has_match.any():
             query = ev.compute(embed, images[torch.as_tensor(has_match)])
@@ -190,10 +190,10 @@ def _generator_device(generators:dict):
 # %% ../../nbs/093_gan.evaluate.ipynb #cell-015
 def evaluate_translation(
     generators:Any,        # As `resolve_generators` takes them
-    index:pd.DataFrame,    # Index of images of both modalities, best of identities that were not trained on
+    index:pd.DataFrame,    # Index of images of both modalities, preferably of people not in the training
     # `(len(index), 18, 3)` keypoints in pixels of the files, or `(len(index), 18, 4)` poses with depth
     keypoints:np.ndarray,
-    estimator:PoseEstimator|Callable, # Pose estimator that measures; not the one in the loss
+    estimator:PoseEstimator|Callable, # Pose estimator of the evaluation; not the one in the loss
     size:tuple=(64,32),    # `(height, width)` the generators were made for, pixels
     n:int=400,             # Sources in each direction
     gray:bool=False,       # Were the generators trained on gray RGB?

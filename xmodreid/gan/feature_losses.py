@@ -35,7 +35,7 @@ def vgg_layer_index(
     layers:nn.Sequential, # From torchvision's `make_layers`
     name:str,             # E.g. `'relu3_3'`
 ) -> int:                 # Position of that layer
-    "Where a layer is, by its name in the papers. `ConfigError` for an unknown one."
+    "Position of a layer, by its name in the papers. `ConfigError` for an unknown one."
     names = {}
     block,conv = 1,0
     for i,m in enumerate(layers):
@@ -59,7 +59,7 @@ def fill_random_filters(layers:nn.Sequential) -> None:
 # %% ../../nbs/082_gan.feature_losses.ipynb #cell-031
 def vgg_weights_path(
     arch:str, # One of `VGG_WEIGHTS`
-) -> Path:    # There or not
+) -> Path:    # The file need not exist
     "Where torchvision keeps the published weights."
     _,url,_ = VGG_WEIGHTS[check_choice('net', arch, VGG_WEIGHTS)]
     return Path(torch.hub.get_dir())/'checkpoints'/Path(url).name
@@ -83,9 +83,9 @@ class VGGFeatures(nn.Module):
     source of weights."""
     def __init__(self,
         arch:str='vgg16',     # `'vgg16'` or `'vgg19'`
-        layer:str='relu3_3',  # Whose output to return
-        # `'imagenet'` downloads them; `'stand-in'` uses random filters; `'auto'` takes ImageNet's where they are
-        # already on disk
+        layer:str='relu3_3',  # Layer whose output is returned
+        # `'imagenet'` downloads them; `'stand-in'` uses random filters; `'auto'` uses ImageNet's if they are on disk,
+        # else random filters
         weights:str='auto',
     ):
         super().__init__()
@@ -147,8 +147,8 @@ def patch_style_loss(
     src_heat:Tensor,  # `(B, 18, H, W)` heatmaps of the source pose
     gen_heat:Tensor,  # `(B, 18, H, W)` heatmaps of the target pose
 ) -> Tensor:          # Scalar
-    """Mean over joints of the squared difference of masked Gram matrices; a joint unseen in either pose counts as no
-    difference."""
+    """Mean over joints of the squared difference of masked Gram matrices; a joint counts as no difference unless it
+    is visible in both poses."""
     seen = ((src_heat.amax((2,3))>0)&(gen_heat.amax((2,3))>0)).to(src_feat)
     d2 = ((patch_grams(src_feat,src_heat)-patch_grams(gen_feat,gen_heat))**2).sum((2,3))
     return (d2*seen).sum(1).mean()/src_heat.shape[1]
@@ -201,7 +201,7 @@ def patch_nce_loss(
     valid:Tensor|None=None,  # `(B, n)` which places count; all when `None`
     temperature:float=.07,   # Of the softmax over places
 ) -> Tensor:                 # Scalar; `log(n)` when features carry no information
-    "Cross entropy of finding, among the places of the same image, the one a generated patch is at (Park et al. 2020)."
+    "Cross entropy of identifying the place of a generated patch among the places of its image (Park et al. 2020)."
     q = F.normalize(query, dim=-1)
     k = F.normalize(key.detach(), dim=-1)
     if valid is None: valid = torch.ones_like(q[...,0], dtype=torch.bool)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DIRECTIONS', 'unchanged_generator', 'grayscale_generator', 'estimate_batch_keypoints', 'generate',
-           'resolve_generators', 'generator_pair', 'load_images', 'sample_distractors']
+           'resolve_generators', 'generator_pair', 'trained_on_gray', 'load_images', 'sample_distractors']
 
 # %% ../../nbs/090_gan.inference.ipynb #gan-inference-h4
 import copy
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.images import read_image
+from ..data.pixels import read_image
 from ..data.transforms import resize_person, to_grayscale
 from ..errors import ModelError, PoseError
 from ..pose.estimate import PoseEstimator
@@ -117,11 +117,17 @@ def generator_pair(
     "Generators of a direction and of the way back."
     return generators[direction],generators[DIRECTIONS[1-DIRECTIONS.index(direction)]]
 
+def trained_on_gray(
+    generators:dict, # From `resolve_generators`
+) -> bool:           # `False` for generators that do not say so
+    "Whether the generators were trained on gray RGB images, as their settings say."
+    return bool(getattr(generators['ir2rgb'], 'config', {}).get('gray', False))
+
 # %% ../../nbs/090_gan.inference.ipynb #cell-053
 def load_images(
     paths:Iterable[str|Path], # Image files
     size:tuple,      # `(height, width)` they are resized to, pixels
-    gray:bool=False, # Turn them gray
+    gray:bool=False, # Turn them gray?
 ) -> tuple[Tensor,np.ndarray]: # `(N, 3, H, W)` in [-1, 1]; `(N, 2)` height and width of the upright files, pixels
     "Read and resize images. `DataError` names a file that cannot be read."
     out = torch.empty(len(paths),3,*size)
@@ -135,11 +141,11 @@ def load_images(
 
 # %% ../../nbs/090_gan.inference.ipynb #other-0
 def sample_distractors(
-    rows:np.ndarray,         # `(N,)` rows that borrow a pose
-    candidates:np.ndarray,   # `(M,)` rows that may lend theirs
+    rows:np.ndarray,         # `(N,)` rows that need a pose
+    candidates:np.ndarray,   # `(M,)` rows that may give theirs
     pids:np.ndarray,         # Person of every row of the table
     rng:np.random.Generator, # Generator of the draws
-) -> np.ndarray:             # `(N,)` the row each one borrows from
+) -> np.ndarray:             # `(N,)` for each row, the row that gives its pose
     "For each row, the first of eight drawn candidates that shows another person; the first of all where none does."
     drawn = np.asarray(candidates)[rng.integers(len(candidates), size=(len(rows),8))]
     is_other = pids[drawn]!=pids[rows][:,None]

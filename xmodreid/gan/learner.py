@@ -95,7 +95,7 @@ def pose_cyclegan(
     d_width:int=32,          # Channels of the discriminators' first layer
     blocks:int|None=None,    # Residual blocks; the generator's own default when `None`
     gray:bool=True,          # Are RGB images gray?
-    conditional:bool=True,   # Discriminators that see the pose, with a second map of finer patches?
+    conditional:bool=True,   # Do the discriminators get the pose, and a second map of finer patches?
     norm:str|None=None,      # Normalization of the generators; their own default when `None`
     d_norm:str='instance',   # Normalization of the discriminators
     d_layers:int=3,          # Strided layers of the discriminators

@@ -76,7 +76,7 @@ class IdentityMappingLoss(LossCallback):
 
 # %% ../../nbs/083_gan.loss_callbacks.ipynb #cell-017
 class PoseLoss(LossCallback):
-    """Base of the pose losses: a frozen estimator sees all generated images at once; `compare` measures the distance
+    """Base of the pose losses: a frozen estimator gets all generated images at once; `compare` measures the distance
     from their target poses. `ModelError` without an estimator."""
     def __init__(self,
         weight:float|Callable=1., # Multiplier, or schedule
@@ -96,8 +96,8 @@ class PoseLoss(LossCallback):
         img:Tensor,       # `(N, 3, H, W)` images in [-1, 1]
         keypoints:Tensor, # `(N, 18, 3)` the poses they should show, pixels
     ) -> Tensor:          # Scalar, a mean over images
-        "How far images are from their target poses."
-        raise NotImplementedError(f"{type(self).__name__} must define compare(img, kpts)")
+        "Distance of images from their target poses."
+        raise NotImplementedError(f"{type(self).__name__} must define compare(img, keypoints)")
 
     def maps(self,
         img:Tensor,       # `(N, 3, H, W)` images in [-1, 1]
@@ -154,7 +154,7 @@ class PartToneLoss(LossCallback):
 
 # %% ../../nbs/083_gan.loss_callbacks.ipynb #cell-037
 class ToneConsistencyLoss(LossCallback):
-    """The same source in two target poses should have parts of one tone; both directions. Costs one more pass of each
+    """Parts of one source in two target poses should have equal tones; both directions. Costs one more pass of each
     generator."""
     def compute(self) -> Tensor:
         "Sum over both directions."

@@ -39,8 +39,8 @@ def gan_loss(
     label:float|None=None,     # Label of `'lsgan'` and `'vanilla'`; 1 for real, 0 for fake when `None`
     critic:bool=False,         # For `'hinge'`: is this the discriminator's loss?
 ) -> Tensor:                   # Scalar, mean over the scales
-    """How far patches are from looking real, or fake. `'wasserstein'` needs an R1 penalty or spectral norm beside it.
-    `ConfigError` for a label where none is used."""
+    """Loss of patches that should look real, or fake. Mode `'wasserstein'` needs an R1 penalty or spectral norm, too.
+    Raises `ConfigError` for a label where none is used."""
     loss = GAN_MODES[check_choice('mode', mode, GAN_MODES)]
     preds = [preds] if isinstance(preds, Tensor) else preds
     if label is None: label = float(real)
@@ -70,8 +70,8 @@ def r1_penalty(
     preds:Tensor|list[Tensor], # Maps, `(B, 1, h, w)` each, of real images
     img:Tensor, # `(B, 3, H, W)` those images; they must require a gradient before the discriminator gets them
 ) -> Tensor:                   # Scalar; can be differentiated once more
-    """Half the mean squared norm of the gradient of the discriminator's score with respect to the real image
-    (Mescheder et al. 2018). `ModelError` without that gradient."""
+    """Half the mean squared norm of the score's gradient with respect to the real image (Mescheder et al. 2018).
+    Raises `ModelError` for images that do not require a gradient."""
     if not img.requires_grad:
         raise ModelError("R1 needs the gradient of the image: call img.requires_grad_() "
                          "before the discriminator's forward pass")
@@ -83,16 +83,16 @@ def r1_penalty(
 # %% ../../nbs/081_gan.losses.ipynb #cell-019
 def cycle_loss(
     rec:Tensor, # `(B, 3, H, W)` recovered image
-    img:Tensor, # `(B, 3, H, W)` where it began
+    img:Tensor, # `(B, 3, H, W)` original image
 ) -> Tensor:    # Scalar
     "Mean absolute difference between an image and its round trip."
     return F.l1_loss(rec, img)
 
 def identity_mapping_loss(
-    same:Tensor, # `(B, 3, H, W)` what the generator of the image's own modality made of it, in its own pose
+    same:Tensor, # `(B, 3, H, W)` the image translated to its own modality and pose
     img:Tensor,  # `(B, 3, H, W)` the image
 ) -> Tensor:     # Scalar
-    "Mean absolute difference between an image and its translation to what it is already."
+    "Mean absolute difference between an image and its translation to its own modality and pose."
     return F.l1_loss(same, img)
 
 # %% ../../nbs/081_gan.losses.ipynb #cell-022
@@ -111,7 +111,7 @@ def pose_bce_loss(
     """Cross entropy of heatmaps with weighted positives, minus the entropy of the target: summed over joints, mean
     over pixels and images."""
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
-    with torch.no_grad():     # the gradient with respect to the target's place is the cross entropy's alone
+    with torch.no_grad():     # the target's gradient is that of the cross entropy alone
         entropy = -torch.xlogy(target,target)-torch.xlogy(1-target,1-target)
     return ((loss-entropy)*(1+pos_weight*target)).sum(1).mean()
 
@@ -132,8 +132,8 @@ def pose_soft_argmax_loss(
 # %% ../../nbs/081_gan.losses.ipynb #cell-051
 def luminance(
     img:Tensor, # `(B, 3, H, W)`
-) -> Tensor:    # `(B, 1, H, W)`, of the same range: a weighted mean, so [-1, 1] serves as well as [0, 1]
-    "Lightness of an image, as `data.transforms.gray` has it."
+) -> Tensor:    # `(B, 1, H, W)`, a weighted mean, so in the range of the input: [-1, 1] or [0, 1]
+    "Lightness of an image: one channel of `data.transforms.to_grayscale`."
     return to_grayscale(img)[:,:1]
 
 # %% ../../nbs/081_gan.losses.ipynb #cell-053
@@ -177,7 +177,7 @@ def part_tone_loss(
     """1 - Pearson correlation of part tones, over batch x visible parts below the head; 0 when fewer than three are
     visible."""
     a,b,visible = _part_tones((src.detach(),gen), (src_maps,gen_maps))
-    w = visible.to(a)                        # weights, not an index: their number stays on the device
+    w = visible.to(a)                        # weights instead of an index: no count leaves the device
     n = w.sum()
     a,b = (w*(t-(w*t).sum()/n.clamp(min=1)) for t in (a,b))
     r = (a*b).sum()/(a.square().sum()*b.square().sum()+1e-8).sqrt()

@@ -23,7 +23,7 @@ from ..random import fixed_seed
 
 # %% ../../nbs/091_gan.metrics.ipynb #cell-007
 def _check_pair(x:Tensor, y:Tensor):
-    "Both are batches of images of one shape, or a `DataError` says what they are."
+    "`DataError` unless both are batches of images of one shape."
     if not (isinstance(x, Tensor) and isinstance(y, Tensor)) or x.ndim!=4 or x.shape!=y.shape:
         shapes = [tuple(getattr(o, 'shape', ())) or type(o).__name__ for o in (x,y)]
         raise DataError(f"expected two image tensors of one shape (B, C, H, W); got {shapes[0]} and {shapes[1]}. "
@@ -52,8 +52,8 @@ def ssim(
     # `(B, 1, H, W)` weights of the windows by their centers, e.g. where the person is; all alike when `None`
     mask:Tensor|None=None,
 ) -> Tensor:               # `(B,)`, at most 1; 1 for equal images
-    """Structural similarity of each pair (Wang et al. 2004), mean over channels and all whole windows. `DataError`
-    where shapes differ, `ConfigError` for a window that does not fit."""
+    """Structural similarity of each pair (Wang et al. 2004), mean over channels and all whole windows. Raises
+    `DataError` where shapes differ, `ConfigError` for a window that does not fit."""
     _check_pair(x, y)
     if window%2==0 or window>min(x.shape[-2:]):
         raise ConfigError(f"`window` must be odd and fit into the images of {tuple(x.shape[-2:])} pixels; got {window}")
@@ -90,7 +90,7 @@ def _check_features(a, name:str) -> Tensor:
     if a.ndim!=2 or len(a)<2:
         raise DataError(f"`{name}` must be (N, D) features of at least two images; got {tuple(a.shape)}")
     if not a.isfinite().all():
-        raise DataError(f"`{name}` holds values that are not finite. Look at the images and the feature network")
+        raise DataError(f"`{name}` holds values that are not finite. Check the images and the feature network")
     return a
 
 def _check_feature_pair(fake, real) -> tuple[Tensor,Tensor]:
@@ -117,8 +117,8 @@ def kid(
     seed:int=0,          # Which subsets are drawn
 ) -> tuple[float,float]: # Mean and standard deviation over subsets; 0 is expected for two samples of one distribution
     """Kernel Inception Distance, the unbiased squared MMD with kernel `(x.y/D + 1)^3` (Binkowski et al. 2018), on any
-    features. Where `real` holds the truth of each of the `N` generated images, it is lower by `2/N` of what a pair
-    is more alike than two strangers. `DataError` for wrong shapes."""
+    features. If `real` holds the `N` true images, it is lower by `2/N` times the difference of the mean kernel value
+    between true pairs and other pairs. Raises `DataError` for wrong shapes."""
     fake,real = _check_feature_pair(fake, real)
     m = min(subset_size, len(fake), len(real))
     rng = np.random.default_rng(seed)
@@ -175,14 +175,14 @@ def identity_rank(
     exclude:ArrayLike|None=None, # `(Q,)` gallery row each query must not find, -1 for none
     ks:tuple=(1,5),              # Ranks, over identities: each gallery person counts once, at the nearest image
 ) -> tuple:                      # One share 0 to 1 for each rank
-    """Share of queries whose person is among the `k` nearest persons of the gallery, by cosine. `DataError` for
+    """Share of queries whose person is among the `k` nearest persons of the gallery, by cosine. Raises `DataError` for
     queries without a match in it, or with none but the excluded one."""
     query,gallery = (F.normalize(torch.as_tensor(o).detach().float(), dim=1) for o in (query,gallery))
     query_pids,gallery_pids = np.asarray(query_pids),np.asarray(gallery_pids)
     missing = sorted(set(query_pids.tolist())-set(gallery_pids.tolist()))
     if missing:
         raise DataError(f"{len(missing)} persons of the queries are not in the gallery, e.g. {missing[:5]}. "
-                        "Give real images of the same persons")
+                        "Add real images of these persons")
     similarity = query@gallery.to(query.device).T
     if exclude is not None:
         exclude = np.asarray(exclude)
@@ -193,7 +193,7 @@ def identity_rank(
     missing = sorted(set(query_pids[unmatched].tolist()))
     if missing:
         raise DataError(f"{len(missing)} persons of the queries have no image in the gallery but the excluded one, "
-                        f"e.g. {missing[:5]}. Give more images of them, or leave them out")
+                        f"e.g. {missing[:5]}. Add more images of them, or leave them out")
     rank = (best>=own).sum(1)                                   # a tie counts against the query
     return tuple((rank<=k).float().mean().item() for k in ks)
 
@@ -219,17 +219,17 @@ def target_pck(
 
 # %% ../../nbs/091_gan.metrics.ipynb #cell-035
 def shuffle_across_identities(
-    pids:ArrayLike,  # `(N,)` person of each image, or the number of images, all different
+    pids:ArrayLike,  # `(N,)` person of each image, or the number of images if all persons differ
     seed:int=0,      # Which exchange
 ) -> np.ndarray:     # `(N,)` row whose image each row gets
-    """An exchange of images in which no row gets its own person's, where that is possible at all. `DataError` for a
+    """An exchange of images in which no row gets an image of its own person, if that is possible. `DataError` for a
     single person."""
     pids = np.arange(pids) if np.ndim(pids)==0 else np.asarray(pids)
     _,person,counts = np.unique(pids, return_inverse=True, return_counts=True)
     largest = counts.max()
     if largest==len(pids):
-        raise DataError(f"all {len(pids)} images show one person: shuffling them proves nothing. "
-                        "Take images of several")
+        raise DataError(f"all {len(pids)} images show one person, so none can be exchanged. "
+                        "Pass images of several persons")
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(pids))
     block = rng.permutation(len(counts))[person]
@@ -246,7 +246,7 @@ def perturb_images(
     levels:int=17,   # Gray levels left
     seed:int=0,      # Seed of the noise
 ) -> dict[str,Tensor]: # `noise`, `blur`, `levels`: images of the same shape
-    "Images with a little noise, a 3x3 blur, or few gray levels: changes that a person's looks survive."
+    "Images with a little noise, a 3x3 blur, or few gray levels: the appearance of the person stays."
     g = torch.Generator().manual_seed(seed)
     kernel = img.new_tensor([.25,.5,.25])
     return dict(

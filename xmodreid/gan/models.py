@@ -150,7 +150,7 @@ def warp_inputs(
     src_kpts:Tensor, # `(B, 18, 3)` pose in `img`, pixels
     tgt_kpts:Tensor, # `(B, 18, 3)` target pose, pixels
 ) -> Tensor:         # `(B, 36, H, W)` warped person 3, mask 1, background 3, hole 1, parts 10, heatmaps 18
-    "What the part warp and the target pose say about the image to generate."
+    "Input of `WarpGenerator`: the result of the part warp, and the heatmaps of the target pose."
     return torch.cat([*warp_person(img, src_kpts, tgt_kpts), keypoint_heatmaps(tgt_kpts, img.shape[-2:])], 1)
 
 # %% ../../nbs/078_gan.models.ipynb #cell-029

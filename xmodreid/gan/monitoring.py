@@ -70,7 +70,7 @@ class SaveSamples(Callback):
 
     @torch.no_grad()
     def render(self) -> list: # From `cycle_image_rows`
-        "Rows of images with the weights of this moment."
+        "Rows of images with the current weights."
         model = self.learn.model
         was_training = model.training
         device = next(model.parameters()).device

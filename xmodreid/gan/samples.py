@@ -28,7 +28,7 @@ from ..skeleton import IR, RGB
 from ..synth.world import SynthWorld, oracle_render, true_mask, render_ground_truth
 
 # %% ../../nbs/092_gan.samples.ipynb #cell-007
-# References that know the truth in part
+# References that use part of the truth
 ORACLES = ('oracle_luminance_visible','oracle_material_visible','oracle_luminance','oracle_material')
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class TranslationSamples:
     src: Tensor               # Source images
     src_kpts: Tensor          # `(N, 18, 3)` their poses, pixels
     tgt_kpts: Tensor          # `(N, 18, 3)` target poses, pixels
-    real: Tensor              # The real images of the target modality that lent those poses; mostly other people
+    real: Tensor              # The real images of the target modality in those poses; mostly other people
     rows: np.ndarray          # `(N,)` rows of the sources in the table
     tgt_rows: np.ndarray      # `(N,)` rows of `real`
     pids: np.ndarray          # `(N,)` persons of the sources
@@ -68,7 +68,7 @@ def _check_keypoints(index, keypoints, with_depth:bool) -> np.ndarray:
     return keypoints
 
 def _sample_rows(index, keypoints, direction, n, seed, min_joints):
-    "Rows of the sources and of the images that lend their poses."
+    "Rows of the sources and of the images that give the target poses."
     modalities = direction.split('2')
     visible = (keypoints[...,-1]>0).sum(1)>=min_joints
     src,tgt = (np.flatnonzero((index.modality==m).to_numpy()&visible) for m in modalities)
@@ -90,12 +90,12 @@ def render_people(
     world:SynthWorld,   # Where the people come from
     pids:np.ndarray,    # `(N,)` person of each image
     poses:np.ndarray,   # `(N, 18, 4)` poses with depth, pixels of the world's images
-    camids:np.ndarray,  # `(N,)` camera of each image; 3 and 6 see infrared
+    camids:np.ndarray,  # `(N,)` camera of each image; 3 and 6 are infrared
     size:tuple,         # `(height, width)` of the result, pixels
     gray:bool=False,    # Turn the images gray?
     draw:Callable=render_ground_truth, # `f(world, pid, pose, camid) -> (H, W, 3)` uint8
 ) -> Tensor:            # `(N, 3, *size)` in [-1, 1]
-    "Render images that no data set holds: these people in these poses before these cameras."
+    "Render images that no data set holds: given people, in given poses, seen by given cameras."
     images = [draw(world, int(p), pose, int(c)) for p,pose,c in zip(pids, poses, camids)]
     batch = torch.stack([torch.as_tensor(im).permute(2,0,1)/127.5-1 for im in images])
     return _to_size(to_grayscale(batch) if gray else batch, size)
@@ -108,7 +108,7 @@ def sample_translation(
     direction:str='rgb2ir',  # `'rgb2ir'` or `'ir2rgb'`
     size:tuple=(64,32),      # `(height, width)` of the samples, pixels
     n:int|None=256,          # How many samples; all sources when `None`
-    gray:bool=False,         # Turn RGB images gray
+    gray:bool=False,         # Turn RGB images gray?
     world:SynthWorld|None=None, # World of the images, for the truth; needs poses with depth
     min_joints:int=8,        # Images with fewer visible joints are left out
     seed:int=0,              # Seed of the choice of sources and poses
@@ -148,7 +148,7 @@ def _add_truth(s:TranslationSamples, world, poses, camids, size, gray) -> Transl
         distractor=render(s.pids[s.other], s.tgt_rows, s.tgt_rows, target_modality),
         other_pose=render(s.pids, other_rows, other_rows, source_modality),
         body=_to_size(body, size))
-    if target_modality==IR:               # an oracle knows what RGB reveals about IR
+    if target_modality==IR:               # an oracle shows what RGB reveals about IR
         for given in ('material','luminance'):
             draw = partial(oracle_render, given=given)
             seen = render(s.pids, s.rows, s.tgt_rows, target_modality, draw)
@@ -166,7 +166,7 @@ def translate_samples(
     "Generate and recover images. `ModelError` without a generator for the direction."
     s = samples
     forward,backward = generator_pair(resolve_generators(generators), s.direction)
-    if forward is None: raise ModelError(f"there is no generator for {s.direction}")
+    if forward is None: raise ModelError(f"there is no generator for {s.direction}. Pass one in `generators`")
     fake = generate(forward, s.src, s.src_kpts, s.tgt_kpts, batch_size, device)
     rec = None if backward is None else generate(backward, fake, s.tgt_kpts, s.src_kpts, batch_size, device)
     return replace(s, fake=fake, rec=rec)

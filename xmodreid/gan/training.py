@@ -24,7 +24,7 @@ from ..training.state import load_optimizer_state, optimizer_state, rng_state, s
 
 # %% ../../nbs/087_gan.training.ipynb #sync-0
 class LocalSync:
-    "What a `DiscriminatorStep` exchanges with other processes: nothing, because there is only this one."
+    "The exchange of a `DiscriminatorStep` with other processes, for a single process: it exchanges nothing."
     def shard(self,
         tensors:tuple[Tensor,...],  # The whole batch, `(B, ...)` each
     ) -> tuple[Tensor,...]:         # The part of this process
@@ -54,7 +54,7 @@ class DiscriminatorStep(Callback):
         real_label:float=1.,            # Label of real images; 0.9 smooths it
         fake_label:float=0.,            # Label of generated images
         label_flip_prob:float=0.,       # Share of batches with exchanged labels, 0 to 0.5
-        wrong_pose_negatives:bool=True, # Show pose-conditional discriminators real images with another pose, as fakes?
+        wrong_pose_negatives:bool=True, # Are real images with a wrong pose negatives, if the discriminators get poses?
         pool_size:int=50,               # Generated images kept for each discriminator
         d_every:int=1,                  # Steps of the generators per turn of the discriminators
         seed:int=0,                     # Seed of pools and label flips
@@ -170,7 +170,7 @@ def r1_loss(self:DiscriminatorStep,
     real:Tensor,        # `(B, 3, H, W)` real images of that modality
     keypoints:Tensor,   # `(B, 18, 3)` their poses, pixels
 ) -> Tensor|None:       # A scalar, or `None` in the turns between
-    "The weighted penalty, as if it were taken at every turn; its raw value goes to the log."
+    "The weighted penalty, multiplied by `r1_every`; its raw value goes to the log."
     turn = self.count//self.every
     if not self.r1 or turn%self.r1_every: return None
     x = real.detach().clone().requires_grad_()

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..data.images import read_image
 from ..data.index import check_index, concat_index, percent_noisy_labels, read_index, resolve_path, save_index
+from ..data.pixels import read_image
 from ..errors import ConfigError, DataError, check_choice
 from ..files import read_json, remove_stale_temp_files, write_json
 from .translate import is_complete, write_image
@@ -27,8 +27,8 @@ def write_grayscale_copies(
     out_dir:str|Path,    # Folder for the copies: new, or made by the same call
     progress:bool=True,  # Show a progress bar
 ) -> pd.DataFrame:       # The same index, of the copies
-    """Write a gray copy of every image, and keep copies that are there already. `ConfigError` for a folder of other
-    things."""
+    """Write a gray copy of every image, and keep copies that are there already. `ConfigError` for a folder with
+    other files."""
     out_dir = Path(out_dir)
     note_path = out_dir/'gray.json'
     note = dict(sources=hash_arrays([str(Path(p).resolve()) for p in index.path]))

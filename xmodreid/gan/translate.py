@@ -21,7 +21,7 @@ from ..data.index import read_index, save_index
 from ..data.keypoints import save_keypoints
 from ..errors import ConfigError, DataError
 from ..files import atomic_path, read_json, remove_stale_temp_files, write_json
-from .inference import generate, load_images, resolve_generators
+from .inference import generate, load_images, resolve_generators, trained_on_gray
 from .translation_plan import TranslationConfig, plan_translation
 from ..hashing import file_signature, hash_arrays, hash_object
 from ..progress import progress_bar
@@ -41,8 +41,8 @@ def _provenance(plan, src, tgt, generators:dict, config:TranslationConfig) -> di
         generators={d: getattr(generators[d], '__name__', type(generators[d]).__name__) for d in used})
 
 def _describe_change(key:str, old, new) -> str:
-    "In words; of table and keypoints only a hash is kept, which says nothing to a reader."
-    return f'{key}: others' if key in ('table','sources','keypoints') else f'{key} was {old!r}, now {new!r}'
+    "Describe a changed setting; table, sources and keypoints are hashes, which are left out."
+    return f'{key} changed' if key in ('table','sources','keypoints') else f'{key} was {old!r}, now {new!r}'
 
 def _open_out_dir(out_dir:Path, settings:dict):
     "Create the folder, or check that it was begun with the same settings. `ConfigError` otherwise."
@@ -54,7 +54,7 @@ def _open_out_dir(out_dir:Path, settings:dict):
         if changes:
             raise ConfigError(f"{out_dir} holds images made with other settings: {'; '.join(changes)}. "
                               "Choose another folder, or delete this one")
-    # a folder `joints` may hold keypoints that were estimated for this translation
+    # a folder `keypoints` may hold keypoints that were estimated for this translation
     elif out_dir.exists() and (not out_dir.is_dir() or any(p.name!='keypoints' for p in out_dir.iterdir())):
         raise ConfigError(f"{out_dir} is not empty and was not made by `translate`. "
                           "Choose a new folder, so that none of your files is touched")
@@ -67,7 +67,7 @@ def _open_out_dir(out_dir:Path, settings:dict):
 def is_complete(
     path:Path, # A file
 ) -> bool:     # Is it there, and not empty?
-    "Files are written under another name and renamed, so one that is there is whole."
+    "Files are written under another name and then renamed, so an existing one is complete."
     return path.is_file() and path.stat().st_size>0
 
 def write_image(
@@ -121,7 +121,7 @@ def _generate_missing(plan, src, tgt, generators, out_dir, config, batch_size, d
             bad = (~fake.isfinite()).flatten(1).any(1).nonzero()
             if len(bad):
                 raise DataError("the generator gave values that are not finite for "
-                                f"{plan.source_path[batch[int(bad[0])]]}. Look at its weights, and at that image")
+                                f"{plan.source_path[batch[int(bad[0])]]}. Check its weights and that image")
             writing = [pool.submit(write_image, out_dir/name, image, config.jpeg_quality)
                        for name,image in zip(plan.name[batch], _to_bytes(fake))]
             for w in writing: w.result()
@@ -135,23 +135,24 @@ def translate(
     poses:str|np.ndarray='target', # One of `POSE_SOURCES`, or `(len(index), 18, 3)` poses in pixels of `size`
     direction:str|None=None,       # `'rgb2ir'` or `'ir2rgb'`; each image into the other modality when `None`
     size:tuple=(64,32),            # `(height, width)` the generators were made for, pixels
-    gray:bool=False,               # Turn RGB images gray first
+    gray:bool|None=None,           # Turn RGB images gray first? As the generators were trained when `None`
     batch_size:int=32,             # Images at a time
     seed:int=0,                    # Seed of the choice of poses
     device:str|torch.device|None=None, # Where to compute; the generators' own device when `None`
     ext:str='.jpg',                # `'.jpg'` or `'.png'`
     jpeg_quality:int=95,           # Of JPEG, 1 to 100
-    min_joints:int=8,              # Images with fewer visible joints lend no pose
+    min_joints:int=8,              # Images with fewer visible joints give no pose
     progress:bool=True,            # Show a progress bar
 ) -> pd.DataFrame:                 # Index of the generated images, in the order of the sources
     """Translate a data set into images on disk with `index.csv`, `keypoints.npz` and `translate.json`; an interrupted
-    run is continued. `ConfigError` for a folder of other things."""
+    run is continued. `ConfigError` for a folder with other files."""
     given = not isinstance(poses, str)
+    generators = resolve_generators(generators)
+    if gray is None: gray = trained_on_gray(generators)
     config = TranslationConfig(poses='given' if given else poses, direction=direction, size=size, gray=gray, seed=seed,
                                ext=ext, jpeg_quality=jpeg_quality, min_joints=min_joints)
     if not (isinstance(batch_size, int) and batch_size>0):
         raise ConfigError(f"`batch_size` must be a positive whole number of images; got {batch_size!r}")
-    generators = resolve_generators(generators)
     out_dir = Path(out_dir)
     plan,src,tgt = plan_translation(index, keypoints, config, poses if given else None)
     _check_generators(generators, plan)

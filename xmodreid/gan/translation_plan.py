@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from ..data.images import read_image_size
 from ..data.index import check_index
+from ..data.pixels import read_image_size
 from ..data.transforms import check_size, resize_keypoints
 from ..errors import ConfigError, DataError, PoseError, check_choice
 from .inference import DIRECTIONS, sample_distractors
@@ -30,11 +30,11 @@ class TranslationConfig:
     poses: str = 'target'         # One of `POSE_SOURCES`, or `'given'` when an array of poses is passed
     direction: str|None = None    # `'rgb2ir'` or `'ir2rgb'`; each image into the other modality when `None`
     size: tuple = (64, 32)        # `(height, width)` of the generated images, pixels
-    gray: bool = False            # Turn RGB images gray first
+    gray: bool = False            # Turn RGB images gray first?
     seed: int = 0                 # Seed of the choice of poses
     ext: str = '.jpg'             # `'.jpg'` or `'.png'`
     jpeg_quality: int = 95        # Of JPEG, 1 to 100
-    min_joints: int = 8           # Images with fewer visible joints lend no pose
+    min_joints: int = 8           # Images with fewer visible joints give no pose
 
     def __post_init__(self):
         check_seed(self.seed)
@@ -65,7 +65,7 @@ def _check_keypoints(name:str, keypoints, n:int) -> np.ndarray:
     finite = np.isfinite(keypoints).all((1,2))
     if not finite.all():
         raise PoseError(f"`{name}` holds values that are not finite, first in row {np.flatnonzero(~finite)[0]}. "
-                        "An unseen joint is 0, 0, 0")
+                        "A joint that is not visible is 0, 0, 0")
     return keypoints
 
 def _rescale(index, keypoints, rows, size) -> np.ndarray:
@@ -79,7 +79,7 @@ def _sample_pose_sources(index, keypoints, rows, config:TranslationConfig) -> tu
     "For each row: the row whose pose it takes, and which share of the way to that pose it goes."
     modality,split,pids = (index[c].to_numpy() for c in ('modality','split','pid'))
     visible = (keypoints[...,2]>0).sum(1)>=config.min_joints
-    candidates = {}             # (modality or None, split) -> rows that may lend their pose
+    candidates = {}             # (modality or None, split) -> rows that may give their pose
     source_rows,shares = [],[]
     for r in rows:
         wanted = None if config.poses=='random' else other_modality(modality[r])
@@ -89,7 +89,7 @@ def _sample_pose_sources(index, keypoints, rows, config:TranslationConfig) -> tu
             candidates[key] = np.flatnonzero(visible&(split==split[r])&fits)
         if not len(candidates[key]):
             raise DataError(f"no {wanted or 'image'} of split '{split[r]}' with at least {config.min_joints} visible "
-                            "joints can lend its pose. Pass both modalities in `index` (and `direction` to translate "
+                            "joints can give its pose. Pass both modalities in `index` (and `direction` to translate "
                             "only one), or poses='own'")
         rng = np.random.default_rng([config.seed,r])
         source_rows.append(sample_distractors([r], candidates[key], pids, rng)[0])
@@ -97,7 +97,7 @@ def _sample_pose_sources(index, keypoints, rows, config:TranslationConfig) -> tu
     return np.array(source_rows),np.array(shares, dtype=np.float32)
 
 def _interpolate_poses(src, tgt, shares) -> np.ndarray:
-    "Poses that share of the way from source to target; between the two, a joint is as visible as in the worse of them."
+    "Poses at these shares of the way from source to target; in between, a joint has the lower of the two confidences."
     p = shares[:,None,None]
     xy = src[...,:2]*(1-p)+tgt[...,:2]*p
     confidence = np.where(p<1, np.minimum(src[...,2:], tgt[...,2:]), tgt[...,2:])

@@ -32,7 +32,7 @@ def person_tone_stats(
 
 def match_tone(
     img:Tensor,          # `(B, 3, H, W)` images in [-1, 1]
-    stats:Tensor,        # `(2,)` mean and standard deviation they have
+    stats:Tensor,        # `(2,)` their mean and standard deviation
     target_stats:Tensor, # `(2,)` those they should have
 ) -> Tensor:             # `(B, 3, H, W)` in [-1, 1]
     "Stretch and shift the tones of images."
@@ -43,7 +43,7 @@ def jitter_exposure(
     max_log_gain:float=.35, # Largest logarithm of the gain, either way
     generator:torch.Generator|None=None, # CPU generator of the draws
 ) -> Tensor:                # `(B, 3, H, W)` in [-1, 1]
-    "Another exposure for each image: a gain, counted from black, and a shift of at most `0.6*max_log_gain`."
+    "Random exposure of each image: a gain, measured from black, and a shift of at most `0.6*max_log_gain`."
     uniform = torch.rand(2, len(img), 1, 1, 1, generator=generator)*2-1
     gain,shift = (uniform*max_log_gain).to(img)
     return ((img+1)*gain.exp()-1+.6*shift).clamp(-1,1)
@@ -113,7 +113,7 @@ class WarpedSourceLoss(LossCallback):
     so for one direction. `ConfigError` for a threshold out of range."""
     def __init__(self,
         weight:float|Callable=1.,  # Multiplier, or schedule
-        mask_threshold:float=.5,   # Only where the warp's mask is above this, images are compared; 0 to 1
+        mask_threshold:float=.5,   # Images are compared where the warp's mask is above this, 0 to 1
     ):
         super().__init__(weight)
         if not 0<=mask_threshold<1:
@@ -125,7 +125,7 @@ class WarpedSourceLoss(LossCallback):
         ref:Tensor,  # `(B, 3, H, W)` warped sources
         mask:Tensor, # `(B, 1, H, W)` weight of each pixel, 0 to 1
     ) -> Tensor:     # Scalar
-        "How different the generated images are from the warped ones, where the mask is above 0."
+        "Difference between the generated and the warped images, where the mask is above 0."
         raise NotImplementedError(f"{type(self).__name__} must define compare(gen, ref, mask)")
 
     def compute(self) -> Tensor:
@@ -146,7 +146,7 @@ class LocalCorrelationLoss(WarpedSourceLoss):
         weight:float|Callable=1., # Multiplier, or schedule
         window:int=7,             # Side of the window, pixels, odd
         signed:bool=True,         # Must light stay lighter than dark inside a window?
-        mask_threshold:float=.5,  # Only where the warp's mask is above this, images are compared; 0 to 1
+        mask_threshold:float=.5,  # Images are compared where the warp's mask is above this, 0 to 1
     ):
         super().__init__(weight, mask_threshold)
         self.window = window

@@ -103,7 +103,7 @@ def cluttered_maps(
     spots: int = 8,                # Blobs that belong to no person, in every joint map
     size: tuple[int,int] = (128,64), # `(height, width)`, pixels
     stride: int = 4,               # Pixels per cell
-    seed: int = 0,                 # Of all random numbers
+    seed: int = 0,                 # Seed of all random numbers
 ) -> tuple[Tensor,Tensor]:         # `(n, 18, h, w)` joint maps and `(n, 38, h, w)` fields
     "Maps of `n` crops: a person, a fainter one beside, `spots` blobs of .2 to .6 in every joint map, noisy fields."
     g = torch.Generator().manual_seed(seed)

@@ -37,7 +37,7 @@ class _ResBlock(nn.Module):
 
 # %% ../../nbs/054_pose.compact.ipynb #cell-011
 class _Hourglass(nn.Module):
-    "Halve the grid once per further entry of `widths` and come back up, adding the features of the way down."
+    "Halve the grid once per further entry of `widths`, then double it as often, adding the features of the way down."
     def __init__(self, widths:list):
         super().__init__()
         steps = list(zip(widths, widths[1:]))
@@ -61,7 +61,7 @@ class CompactPose(PoseNet):
     def __init__(self,
         width: int = 32,  # Channels at the network's stride, at least 4; the coarser grids have 1.5 to 4 times as many
         depth: int = 3,   # How many times the grid is halved below the stride, 2 to 6
-        stages: int = 2,  # Predictions; every stage after the first refines the last
+        stages: int = 2,  # Predictions; every stage after the first refines the one before
         stride: int = 2,  # 2 for crops about 64x32, 4 for 128x64 and above
         paf: bool = True, # Predict part affinity fields too?
     ):
@@ -121,5 +121,5 @@ def compact_pose(
     width: int = 32, # Channels at the network's stride
     **kwargs: Any,   # `depth`, `stages`, `stride`, `paf` of `CompactPose`
 ) -> CompactPose:    # Untrained
-    "The network this package trains itself; about half a million parameters at the default width."
+    "The network that this package trains; about 750,000 parameters at the default width."
     return CompactPose(width, **kwargs)

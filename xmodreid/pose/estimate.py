@@ -29,7 +29,7 @@ def pad_sides(
     pad: float,           # Fraction of each side added at each end
     stride: int,          # Pixels per cell of the network
 ) -> tuple[int,int,int,int]: # `(left, top, right, bottom)` in pixels
-    "The border around an image: whole cells at the left and top, and what fills the padded sides up to whole cells."
+    "The border around an image: whole cells at the left and top; right and bottom fill the sides up to whole cells."
     def ends(n):
         first = math.ceil(pad*n/stride)*stride
         return first, math.ceil((n+2*first)/stride)*stride - n - first
@@ -45,7 +45,7 @@ def pad_images(
     mode: str = 'constant',         # One of `PAD_MODES`
     color: float|tuple = 0.,        # For `constant`: a gray, or red, green and blue, in [-1, 1]
 ) -> Tensor:                        # `(B, 3, H', W')`
-    "Images with a border; differentiable. Raises `ConfigError` when a border cannot be reflected."
+    "Images with a border; differentiable. Raises `ConfigError` if the image is too small to reflect."
     check_choice('mode', mode, PAD_MODES)
     if not any(sides): return img
     left, top, right, bottom = sides
@@ -54,8 +54,8 @@ def pad_images(
         c = torch.as_tensor(color, dtype=img.dtype, device=img.device).reshape(-1, 1, 1)
         return F.pad(img - c, around) + c
     if mode=='reflect' and (max(left, right) >= img.shape[3] or max(top, bottom) >= img.shape[2]):
-        raise ConfigError(f"a border of {sides} cannot be reflected from an image of {tuple(img.shape[2:])}. "
-                          "Pad less or choose 'replicate'")
+        raise ConfigError(f"a border of {sides} pixels (left, top, right, bottom) cannot be reflected from an image of "
+                          f"{tuple(img.shape[2:])}. Use a smaller border, or mode='replicate'")
     return F.pad(img, around, mode=mode)
 
 # %% ../../nbs/060_pose.estimate.ipynb #cell-011
@@ -63,14 +63,14 @@ class PoseEstimator(nn.Module):
     "A frozen pose network with a border around its images; all results are in pixels of the image without the border."
     def __init__(self,
         model: PoseNet,           # A trained network; it is frozen
-        pad: float|None = None,   # Border, as a fraction of each side, 0 to 2; `None`: what suits the network
+        pad: float|None = None,   # Border, as a fraction of each side, 0 to 2; `None`: `model.pad`
         mode: str = 'constant',   # One of `PAD_MODES`
         color: float|tuple = 0.,  # Of a constant border: a gray, or red, green and blue, in [-1, 1]
         mirror: bool = False,     # Average with the mirrored image?
-        scales: tuple = (1.,),    # Average over the image at these sizes
-        thr: float = .1,          # A joint whose peak is not above this was not found
+        scales: tuple = (1.,),    # Average over the image at these scales
+        thr: float = .1,          # A joint is found if its peak is above this
         amp: bool = False,        # Half precision on a GPU?
-        size: tuple[int,int]|str|None = 'model', # `(height, width)` to resize to; `'model'`: the network's; `None`: no
+        size: tuple[int,int]|str|None = 'model', # Resize to `(height, width)`; `'model'`: `model.size`; `None`: no
     ):
         super().__init__()
         pad = model.pad if pad is None else pad
@@ -90,7 +90,7 @@ class PoseEstimator(nn.Module):
         self.train()
 
     def _check_size(self, size:tuple|None) -> tuple[int,int]|None:
-        "`size`, if it is made of whole cells."
+        "`size`, checked: its sides must be multiples of the stride."
         if size is None: return None
         size = check_size(size)
         if any(n%self.stride for n in size):
@@ -128,7 +128,7 @@ def input_size(self:PoseEstimator,
 
 @patch
 def _to_image_coords(self:PoseEstimator, keypoints:Tensor, size:tuple) -> Tensor:
-    "Keypoints in pixels of the network's input, in pixels of an image of `size`."
+    "Map keypoints from pixels of the network's input to pixels of an image of `size`."
     return keypoints if self.size is None or self.size==tuple(size) else resize_keypoints(keypoints, self.size, size)
 
 # %% ../../nbs/060_pose.estimate.ipynb #cell-015
@@ -168,8 +168,8 @@ def _forward_padded(self:PoseEstimator, img:Tensor) -> PoseMaps:
 
 @patch
 def _at_scale(self:PoseEstimator, img:Tensor, scale:float, net_size:tuple) -> Tensor:
-    "The image at one scale; both of its mirrors share it."
-    if scale==1 and not self.size: return img # a network without a size takes images as they are
+    "The image at one scale, for the plain and the mirrored view."
+    if scale==1 and not self.size: return img # a network without a size takes images unchanged
     return _resize(img, [max(1, round(n*scale/self.stride))*self.stride for n in net_size])
 
 @patch
@@ -266,7 +266,7 @@ def keypoints(self:PoseEstimator,
     img: Tensor,                # `(B, 3, H, W)` in [-1, 1], any device and any B
     batch_size: int = 64,       # Images at a time
     thr: float|None = None,     # Peaks not above this are joints not found; `None`: the estimator's own `thr`
-    decode: str = 'left_right', # `'argmax'`, `'left_right'` or `'paf'`, see above
+    decode: str = 'left_right', # `'argmax'`, `'left_right'`, or `'paf'` (needs limb fields)
 ) -> Tensor:                    # `(B, 18, 3)` x, y in pixels of `img`, confidence
     "The 18 joints of the main person in every image; no gradient."
     check_choice('decode', decode, ('argmax','left_right','paf'))

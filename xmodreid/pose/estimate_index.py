@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ..data.images import images_to_tensor, read_image
+from ..data.images import images_to_tensor
+from ..data.pixels import read_image
 from ..data.transforms import check_size, resize_keypoints
 from ..errors import DataError
 from ..files import atomic_path
@@ -58,7 +59,7 @@ def estimate_resized_keypoints(
 # %% ../../nbs/061_pose.estimate_index.ipynb #cell-045
 def hash_estimator(
     estimator: PoseEstimator, # The estimator
-    **more: Any,              # Whatever else the result depends on
+    **more: Any,              # Other values that the result depends on
 ) -> str:                     # 16 hexadecimal digits
     "A name for an estimator that changes with its weights and settings."
     e = estimator
@@ -71,7 +72,7 @@ def hash_estimator(
 
 # %% ../../nbs/061_pose.estimate_index.ipynb #cell-046
 class _KeypointCache:
-    "Keypoints by the SHA-256 of image files, in `.npz` shards; safe against kills and two processes at once."
+    "Keypoints by the SHA-256 of image files, in `.npz` shards; safe if a process is killed, or if two run at once."
     def __init__(self, folder:str|Path, flush_every:int=1024, max_shards:int=64):
         self.folder = Path(folder)
         self.flush_every = flush_every
@@ -111,13 +112,13 @@ class _KeypointCache:
 
 # %% ../../nbs/061_pose.estimate_index.ipynb #cell-047
 def _stack(keypoints:list[np.ndarray]) -> np.ndarray:
-    "`(N, 18, 3)` float32, for no images, too."
+    "`(N, 18, 3)` float32; also for N = 0."
     return np.stack(keypoints) if keypoints else np.zeros((0,18,3), np.float32)
 
 def _hash_images(index:pd.DataFrame) -> list[str]:
     "SHA-256 of every image file of an index."
     missing = [p for p in index['path'] if not Path(p).is_file()]
-    if missing: raise DataError(f"{missing[0]}: no such image")
+    if missing: raise DataError(f"{missing[0]}: no such image; check the column `path` of the index")
     return [hash_file(p) for p in index['path']]
 
 def estimate_keypoints(
@@ -137,7 +138,7 @@ def estimate_keypoints(
     hashes = _hash_images(index)
     cache = _KeypointCache(Path(cache_dir)/hash_estimator(estimator, at=size, decode=decode))
     row_of = {h: row for row,h in enumerate(hashes) if h not in cache.keypoints_by_hash}
-    rows = list(row_of.values()) # of new images; equal files are looked at once
+    rows = list(row_of.values()) # of new images; equal files are estimated once
     def store(first, keypoints, own_sizes):
         cache.add([hashes[r] for r in rows[first:first+batch_size]], to_files(keypoints, own_sizes))
     try: estimate_resized_keypoints(index.iloc[rows], progress=progress and len(rows) > 0, on_batch=store, **options)

@@ -177,12 +177,12 @@ def _check_maps(a:np.ndarray, name):
     "Raise `PoseError` unless `a` is 18 finite maps."
     if a.ndim != 3 or a.shape[0] != 18:
         raise PoseError(f"{name}: expected 18 maps (18, H, W) in COCO-18 order; got {a.shape}. "
-                        "Drop a background channel, move channels first.")
+                        "Drop a background channel, and move the channels first")
     if not np.isfinite(a).all():
         raise PoseError(f"{name}: maps hold NaN or infinite values; expected heights in [0, 1]")
 
 def save_heatmaps_npy(
-    path: str|Path,              # File to write, by custom `.npy`
+    path: str|Path,              # File to write, usually `.npy`
     heatmaps: Tensor|np.ndarray, # `(18, H, W)` array or tensor
 ) -> None:
     "Write the 18 maps of one image, atomically. Raises `PoseError` on another shape."
@@ -202,6 +202,6 @@ def load_heatmaps_npy(
     except (ValueError, OSError, EOFError) as e:
         raise PoseError(f"{path}: not a readable .npy array ({e})") from None
     if not isinstance(a, np.ndarray) or not np.issubdtype(a.dtype, np.number):
-        raise PoseError(f"{path}: expected one array of numbers")
+        raise PoseError(f"{path}: expected one array of numbers (18, H, W), see `save_heatmaps_npy`")
     _check_maps(a, path)
     return torch.from_numpy(a.astype(np.float32))

@@ -28,7 +28,7 @@ class PoseLossCallback(LossCallback):
         return tuple(self.xb[0].shape[2:])
 
     def target(self) -> Tensor:
-        "What the maps should be; computed once per batch."
+        "The target of the maps; computed once per batch."
         raise NotImplementedError
 
     def stage_loss(self,

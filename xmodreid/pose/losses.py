@@ -36,7 +36,7 @@ def weighted_bce_loss(
 # %% ../../nbs/062_pose.losses.ipynb #cell-010
 def coordinate_loss(
     logits: Tensor, # `(B, C, h, w)`
-    target: Tensor, # `(B, C, h, w)` blobs; an all-zero map is a hidden joint and costs nothing
+    target: Tensor, # `(B, C, h, w)` blobs; an all-zero map is a hidden joint and adds nothing
 ) -> Tensor:        # A scalar
     "Cross entropy of the softmax over each map's cells and the normalized blob, summed over maps, mean over images."
     t = target.flatten(2)

@@ -29,7 +29,7 @@ def _joint_distances(pred:Tensor, target:Tensor, height:float|None) -> tuple[Ten
     return distance, body_height[:, None], found, visible
 
 def joint_hits(
-    pred: Tensor|np.ndarray,   # `(B, 18, 2 or 3)`; a third column of 0 says the joint was not found
+    pred: Tensor|np.ndarray,   # `(B, 18, 2 or 3)`; 0 in a third column: joint not found
     target: Tensor|np.ndarray, # `(B, 18, 3)` true keypoints, pixels
     thr: float = .1,           # Tolerance as a share of the body height
     height: float|None = None, # Image height in pixels; a body counts as at least a third as high

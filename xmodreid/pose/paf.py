@@ -54,7 +54,7 @@ def _select(mask:Tensor, *tensors:Tensor) -> list[Tensor]:
 
 @lru_cache(64)
 def _filter_taps(n:int, to:int, dtype:torch.dtype, device:torch.device) -> tuple[Tensor,Tensor]:
-    "The few cells that each row of a resizing matrix draws on, and their weights, both `(k, to)`."
+    "The cells with a weight in each row of a resizing matrix, and their weights, both `(k, to)`."
     matrix = resize_matrix(n, to, dtype, device)
     n_taps = int((matrix != 0).sum(1).max())
     cells = matrix.abs().topk(n_taps)[1]
@@ -63,7 +63,7 @@ def _filter_taps(n:int, to:int, dtype:torch.dtype, device:torch.device) -> tuple
 def _field_agreement(peaks:Peaks, pairs:tuple, paf:Tensor, taps:tuple, shares:Tensor) -> Tensor:
     """The field along each pair at `shares` of its length, `(len(shares), pairs)`.
 
-    `paf` has the image's height; across, it is resized by `taps` at the sampled pixels only."""
+    `paf` already has the image's height. Its width is resized by `taps`, at the sampled pixels only."""
     image, limb, a, b = pairs
     h, w = paf.shape[2:]
     ax, ay, bx, by = (t.to(paf.dtype).index_select(0, i) for i in (a,b) for t in (peaks.x,peaks.y))
@@ -87,7 +87,7 @@ def _resize_fields(paf:Tensor, h:int, w:int, n_pairs:int) -> tuple[Tensor,tuple]
     kind = (paf.dtype,paf.device)
     if paf.shape[2] != h: paf = resize_matrix(paf.shape[2], h, *kind)@paf
     many = n_pairs*300 > paf[..., 0].numel()*w
-    if many: paf = paf@resize_matrix(paf.shape[3], w, *kind).T # resize across, too: cheaper than sampling
+    if many: paf = paf@resize_matrix(paf.shape[3], w, *kind).T # resize the width, too: cheaper than sampling
     return paf, _filter_taps(paf.shape[3], w, *kind)
 
 def limb_candidates(
@@ -182,8 +182,8 @@ def _add_limb(rows:list, joints:tuple, peaks:tuple, score:float, heights:list, a
 def group_limbs(
     peaks: Peaks,                 # From `find_peaks`
     connections: LimbConnections, # From `match_limbs`
-    min_joints: int = 4,          # A person has at least so many joints
-    min_score: float = .4,        # And so high a score per joint
+    min_joints: int = 4,          # Fewest joints of a person
+    min_score: float = .4,        # Lowest mean score per joint
 ) -> tuple[list,list]:            # Rows of 18 peak indices or -1, total score, joint count; and the image of each row
     "Join limbs that share a joint into people."
     heights = peaks.score.tolist()
@@ -203,7 +203,7 @@ def _decode_chunk(
     heatmaps:Tensor, paf:Tensor, size:tuple, sigma:float, thr:float, min_joints:int, min_score:float,
 ) -> DetectedPeople:
     "All people in a few images."
-    n = max(1, 1_200_000//(18*size[0]*size[1])) # so few that the resized maps stay in a processor's cache
+    n = max(1, 1_200_000//(18*size[0]*size[1])) # so few that the resized maps fit a CPU's cache
     if heatmaps.is_cuda: n = max(1, len(heatmaps))
     found = [find_peaks(h, thr, sigma, size) for h in heatmaps.split(n)]
     found = [p._replace(image=p.image+i*n) for i,p in enumerate(found)]
@@ -221,16 +221,16 @@ def _decode_chunk(
 def decode_people(
     heatmaps: Tensor,                 # `(B, 18 or 19, h, w)` joint maps
     paf: Tensor,                      # `(B, 38, h, w)` limb fields
-    size: tuple[int,int]|None = None, # `(height, width)` of the image, to which maps are resized; `None`: as they are
-    sigma: float = 3.,                # Smoothing before peaks are sought, pixels
+    size: tuple[int,int]|None = None, # `(height, width)` of the image; maps are resized to it; `None`: as they are
+    sigma: float = 3.,                # Smoothing before the search for peaks, pixels
     thr: float = .1,                  # Lowest peak
     min_joints: int = 4,              # Fewest joints of a person
     min_score: float = .4,            # Lowest mean score of a person
 ) -> DetectedPeople:
-    "All people in a batch of images. Raises `PoseError` when the two sets of maps do not fit."
+    "All people in a batch of images. Raises `PoseError` if the two sets of maps do not fit together."
     if paf is None or paf.ndim != 4 or paf.shape[1] != 38:
         raise PoseError(f"`paf` must be (B, 38, h, w); got {None if paf is None else tuple(paf.shape)}. "
-                        "A network without fields finds one person: use its peaks")
+                        "A network without fields finds one person only: use `decode_argmax`")
     if paf.shape[0] != heatmaps.shape[0] or paf.shape[2:] != heatmaps.shape[2:]:
         raise PoseError(f"`paf` {tuple(paf.shape)} and `heatmaps` {tuple(heatmaps.shape)} must share batch and grid")
     size = tuple(heatmaps.shape[2:]) if size is None else check_size(size)
@@ -246,7 +246,7 @@ def main_person(
     n: int,                 # Images in the batch
     size: tuple[int,int],   # `(height, width)` of the images, pixels
 ) -> Tensor:                # `(n, 18, 3)`; all zero where no person was found
-    "One person per image: the highest sum of joint heights times body height, up to halved for being off the middle."
+    "One person per image: the highest sum of joint heights times body height, reduced by up to half off the middle."
     h, w = check_size(size)
     keypoints = people.keypoints
     out = torch.zeros(n, 18, 3, device=keypoints.device)

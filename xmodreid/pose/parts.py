@@ -35,9 +35,9 @@ class PartSegments(NamedTuple):
 def constant_tensor(
     values: tuple,        # Numbers
     dtype: torch.dtype,   # Number type
-    device: torch.device, # Where it lies
+    device: torch.device, # Device of the tensor
 ) -> Tensor:              # Shared between calls: do not change it
-    "A small tensor, made once: each copy from the host would let a GPU wait."
+    "A small tensor, made once: a copy from the host in each call would make a GPU wait."
     with torch.inference_mode(False): return torch.tensor(values, dtype=dtype, device=device)
 
 def index_tensor(
@@ -48,7 +48,7 @@ def index_tensor(
     return constant_tensor(tuple(places), torch.int64, like.device)
 
 def _mean_joint(xy:Tensor, visible:Tensor, joints:tuple) -> tuple[Tensor,Tensor]:
-    "Mean `(B, 2)` of the visible ones of some joints, and `(B,)` 1. where there is one."
+    "Mean `(B, 2)` of the visible ones of some joints, and `(B,)`: 1 where any is visible."
     i = index_tensor(joints, xy)
     xy = xy[:, i]
     visible = visible[:, i]
@@ -107,7 +107,7 @@ def affine_map(
     size: tuple[int,int],  # `(height, width)` of the map
     start: Tensor|float = 0., # `(B, 10, 1)` or a number
 ) -> Tensor:               # `(B, 10, H, W)`
-    "`start + slope . (pixel - origin)` for every pixel: the sum of a row and a column, without a table of pixels."
+    "`start + slope . (pixel - origin)` for every pixel: the sum of a row and a column, without a grid of pixels."
     h, w = size
     x = torch.arange(w, dtype=origin.dtype, device=origin.device)
     y = torch.arange(h, dtype=origin.dtype, device=origin.device)

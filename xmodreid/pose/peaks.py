@@ -92,7 +92,7 @@ def find_peaks(
     rows = _resize_blur_matrix(grid[0], h, sigma, *kind)
     columns = _resize_blur_matrix(grid[1], w, sigma, *kind)
     at = _local_maxima(_apply_separable(heatmaps, rows, columns), thr)
-    x = at%(w+1) # the maps searched have a row and a column of zeros more
+    x = at%(w+1) # the searched maps have an extra row and an extra column of zeros
     y = at//(w+1)%(h+1)
     joint = at//((h+1)*(w+1))%18
     image = at//((h+1)*(w+1)*18)

@@ -31,7 +31,7 @@ def _mismatches(own:dict, state:dict) -> list[str]:
     "How the names and shapes of `state` differ from those of a network's `own` state."
     optional = {k for k in own if k.endswith('num_batches_tracked')}
     missing = [f'lacks {k}' for k in own if k not in state and k not in optional]
-    unexpected = [f'has {k} too many' for k in state if k not in own]
+    unexpected = [f'has unexpected {k}' for k in state if k not in own]
     shapes = [f'{k} is {tuple(v.shape)}, expected {tuple(own[k].shape)}'
               for k,v in state.items() if k in own and v.shape != own[k].shape]
     return missing + unexpected + shapes
@@ -74,7 +74,7 @@ def _caffe_chain(layers:nn.Sequential, top:str) -> tuple[list,str]:
 def caffe_prototxt(
     model: OpenPoseBody, # A network whose layers are named as in the published model
 ) -> str:                # For an image of 64x64 pixels
-    "The text description that Caffe's importer wants beside the weights."
+    "The text description that Caffe's importer needs besides the weights."
     lines = ['name: "openpose"', 'input: "image"', 'input_dim: 1', 'input_dim: 3', 'input_dim: 64', 'input_dim: 64']
     trunk, features = _caffe_chain(model.model0, 'image')
     lines += trunk
@@ -130,7 +130,7 @@ def load_pose_weights(
 
 # %% ../../nbs/056_pose.weights.ipynb #cell-042
 def packaged_weights(
-    name: str = 'synth', # Which ones
+    name: str = 'synth', # Name of the weights
 ) -> Path:               # Inside the installed package
     "The file of weights that come with the package."
     return Path(str(files('xmodreid')))/'weights'/f'pose_{name}.safetensors'
@@ -141,14 +141,14 @@ def save_compact_pose(
     size: tuple[int,int], # `(height, width)` of the crops it was trained on, pixels
     half: bool = True,    # In half precision?
 ) -> None:
-    "Write a compact network with what it takes to build it again."
+    "Write a compact network with everything needed to build it again."
     weights = {k: v.half() if half and v.is_floating_point() else v for k,v in model.state_dict().items()}
     save_state(path, dict(config=dict(model.config), size=list(size), weights=weights))
 
 def load_compact_pose(
     path: str|Path, # From `save_compact_pose`
 ) -> CompactPose:   # In evaluation mode, float32, its `size` set
-    "Build a compact network from its file. Raises `ModelError` for a file that is missing, broken or another."
+    "Build a compact network from its file. Raises `ModelError` for a file that is missing, broken or of another kind."
     saved = load_state(path)
     if not isinstance(saved, dict) or {'config','size','weights'} - saved.keys():
         raise ModelError(f"{path} is not a compact pose network; expected config, size and weights. "
@@ -183,7 +183,7 @@ POSE_WEIGHTS = dict(
 # %% ../../nbs/056_pose.weights.ipynb #cell-046
 @cache
 def _warn_license(name:str) -> None:
-    "Warn, once, of weights that may not be used for everything."
+    "Warn once about weights with a restricted license."
     terms = POSE_WEIGHTS[name]['license']
     if 'only' not in terms: return
     warnings.warn(f"the weights {name!r} are licensed for {terms}. 'synth' and 'lightweight' are Apache-2.0",
@@ -193,7 +193,7 @@ def find_pose_weights(
     name: str,                     # One of `POSE_WEIGHTS`
     download: Callable = download, # Fetches a file: `download(url, path, size, sha256)`
 ) -> Path:
-    "The file of published weights on this machine, downloaded if need be. Raises `ModelError` or `DownloadError`."
+    "The file of published weights on this machine, downloaded if needed. Raises `ModelError` or `DownloadError`."
     entry = POSE_WEIGHTS[check_choice('name', name, POSE_WEIGHTS)]
     if 'url' in entry: return download(entry['url'], cache_dir('pose')/entry['file'], entry['size'], entry['sha256'])
     path = packaged_weights(name)
@@ -219,7 +219,7 @@ def pose_net(
         raise ConfigError(f"the weights {pretrained!r} belong to arch={weights_arch!r}, not {arch!r}")
     if pretrained=='synth':
         if kwargs:
-            raise ConfigError(f"the weights 'synth' bring their own architecture; leave out {', '.join(kwargs)}")
+            raise ConfigError(f"the weights 'synth' define the architecture; leave out {', '.join(kwargs)}")
         return load_compact_pose(find_pose_weights(pretrained))
     if isinstance(pretrained, str) and not published and not Path(pretrained).suffix:
         check_choice('pretrained', pretrained, POSE_WEIGHTS) # a mistyped name rather than a file

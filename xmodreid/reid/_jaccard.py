@@ -26,7 +26,7 @@ def _reciprocal(idx, width):
 
 # %% ../../nbs/098_reid._jaccard.ipynb #29a6ba21
 def _expand_reciprocal(idx, k1, half):
-    "Reciprocal sets `(N, N)` sparse, grown by every member's half-size set of which more than two thirds are inside."
+    "Reciprocal sets `(N, N)` sparse, extended by the half-size sets of members that lie more than two thirds inside."
     R, H = _reciprocal(idx, k1), _reciprocal(idx, half)
     size = np.diff(H.indptr)
     common = R@H.T                     # [i, c]: how many of c's half-size set lie in i's set
@@ -40,9 +40,9 @@ def _expand_reciprocal(idx, k1, half):
 
 # %% ../../nbs/098_reid._jaccard.ipynb #3d61643f
 def _pair_sq_distances(S, idx, sq, x):
-    "Squared distances at the places of `S`: those of the lists `idx`, `sq` are given, the others are computed."
+    "Squared distances at the entries of `S`: read from `idx` and `sq` where these list them, else computed."
     n, k = idx.shape
-    lists = sparse.csr_matrix((sq.ravel()+1, idx.ravel(), np.arange(0, n*k+1, k)), (n, n)) # +1: zeros must not vanish
+    lists = sparse.csr_matrix((sq.ravel()+1, idx.ravel(), np.arange(0, n*k+1, k)), (n, n)) # +1: keep zeros stored
     given = S.multiply(lists).tocsr()
     rest = (S-S.multiply(given != 0)).tocoo()
     r, c = (torch.as_tensor(a, dtype=torch.int64, device=x.device) for a in (rest.row, rest.col))
@@ -81,12 +81,12 @@ def _expand_ranges(start, n):
 def overlap_blocks(
     A: sparse.csr_matrix,       # Rows to compare
     columns: sparse.csc_matrix, # The other rows B, by columns
-    start: np.ndarray,          # `(A.nnz,)` where each entry of `A` enters its column
+    start: np.ndarray,          # `(A.nnz,)` position in `columns` at which each entry of `A` starts
     pairs: int = 2**20,         # Shared entries at a time
 ) -> Iterator[sparse.csr_matrix]:
     "Blocks of rows of `m[i, j] = sum_g min(A[i, g], B[j, g])`."
-    n = columns.indptr[A.indices+1]-start                  # entries that each entry of A meets
-    done = np.concatenate([[0], np.cumsum(n)])[A.indptr]   # met before each row
+    n = columns.indptr[A.indices+1]-start                  # entries of B compared with each entry of A
+    done = np.concatenate([[0], np.cumsum(n)])[A.indptr]   # compared before each row
     i = 0
     while i < A.shape[0]:
         j = max(i+1, int(np.searchsorted(done, done[i]+pairs, side='right'))-1)
@@ -109,10 +109,10 @@ def sparse_jaccard(
     k1 = idx.shape[1]
     V = encode_reciprocal(x, idx, sq, k1, min(round(k1/2)+1, k1), k2)
     columns = V.tocsc()
-    # row-wise number of an entry
+    # row-wise number of each entry
     place = sparse.csr_matrix((np.arange(V.nnz), V.indices, V.indptr), V.shape).tocsc().data
     start = np.empty_like(place)
-    start[place] = np.arange(V.nnz)                        # an entry enters its column at its own row: rows j >= i
+    start[place] = np.arange(V.nnz)                        # each entry starts at its own row: rows j >= i
     upper = []
     for m in overlap_blocks(V, columns, start):
         if max_distance < 1:
@@ -122,6 +122,6 @@ def sparse_jaccard(
     m = sparse.vstack(upper, format='csr')
     m.setdiag(.5)                                          # the diagonal is in both halves
     m = (m+m.T).tocsr()
-    m.data /= 2-m.data                                     # in place: what is stored stays stored, zeros included
+    m.data /= 2-m.data                                     # in place, so that stored zeros stay stored
     np.clip(np.subtract(1, m.data, out=m.data), 0, None, out=m.data)
     return m

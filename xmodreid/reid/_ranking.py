@@ -17,7 +17,7 @@ import torch
 # %% ../../nbs/099_reid._ranking.ipynb #afc94d69
 @dataclass(frozen=True)
 class GalleryGroups:
-    "Gallery positions in groups: the first image of each person, the second, ...; people in the same order."
+    "Gallery positions in groups: the first image of each person, the second, ...; all groups order people alike."
     columns: np.ndarray # `(G,)` gallery positions, group by group
     sizes: np.ndarray   # `(L,)` people in each group, descending
     pids: np.ndarray    # `(n,)` people, ascending
@@ -84,7 +84,7 @@ def _count_identities(near, g):
 
 # %% ../../nbs/099_reid._ranking.ipynb #3f820665
 def _ranks_by_counting(d, p, g, near):
-    "Images below each of `p`, people of `g` below the first, and the queries with an image that equals one of `p`."
+    "Images below each of `p`, people of `g` below the first, and the queries where another image equals one of `p`."
     before, people, equal = np.empty(p.shape, np.int64), None, 0
     for k, x in enumerate(p):
         before[k] = count_rows(np.less(d, x, out=near))
@@ -117,7 +117,7 @@ def _stable_ranks(d, at, ok, g):
     return before, people
 
 # %% ../../nbs/099_reid._ranking.ipynb #3b4ae154
-MAX_COUNTED = 1500 # Matches times gallery images of a query: up to so many are counted faster than the row is sorted
+MAX_COUNTED = 1500 # Counting is faster than sorting up to this many matches x gallery images per query
 
 def new_buffers(
     n: int,          # Distances in a block
@@ -127,7 +127,7 @@ def new_buffers(
     return np.empty(n, dtype), np.empty(n, bool)
 
 def _fill_block(dist, buffer, counted):
-    "The distances, one row per gallery image, in `buffer`. For sorting, a query's gallery is one piece of memory."
+    "The distances, one row per gallery image, in `buffer`. For sorting, each query is contiguous in memory."
     d = buffer[:dist.size]
     if counted: return cv2.transpose(dist, d.reshape(dist.shape[::-1]))
     d = d.reshape(dist.shape).T
@@ -143,7 +143,7 @@ def match_ranks(
     g_camids: np.ndarray|None = None, # `(G,)` camera of each gallery image
     rule: object = None,           # An `EvaluationRule` of `reid.metrics`
     groups: GalleryGroups|None = None, # From `group_gallery`, when many blocks share one gallery
-    buffers: tuple|None = None,    # From `new_buffers`; fresh memory for each block costs as much as the counting
+    buffers: tuple|None = None,    # From `new_buffers`; new memory per block would take as long as the counting
 ) -> tuple[np.ndarray, np.ndarray]: # `(B, P)` ranks from 1, ascending, 0 for none; `(B,)` first rank for the CMC
     "Ranks of the matches of a block of queries, after the removals of `rule`."
     if not dist.size: return np.zeros((len(dist), 0), np.int64), np.zeros(len(dist), np.int64)
@@ -199,7 +199,7 @@ def rank_blocks(
 
 # %% ../../nbs/099_reid._ranking.ipynb #a5f49b51
 def rank_all(
-    block: Callable[[slice], np.ndarray], # As in `rank_blocks`, like the next
+    block: Callable[[slice], np.ndarray], # As in `rank_blocks`; so are the next five
     qp: np.ndarray,
     gp: np.ndarray,
     qc: np.ndarray|None,

@@ -44,8 +44,7 @@ def normalize_embeddings(
     n = x.norm(dim=1, keepdim=True)
     if (n == 0).any():
         raise ProtocolError(f"row {int((n[:, 0] == 0).nonzero()[0])} of the embeddings is all zeros: it has no "
-                            "direction, so no "
-                            "cosine. Use metric='euclidean', or find out why")
+                            "direction, so its cosine is undefined. Use metric='euclidean', or check why it is zero")
     return x/n
 
 # %% ../../nbs/106_reid.distance.ipynb #cell-008
@@ -57,7 +56,7 @@ def distance_matrix(
     "Distances of all pairs, by one matrix product. Raises `ProtocolError` for embeddings of two lengths."
     if a.shape[1] != b.shape[1]:
         raise ProtocolError(f"embeddings of {a.shape[1]} and {b.shape[1]} dimensions cannot be compared. "
-                            "They come from different models")
+                            "They seem to come from different models")
     if check_choice('metric', metric, DISTANCE_METRICS) == 'cosine':
         return torch.addmm(a.new_ones(1, 1), a, b.T, alpha=-1)
     sq = torch.addmm(b.square().sum(1)[None], a, b.T, alpha=-2).add_(a.square().sum(1)[:, None])
@@ -112,7 +111,7 @@ def knn(
         raise ProtocolError(f"k={k} neighbors of {len(y)} images requested; k must lie in 1..{len(y)}")
     step = _chunk_rows(chunk_size, len(y))
     positions = torch.arange(len(y), device=x.device)
-    # results go into two arrays made beforehand: small arrays between large blocks would break up the memory
+    # allocate both results first: small arrays between large blocks would fragment the memory
     dist, idx = x.new_empty(len(x), k), torch.empty(len(x), k, dtype=torch.int64, device=x.device)
     for at in range(0, len(x), step):
         rows = slice(at, at+step)

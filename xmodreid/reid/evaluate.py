@@ -23,13 +23,12 @@ from .rerank import rerank
 
 # %% ../../nbs/111_reid.evaluate.ipynb #cell-019
 def _check_leakage(index, protocol, train_pids):
-    "Raise `ProtocolError` when a person of the test was trained on."
+    "Raise `ProtocolError` when a person of the test is in the training set."
     _, q, g = protocol.trials(index)[0]
     both = sorted(set(map(int, train_pids)) & set(index.pid.to_numpy()[np.concatenate([q, g])].tolist()))
     if both:
-        raise ProtocolError(f"{len(both)} people of the test were trained on (the first is {both[0]}): the scores "
-                            "would mean "
-                            "nothing. Evaluate on people left out of training")
+        raise ProtocolError(f"{len(both)} people of the test were trained on (the first is {both[0]}), so the "
+                            "scores would be meaningless. Evaluate on people left out of training")
 
 def _distances(q, g, metric, rerank_args):
     "Blocks of distances on demand, or the whole re-ranked matrix."
@@ -38,17 +37,17 @@ def _distances(q, g, metric, rerank_args):
 
 # %% ../../nbs/111_reid.evaluate.ipynb #cell-020
 def evaluate_reid(
-    # `(len(index), D)`, row for row those of `index`; normalized here when cosine is meant
+    # `(len(index), D)`, in the order of `index`; normalized here for the cosine metric
     embeddings: np.ndarray|torch.Tensor,
     index: pd.DataFrame,      # Table of images
     protocol: Protocol,       # Chooses queries and galleries
     metric: str = 'cosine',   # `'cosine'` or `'euclidean'`
-    train_pids: Iterable|None = None, # People the model was trained on; if one is in the test, this is refused
+    train_pids: Iterable|None = None, # People the model was trained on; `ProtocolError` if one is in the test
     # Arguments of `reid.rerank.rerank` (`dict(k1=20, k2=6, lambda_value=.3)`); named in the result
     rerank: dict|None = None,
     max_rank: int = 20,       # Length of the CMC curves
 ) -> pd.DataFrame: # Per trial: rank1, ..., rank20, mAP, mINP (0..1), queries, unmatched_queries, gallery, rerank
-    "Rank as the protocol says; `attrs` hold the protocol, the metric and the CMC curves. Raises `ProtocolError`."
+    "Rank by the protocol; `attrs` hold the protocol, the metric and the CMC curves. Raises `ProtocolError`."
     if len(embeddings) != len(index):
         raise ProtocolError(f"{len(embeddings)} embeddings for a table of {len(index)} images: pass one row per image, "
                             "in the order of the table")
@@ -89,7 +88,7 @@ def save_results(
     path: str|Path,        # JSON file
     results: pd.DataFrame, # From `evaluate_reid`
     seed: int|None = None, # Seed of the training
-    # How the epoch was chosen: `'last'`, `'best'` (by the test set: too good) or `'val'` (by the validation set)
+    # How the epoch was chosen: `'last'`, `'best'` (by the test set: too optimistic) or `'val'` (by the validation set)
     epoch: str = 'last',
     dataset: str = '',     # Which data, in words or as a path
     **extra: Any,          # Anything else worth keeping, e.g. `model='osnet'`
@@ -98,8 +97,8 @@ def save_results(
     check_choice('epoch', epoch, ('last', 'best', 'val'))
     a = results.attrs
     if 'protocol' not in a:
-        raise ProtocolError("these results do not say by which protocol they were made: pass the table "
-                            "`evaluate_reid` returned")
+        raise ProtocolError("`results.attrs` holds no protocol: pass the table that `evaluate_reid` "
+                            "returned")
     s = summarize_results(results)
 
     def score(row): return {k: float(v) for k, v in s.loc[row].items() if k != 'n_runs' and np.isfinite(v)}

@@ -33,7 +33,7 @@ def jaccard_distance(
 # %% ../../nbs/108_reid.jaccard.ipynb #cell-030
 @torch.no_grad()
 def jaccard_from_neighbors(
-    x: Tensor,                # `(N, D)` embeddings, in the form in which their distances are meant
+    x: Tensor,                # `(N, D)` embeddings, as used for `idx` and `sq`
     idx: np.ndarray,          # `(N, k1)` neighbors of each row, nearest first, itself included
     sq: np.ndarray,           # `(N, k1)` their squared distances
     k2: int = 6,              # Neighbors averaged; 1 for none

@@ -22,7 +22,7 @@ from ..training.losses import LossCallback
 
 # %% ../../nbs/112_reid.loss_callbacks.ipynb #48-cell-009
 class ReIDLoss(LossCallback):
-    "Base of the Re-ID losses: gives `labels` and the trust in each of them."
+    "Base of the Re-ID losses: provides the labels of a batch and the weight of each."
     def __init__(
         self,
         weight: float|Callable = 1., # Multiplier in the total loss, or a schedule
@@ -60,7 +60,7 @@ class ReIDLoss(LossCallback):
         return sum(map(f, self.logits.unbind(1) if self.logits.ndim == 3 else [self.logits]))
 
     def after_loss(self) -> None:
-        "Add the loss, in single precision: distances need all their digits."
+        "Add the loss, in single precision, because half precision is too coarse for distances."
         with torch.autocast(self.xb[0].device.type, enabled=False): super().after_loss()
 
 # %% ../../nbs/112_reid.loss_callbacks.ipynb #48-cell-010
@@ -146,7 +146,7 @@ class WeightedTripletLoss(MetricLoss):
 
 # %% ../../nbs/112_reid.loss_callbacks.ipynb #49-cell-007
 class ReverseCrossEntropyLoss(ReIDLoss):
-    "Reverse cross entropy: bounded, robust to wrong labels, slow to learn. Use it beside another loss."
+    "Reverse cross entropy: bounded, robust to wrong labels, slow to learn. Combine it with another loss."
     def compute(self) -> Tensor:
         "The unweighted loss of the batch."
         return self.sum_over_parts(lambda z: reverse_cross_entropy_loss(z, self.labels, weight=self.label_weights))
@@ -173,7 +173,7 @@ class SymmetricCrossEntropyLoss(ReIDLoss):
 
 # %% ../../nbs/112_reid.loss_callbacks.ipynb #49-988e8716
 class SoftLabelLoss(ReIDLoss):
-    "Cross entropy with noisy labels made soft; summed over the stripes of a part-based network."
+    "Cross entropy with soft targets for noisy labels; summed over the stripes of a part-based network."
     def __init__(
         self,
         weight: float|Callable = 1.,    # Multiplier in the total loss, or a schedule
@@ -220,7 +220,7 @@ class CenterLoss(MetricLoss):
         self.center_lr, self.centers = center_lr, None
 
     def metric_inputs(self) -> tuple[Tensor, Tensor]: # `(B', D)` vectors and `(B',)` identities
-        "As in `MetricLoss`, on the unit sphere where that is wanted."
+        "As in `MetricLoss`, on the unit sphere with `normalize`."
         feat, labels = super().metric_inputs()
         return (F.normalize(feat) if self.normalize else feat), labels
 

@@ -46,7 +46,7 @@ def _mean(each, weight):
 def soft_label_loss(
     logits:Tensor,    # `(B, K)` scores
     labels:Tensor,    # `(B,)` int64 in 0..K-1
-    certainty:Tensor, # `(B,)` in 0..1: how sure each label is; 0 asks for the uniform distribution (LSR)
+    certainty:Tensor, # `(B,)` in 0..1: how sure each label is; 0 gives the uniform distribution (LSR)
 ) -> Tensor:          # Scalar, mean over the batch
     "Cross entropy against `certainty` on the label plus `1 - certainty` spread over all classes."
     _check_labels(logits, labels)
@@ -96,8 +96,8 @@ class HardPairs(NamedTuple):
     "The hardest positive and negative of each anchor."
     d_ap: Tensor # `(B,)` distance to the farthest image of the same identity
     d_an: Tensor # `(B,)` distance to the nearest image of another identity
-    pos: Tensor  # `(B,)` which one the positive is
-    neg: Tensor  # `(B,)` which one the negative is
+    pos: Tensor  # `(B,)` position of the positive in the batch
+    neg: Tensor  # `(B,)` position of the negative in the batch
 
 # %% ../../nbs/105_reid.losses.ipynb #cell-027
 def _check_pairs(dist, labels):
@@ -163,7 +163,7 @@ def weighted_triplet_loss(
 ) -> Tensor:               # Scalar
     "Weighted-regularized triplet loss (AGW, 2021, equation 8)."
     dist = batch_distance(_embeddings(feat, normalize))
-    hard_pairs(dist, labels)  # the same demands on a batch
+    hard_pairs(dist, labels)  # only for its checks of the batch
     same = (labels[:, None] == labels[None]).to(dist)
     d_ap = (dist*same*_mask_softmax(dist*same, same)).sum(1)
     d_an = (dist*(1-same)*_mask_softmax(-dist*(1-same), 1-same)).sum(1)
@@ -177,7 +177,7 @@ def _mask_softmax(d, mask):
 def center_loss(
     feat:Tensor,    # `(B, D)` embeddings
     labels:Tensor,  # `(B,)` int64 in 0..K-1
-    centers:Tensor, # `(K, D)` one center an identity; gets no gradient
+    centers:Tensor, # `(K, D)` one center per identity; gets no gradient
 ) -> Tensor:        # Scalar
     "Half the mean squared distance of the images to the centers of their identities (ECCV 2016, equation 2)."
     if feat.shape[1] != centers.shape[1]:
@@ -185,7 +185,7 @@ def center_loss(
                          "compared")
     if not len(labels): return feat.sum()*0
     if not 0 <= labels.min() <= labels.max() < len(centers):
-        raise ModelError(f"labels must lie in 0..{len(centers)-1}, the centers there are; got "
+        raise ModelError(f"labels must lie in 0..{len(centers)-1}, the rows of `centers`; got "
                          f"{labels.min()}..{labels.max()}")
     return (feat - centers.detach()[labels]).pow(2).sum(1).mean()/2
 
@@ -225,7 +225,7 @@ def softmax_triplet_loss(
     h = hard_pairs(batch_distance(_embeddings(student, normalize)), labels)
     log_p = torch.stack([h.d_ap, h.d_an], 1).log_softmax(1)
     if margin is not None: return -(margin*log_p[:, 0] + (1-margin)*log_p[:, 1]).mean()
-    if teacher is None: raise ModelError("give the teacher's embeddings, or a margin to do without them")
+    if teacher is None: raise ModelError("pass the teacher's embeddings, or a `margin` to use none")
     ref = batch_distance(_embeddings(teacher.detach(), normalize))
     target = torch.stack([ref.gather(1, i[:, None])[:, 0] for i in (h.pos, h.neg)], 1).softmax(1)
     return -(target*log_p).sum(1).mean()

@@ -57,7 +57,7 @@ def filtered(
 def score_query(
     dist: np.ndarray,     # `(G,)` distances of the gallery images; lower is nearer, and of equal ones the first wins
     is_match: np.ndarray, # `(G,)` boolean: images of the query's person
-    removed: np.ndarray,  # `(G,)` boolean: images that the rule takes away, from `filtered`
+    removed: np.ndarray,  # `(G,)` boolean: images that the rule removes, from `filtered`
     g_pids: np.ndarray|None = None, # `(G,)` identities: count people in the first rank; images when `None`
 ) -> tuple[int, float, float]|None: # Rank of the first match, AP, INP; `None` for a query without a match
     "The definition of the metrics, for one query (CMC and AP: Zheng et al., 2015; INP: Ye et al., 2021, equation 12)."
@@ -76,7 +76,7 @@ class RankScores:
     cmc: np.ndarray   # `(R,)` share of queries with a match in the first 1..R ranks
     ap: np.ndarray    # `(V,)` average precision of each valid query
     inp: np.ndarray   # `(V,)` inverse negative penalty of each valid query
-    first_ranks: np.ndarray # `(V,)` rank of the first match, of images or of people, as the rule says
+    first_ranks: np.ndarray # `(V,)` rank of the first match, of images or of people, by the rule
     valid: np.ndarray # `(Q,)` whether the query had any match left in the gallery
 
     @property

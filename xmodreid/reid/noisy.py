@@ -43,13 +43,13 @@ def subsample_noisy(
     percent:float,   # Wanted `percent_noisy_labels`, 0..100
     seed:int=0,      # Which images are dropped
 ) -> pd.DataFrame:   # Fewer rows, in their old order
-    "Drop images of the kind there is too much of, so that `percent` of the labels come from generation."
+    "Drop original or generated images until `percent` of the labels come from generation."
     if not 0 <= percent <= 100: raise ConfigError(f"`percent` must lie in 0..100; got {percent}")
     noisy = index.noisy.astype(bool).to_numpy() if 'noisy' in index else np.zeros(len(index), bool)
     n, m = int(noisy.sum()), int((~noisy).sum())
     share = percent/100
     if share > 0 and not n or share < 1 and not m:
-        raise DataError(f"{percent} % noisy labels cannot be had from {m} original and {n} generated images")
+        raise DataError(f"{percent} % noisy labels cannot be reached with {m} original and {n} generated images")
     if share in (0, 1): keep_n, keep_m = (n, 0) if share else (0, m)
     elif n >= (want := m*share/(1-share)): keep_n, keep_m = round(want), m     # generated images are dropped
     else: keep_n, keep_m = n, round(n*(1-share)/share)                         # originals are dropped
@@ -61,8 +61,8 @@ def subsample_noisy(
 def corrupt_labels(
     index:pd.DataFrame, # Table of training images
     fraction:float,     # Share of the images that get another person's identity, 0..1
-    seed:int=0,      # Which images, and whose
-) -> pd.DataFrame:   # A copy; `pid` changed, `true_pid` keeps the truth; nothing else tells which
+    seed:int=0,      # Seed of the random choice
+) -> pd.DataFrame:   # A copy: `pid` changed, `true_pid` keeps the true identity; no other column shows which
     "Give a share of the images a wrong identity, drawn evenly among the others."
     if not 0 <= fraction <= 1: raise ConfigError(f"`fraction` must lie in 0..1; got {fraction}")
     ids, rng = np.sort(index.pid.unique()), np.random.default_rng([seed, 490])

@@ -24,7 +24,7 @@ def stripe_pool(
     "The mean of each of `parts` horizontal stripes; `ModelError` for a map with fewer rows than that."
     if x.shape[2] < parts:
         raise ModelError(f"a feature map of {x.shape[2]} rows cannot be cut into {parts} stripes. "
-                         "Use higher images or fewer parts")
+                         "Use taller images or fewer parts")
     return F.adaptive_avg_pool2d(x, (parts, 1))[..., 0]
 
 # %% ../../nbs/103_reid.pcb.ipynb #cell-011
@@ -115,7 +115,7 @@ class PCB(nn.Module):
         self.backbone = ResNetReID(0, **kwargs)
         self.head = PCBHead(self.backbone.dim, n_classes, parts, reduced_dim, dropout, refined_pooling)
         self.dim = self.backbone.dim*parts
-        self.backbone.neck = self.backbone.pool = nn.Identity()  # unused: the head stands in their place
+        self.backbone.neck = self.backbone.pool = nn.Identity()  # unused: the head replaces them
 
     def feature_map(
         self,

@@ -24,7 +24,7 @@ class BackboneLR(Callback):
     order, run_valid = 61, False  # after `ParamScheduler`
     def __init__(
         self,
-        lr_mult: float = .1, # What the rate is multiplied by
+        lr_mult: float = .1, # Factor on the learning rate
     ):
         if lr_mult < 0: raise ConfigError(f"`lr_mult` must be >= 0; got {lr_mult}")
         self.lr_mult = lr_mult
@@ -35,12 +35,12 @@ class BackboneLR(Callback):
 
 # %% ../../nbs/114_reid.pcb_training.ipynb #cell-025
 def backbone_splitter(
-    model:nn.Module,      # A network with a part called `name`
+    model:nn.Module,      # A network with an attribute called `name`
     name:str='backbone',  # Attribute that holds the pretrained part
 ) -> list:                # Its parameters, and all others
     "Split the parameters that are trained into two groups."
     if not hasattr(model, name):
-        raise ModelError(f"{type(model).__name__} has no part {name!r} to train at a rate of its own")
+        raise ModelError(f"{type(model).__name__} has no attribute {name!r} to train at its own learning rate")
     own = {id(p) for p in getattr(model, name).parameters()}
     train = [p for p in model.parameters() if p.requires_grad]
     return [[p for p in train if id(p) in own], [p for p in train if id(p) not in own]]
@@ -48,7 +48,7 @@ def backbone_splitter(
 def use_sgd(
     learn:Learner,         # Not trained yet; its optimizer is replaced
     backbone:str='backbone', # Attribute of the model that gets the lower rate
-    lr_mult:float=.1,        # Its share of the rate
+    lr_mult:float=.1,        # Factor on its learning rate
     mom:float=.9,          # Momentum
 ) -> Learner:              # `learn`
     "Train by SGD with momentum, weight decay in the gradient, the backbone at a share of the rate."
@@ -71,7 +71,8 @@ class RPPPhases(Callback):
     ):
         epochs = stripe_epochs, classifier_epochs, finetune_epochs
         if min(epochs) < 0 or sum(epochs) < 1:
-            raise ConfigError(f"phases last 0 or more epochs, 1 in all at least; got {', '.join(map(str, epochs))}")
+            raise ConfigError("each phase lasts 0 or more epochs, all together at least 1; got "
+                              f"{', '.join(map(str, epochs))}")
         self.stripe_epochs, self.classifier_epochs, self.finetune_epochs = epochs
         self.frozen = []
 
@@ -91,7 +92,7 @@ class RPPPhases(Callback):
         if self.n_epoch != n:
             raise ConfigError(f"the phases last {self.stripe_epochs} + {self.classifier_epochs} + "
                               f"{self.finetune_epochs} = {n} "
-                              f"epochs, the fit {self.n_epoch}. Make them equal")
+                              f"epochs, but the fit has {self.n_epoch}. Make them equal")
         self.refined_pooling = head.refined_pooling
 
     def before_epoch(self) -> None:
@@ -114,7 +115,7 @@ class RPPPhases(Callback):
         self.frozen = []
 
     def before_train(self) -> None:
-        "Frozen layers keep their statistics and drop nothing."
+        "Keep the statistics of frozen layers and disable dropout."
         if self.phase != 'part_classifier': return
         for m in self.model.modules():
             if isinstance(m, (nn.modules.batchnorm._BatchNorm, nn.Dropout)): m.eval()
@@ -133,7 +134,7 @@ def train_pcb_rpp(
     finetune_epochs: int = 5,   # Epochs of everything with refined parts
     # Learning rate of SGD; the backbone has a tenth. Both are a tenth from two thirds of `stripe_epochs` on
     lr: float = .1,
-    out_dir: str|Path|None = None, # Where checkpoints lie; the training is resumed from there
+    out_dir: str|Path|None = None, # Folder of checkpoints; training resumes from it
 ) -> Learner:                   # `learn`
     "Train PCB and refined part pooling as in the paper: 60 epochs with stripes, a lower rate after 40, and 10 more."
     n = stripe_epochs + classifier_epochs + finetune_epochs

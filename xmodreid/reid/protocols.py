@@ -24,7 +24,7 @@ class Protocol:
     "How a data set is evaluated. `trials(index)` lists `(trial, query rows, gallery rows)` as positions in `index`."
     name: str         # In words, for titles and files
     rule: str         # What is removed and counted: a name in `metrics.EVALUATION_RULES`
-    config: dict      # The choices, for the results file
+    config: dict      # The settings, for the results file
     trials: Callable[[pd.DataFrame], list] # Table of images -> list of `(trial, query positions, gallery positions)`
 
     def __repr__(self): return f'Protocol({self.name!r})'
@@ -66,7 +66,7 @@ def sample_gallery(
     trial: int,     # Seed of the draw
     shots: int = 1, # Images of each person and camera
 ) -> np.ndarray:    # Positions of the gallery, by person, then camera
-    "Random images of each person and camera, with the draws of AGW's and LLCM's code (one `random.choice` per group)."
+    "Random images of each person and camera, drawn as in the code of AGW and LLCM (one `random.choice` per group)."
     rng, out = random.Random(trial), []
     for files in groups.values():
         out += [rng.choice(files)] if shots == 1 else rng.sample(list(files), min(shots, len(files)))
@@ -97,7 +97,7 @@ def full_gallery(
     shots: int,         # Images of each person and camera
     permutations: dict, # `(pid, camid)` -> `(trials, n)` image numbers from 1
 ) -> np.ndarray:        # Positions of the gallery, by camera, then person, in listed order
-    "The images that SYSU-MM01's official lists name. Raises `ProtocolError` where lists and images do not fit."
+    "The images in SYSU-MM01's official lists. Raises `ProtocolError` where lists and images do not fit."
     out = []
     for (pid, cam), files in sorted(groups.items(), key=lambda f: f[0][::-1]):
         perm = permutations.get((pid, cam))
@@ -106,7 +106,7 @@ def full_gallery(
                                 "SYSU-MM01's test "
                                 "set. Use gallery='agw'")
         if perm.shape[1] > len(files) or len(perm) < trial:
-            raise ProtocolError(f"person {pid} has {len(files)} images in camera {cam}; the official lists count "
+            raise ProtocolError(f"person {pid} has {len(files)} images in camera {cam}; the official lists have "
                                 f"{perm.shape[1]}. Complete the data set, or use gallery='agw'")
         out += files[perm[trial-1, :shots]-1].tolist()
     return np.array(out)
@@ -158,22 +158,22 @@ def sysu_protocol(
 def regdb_protocol(
     trial: int = 1,            # Which of the ten splits the table holds, 1..10
     direction: str = 'rgb2ir', # Query to gallery; `'rgb2ir'` is "visible to thermal"
-    train_trial: int|None = None, # Split the model was trained on; another one than `trial` is refused
+    train_trial: int|None = None, # Split the model was trained on; `ProtocolError` unless it is `trial`
     split: str = 'test',       # Split that is evaluated
 ) -> Protocol:
-    "Protocol of RegDB: one modality among the other. A result is the mean of ten models, one per split."
+    "Protocol of RegDB: search one modality in the other. A result is the mean of ten models, one per split."
     check_choice('trial', trial, range(1, 11))
     q, g = _get_direction(direction)
     if train_trial not in (None, trial):
-        raise ProtocolError(f"a model trained on RegDB split {train_trial} was to be tested on split {trial}: it "
-                            "has seen about "
-                            f"half of the test people. Test it on split {train_trial}, or train one on split {trial}")
+        raise ProtocolError(f"a model trained on RegDB split {train_trial} cannot be tested on split {trial}: "
+                            "about half of the test people were in its training set. "
+                            f"Test it on split {train_trial}, or train a model on split {trial}")
 
     def list_trials(index):
         found = index.attrs.get('trial', trial)
         if found != trial:
-            raise ProtocolError(f"the table holds RegDB split {found}, the protocol asks for split {trial}. "
-                                f"Read split {trial}, or make the protocol for {found}")
+            raise ProtocolError(f"the table holds RegDB split {found}, but the protocol is for split {trial}. "
+                                f"Read split {trial}, or make the protocol for split {found}")
         query = _rows(index, f'query ({q})', split=(split,), modality=(q,))
         return [(trial, query, _rows(index, f'gallery ({g})', split=(split,), modality=(g,)))]
 

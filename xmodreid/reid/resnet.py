@@ -102,7 +102,7 @@ class ResNetReID(nn.Module):
         last_stride: int = 1,       # Stride of layer 4; 2 is torchvision's
         depth: int = 4,             # How many of the four layers to use; 3 makes a cheap network for small images
         pool: str = 'avg',          # 'avg' or 'gem'
-        modality_stems: bool = False, # A stem for each modality? Then `modality` must be given
+        modality_stems: bool = False, # One stem per modality? Then the network needs `modality`
         stem_stride: int = 4,       # How much the stem shrinks the image
         non_local: tuple = (0, 0, 0, 0), # Non-local blocks in each layer, behind its last blocks; AGW: (0, 2, 3, 0)
         pretrained: bool = False,   # Start from torchvision's ImageNet weights (a download)?

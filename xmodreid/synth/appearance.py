@@ -239,7 +239,7 @@ def _gloss(p: Person) -> np.ndarray:
 
 # %% ../../nbs/025_synth.appearance.ipynb #appearance-atlas
 def build_atlas(
-    person: Person,                 # Whose texture
+    person: Person,                 # The person, from `sample_person`
     visible_fraction: float = .75,  # Share of the infrared reflectance that RGB shows, 0..1
 ) -> tuple:                         # uint8 `(ATLAS_SIZE, 3)`, `(ATLAS_SIZE, 1)`, `(ATLAS_SIZE, 1)`; float `(P,)`
     "Build the texture atlas of a person: RGB, infrared, infrared as far as RGB shows it, and highlights per part."

@@ -133,7 +133,7 @@ def sample_gait(
     rng: np.random.Generator,  # Source of randomness
     action: str|None = None,   # One of `ACTIONS`; drawn when `None`, walking half the time
 ) -> Gait:                     # Joint angles in radians
-    "Draw the joint angles of a moment of everyday life; raises `ConfigError` for an unknown action."
+    "Draw random joint angles for an action; raises `ConfigError` for an unknown action."
     if action is None: action = rng.choice(ACTIONS, p=_ACTION_SHARES)
     else: check_choice('action', action, ACTIONS)
     turn = float(np.clip(rng.normal(0, .3), -.9, .9))
@@ -218,7 +218,7 @@ def check_pose(
     pose = np.asarray(pose, dtype=np.float32)
     if pose.shape!=(18, 4):
         raise PoseError(f"a pose is (18, 4) rows of x, y, z, visibility; got {pose.shape}. "
-                        "Keypoints without depth cannot be drawn")
+                        "Keypoints without depth cannot be drawn; `project_joints` gives a pose with depth")
     if not np.isfinite(pose).all():
         joint = int(np.argwhere(~np.isfinite(pose))[0, 0])
         raise PoseError(f"the pose has a value that is not finite at joint {joint}")

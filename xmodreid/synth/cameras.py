@@ -137,7 +137,7 @@ CAMERAS = {camera.camid: camera for camera in (
 
 # %% ../../nbs/026_synth.cameras.ipynb #cell-012
 def camera_background(
-    camera: Camera,        # Whose place
+    camera: Camera,        # The camera
     size: tuple[int,int],  # `(height, width)` of the part that an image shows, pixels
     seed: int = 0,         # Seed of the world
 ) -> np.ndarray:           # `(height, 4 width, 3 or 1)` uint8
@@ -203,7 +203,7 @@ def sample_occluder(
     size: tuple[int,int],      # `(height, width)`
     kind: str|None = None,     # One of `OCCLUDERS`; drawn when `None`
 ) -> tuple:                    # Mask `(H, W)` bool and colors `(H, W, 3)` uint8
-    "Mask and colors of something in front of the person; raises `ConfigError` for an unknown kind."
+    "Mask and colors of an object in front of the person; raises `ConfigError` for an unknown kind."
     h,w = size
     if kind is None: kind = OCCLUDERS[rng.integers(len(OCCLUDERS))]
     else: check_choice('kind', kind, OCCLUDERS)
@@ -229,9 +229,9 @@ def simulate_sensor(
     im: np.ndarray,      # `(H, W)`, `(H, W, 1)` or `(H, W, 3)` uint8: what arrives at the lens
     camera: Camera,      # Which camera
     noise: float = 0.,   # Strength of noise and blur, 0..1
-    rng: np.random.Generator|None = None, # The moment; `None` = steady light, no noise, no blur
+    rng: np.random.Generator|None = None, # Randomness of one image; `None` = steady light, no noise, no blur
 ) -> np.ndarray:         # `(H, W, 3)` uint8
-    "What the sensor makes of the light: gain, color or falloff of the lamp, blur, noise."
+    "Simulate the sensor: gain, color or falloff of the lamp, blur, noise."
     h,w = im.shape[:2]
     im = im.reshape(h, w, -1).astype(np.float32)
     gain = np.float32(camera.gain*(1. if rng is None else rng.uniform(.88, 1.12)))

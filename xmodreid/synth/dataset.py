@@ -22,7 +22,7 @@ from ..progress import progress_bar
 from .world import SYNTH_PRESETS, SynthConfig, SynthWorld
 
 # %% ../../nbs/047_synth.dataset.ipynb #cell-032
-SYNTH_VERSION = 2 # Grows when the same configuration gives other images
+SYNTH_VERSION = 2 # Increased when the same configuration gives other images
 
 def _as_config(config: SynthConfig|str) -> SynthConfig:
     "A configuration, or the preset of that name."
@@ -118,8 +118,8 @@ def write_synth(
 # %% ../../nbs/047_synth.dataset.ipynb #cell-036
 def load_synth(
     root: Path|str,  # Folder written by `write_synth`
-) -> SynthWorld:     # To render true images from
-    "The world behind a written data set; raises `DataError` for a folder that holds none."
+) -> SynthWorld:     # It renders the true images
+    "The world of a written data set; raises `DataError` for a folder that holds none."
     root = Path(root)
     if not (root/'synth.json').is_file():
         raise DataError(f"{root} holds no synthetic data set (no synth.json). "

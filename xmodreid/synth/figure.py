@@ -43,7 +43,7 @@ TEXELS_AROUND = np.array([PART_TEXELS[kind][1] for kind in _KINDS])   # Texels a
 N_STATIONS = 16                            # Places along the axis of a part at which its width is given
 STATIONS = np.linspace(0, 1, N_STATIONS)   # Their positions, as shares of the length
 
-# radius at both ends, length of the caps (shares of the radius), bulge in the middle; one row a limb kind
+# radius at both ends, length of the caps (shares of the radius), bulge in the middle; one row per kind of limb
 _LIMBS = dict(thigh=(.053, .039, .8, .6, .003), shin=(.037, .028, .7, .35, .004), foot=(.021, .018, 1., 1.2, .002),
               upper_arm=(.030, .027, .62, .7, .001), forearm=(.027, .020, .8, .3, .002),
               hand=(.017, .012, .8, 1.2, .004), neck=(.032, .034, .2, .2, .0),
@@ -80,7 +80,9 @@ def _scale(P: np.ndarray, body: BodyShape) -> float:
     hips = (X[8]+X[11])/2
     legs = sum(distance(X[i], X[i+1]) for i in (8, 9, 11, 12))/2
     length = distance(X[1], hips)+legs
-    if length<2: raise PoseError("the pose has no size: trunk and legs together are under 2 pixels long")
+    if length<2:
+        raise PoseError("the pose has no size: trunk and legs together are under 2 pixels long. "
+                        "Pass joints in pixels, with depth")
     return length/(body.torso+body.thigh+body.shin)
 
 # %% ../../nbs/021_synth.figure.ipynb #cell-010

@@ -149,14 +149,14 @@ def garment_color(
     return np.array([*rgb, *infrared])
 
 def fabric_texture(
-    g: Garment,               # What it is made of
+    g: Garment,               # Its color, pattern and material
     kind: str,                # A key of `PART_TEXELS`: which part it covers
     visible_fraction: float,  # Share of the infrared reflectance that RGB shows, 0..1
     length: float = 45.,      # Length of the part, cm
     radius: float = 8.,       # Radius of the part, cm
     folds: np.ndarray|float = 1., # Strength of the folds along the part
 ) -> np.ndarray:              # `(along, around, 5)`: RGB, infrared, infrared as far as RGB shows it; about 0..1
-    "Cover a part with fabric."
+    "Texture of a part that is covered with the fabric of a garment."
     n_along,n_around = PART_TEXELS[kind]
     along = (np.arange(n_along)[:, None]+.5)/n_along*length
     alpha = (np.arange(n_around)[None]+.5)/n_around*2*np.pi

@@ -50,7 +50,7 @@ def sample_garment(
     patterns: tuple = ('plain',),     # Patterns to choose from; repeat one to make it more likely
     materials: tuple = ('cotton',),   # Materials to choose from
 ) -> Garment:                         # With a texture of its own
-    "Draw a garment; the color of the pattern always stands out from the fabric."
+    "Sample a garment; its pattern color is drawn up to eight times to differ from the fabric in luminance."
     color = _sample_color(rng, colors)
     for _ in range(8):
         pattern_color = _sample_color(rng, tuple(COLORS))
@@ -73,7 +73,7 @@ def _sample_factor(rng: np.random.Generator, spread: float) -> float:
 def sample_body_shape(
     rng: np.random.Generator,  # Source of randomness
 ) -> BodyShape:                # Proportions without clothes
-    "Draw body proportions."
+    "Sample body proportions."
     legs = _sample_factor(rng, .03)
     girth = float(np.clip(rng.normal(1.03, .11), .84, 1.32))
     return BodyShape(
@@ -196,7 +196,7 @@ def _sample_details(rng: np.random.Generator, warm: bool, jacket: Garment|None, 
 def sample_person(
     rng: np.random.Generator,  # Source of randomness
 ) -> Person:
-    "Draw a person: body, clothes, hair, bags."
+    "Sample a person: body, clothes, hair and bags."
     body = sample_body_shape(rng)
     hair_style = str(rng.choice(HAIR_STYLES, p=_HAIR_STYLE_SHARES))
     cap = sample_garment(rng) if _happens(rng, .12) else None

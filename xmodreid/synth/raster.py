@@ -138,7 +138,7 @@ def _place_across(along: np.ndarray, across: np.ndarray, part: np.ndarray, outli
 
 # %% ../../nbs/022_synth.raster.ipynb #cell-031
 def shade(
-    canvas: np.ndarray,      # `(H, W, C)` uint8 background; drawn over in place
+    canvas: np.ndarray,      # `(H, W, C)` uint8 background; changed in place
     label: np.ndarray,       # `(H, W)` uint8 from `rasterize`
     outline: FigureOutline,  # The outline behind `label`
     atlas: np.ndarray,       # `(ATLAS_SIZE, C)` uint8 texels of the person

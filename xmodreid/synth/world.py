@@ -81,7 +81,7 @@ def _swap_materials(person: Person, rng: np.random.Generator) -> Person:
     return replace(person, top=top, legs=legs, jacket=other(person.jacket))
 
 class SynthWorld:
-    "People and cameras; poses are sampled from it, images rendered by it."
+    "People and cameras, from which poses are sampled and images rendered."
     def __init__(self,
         config: SynthConfig|None = None,  # Defaults to `SYNTH_PRESETS['small']`
     ):
@@ -156,7 +156,7 @@ def sample_pose(
     self: SynthWorld,
     rng: np.random.Generator,  # Source of randomness
     camid: int,                # Camera, 1..6
-    pid: int|None = None,      # Whose proportions; average ones when `None`
+    pid: int|None = None,      # Person with whose proportions; average ones when `None`
     action: str|None = None,   # One of `synth.body.ACTIONS`; drawn when `None`
 ) -> Pose:                     # `(18, 4)` in pixels of the image
     "A pose as this camera would record it, every joint marked visible; `sample_image` returns the true visibility."
@@ -243,7 +243,7 @@ def render(
     pose: Pose,               # `(18, 4)` in pixels of the image
     modality: str|None = None, # `'rgb'` or `'ir'`: must be that of the camera; `None` takes it
     camid: int = 1,           # Camera, 1..6
-    rng: np.random.Generator|None = None, # The moment: place, light, noise, occluder; `None` = the clean truth
+    rng: np.random.Generator|None = None, # For background, light, noise and occluder; `None` = the clean truth
 ) -> np.ndarray:              # `(H, W, 3)` uint8
     "Person `pid` in this pose, by this camera; raises `ConfigError` for an unknown person or camera."
     _person(self, pid)
@@ -255,10 +255,10 @@ def sample_image(
     self: SynthWorld,
     pid: int,                  # Person, 1..
     camid: int,                # Camera, 1..6
-    rng: np.random.Generator,  # The moment
+    rng: np.random.Generator,  # Randomness of pose, background, light and noise
     action: str|None = None,   # One of `synth.body.ACTIONS`; drawn when `None`
 ) -> tuple:                    # `(H, W, 3)` uint8 and the `(18, 4)` pose with true visibilities
-    "One image of the data set: a pose and a moment of its own."
+    "One random image of the data set, and its pose."
     pose = self.sample_pose(rng, camid, pid, action)
     image,visibility = _render_image(self, pid, pose, _camera(self, camid), rng)
     pose[:, 3] = visibility
@@ -270,7 +270,7 @@ def render_ground_truth(
     pid: int,           # Person, 1..
     pose: Pose,         # `(18, 4)` in pixels of the image; only x, y, z are used
     camid: int,         # Camera; 3 and 6 are infrared
-    rng: np.random.Generator|None = None, # A moment with noise and occluders; `None` = clean
+    rng: np.random.Generator|None = None, # For noise and occluders; `None` = clean
 ) -> np.ndarray:        # `(H, W, 3)` uint8
     "The true image of a person in a pose, drawn exactly on the joints given."
     return world.render(pid, pose, None, camid, rng)
@@ -281,7 +281,7 @@ def oracle_render(
     pid: int,           # Person, 1..
     pose: Pose,         # `(18, 4)` in pixels of the image; only x, y, z are used
     camid: int,         # Camera; 3 and 6 are infrared
-    rng: np.random.Generator|None = None, # A moment with noise and occluders; `None` = clean
+    rng: np.random.Generator|None = None, # For noise and occluders; `None` = clean
     given: str = 'material', # What RGB shows: `'material'`, of every fabric, and its luminance; or `'luminance'` alone
 ) -> np.ndarray:        # `(H, W, 3)` uint8
     "The true image with only the part of infrared that RGB shows."

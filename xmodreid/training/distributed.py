@@ -48,7 +48,7 @@ def init_distributed(
 
 # %% ../../nbs/018_training.distributed.ipynb #cell-011
 class _Gather(torch.autograd.Function):
-    "The shares of all processes, concatenated; backward keeps the own share."
+    "Concatenate the shares of all processes; backward keeps the gradient of this process's share."
     @staticmethod
     def forward(ctx, x):
         parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size())]

@@ -60,7 +60,7 @@ class GeneratorEMA(Callback):
     def after_cancel_validate(self): self.after_validate()
 
     def cleanup(self):
-        "Put the weights of the training back when a fit breaks off."
+        "Restore the weights of the training when a fit breaks off."
         self.after_validate()
 
     def state_tree(self) -> dict: # A tree for `save_state`
@@ -79,7 +79,7 @@ class GeneratorEMA(Callback):
 @patch
 @contextmanager
 def averaged(self: GeneratorEMA) -> Iterator[nn.Module]: # The model
-    "The model's generators have the averaged weights inside this block; afterwards they have their own again."
+    "Inside this block the model's generators have the averaged weights; afterwards they have their own again."
     mine = self.shadow is not None and not self.swapped
     if mine: self._swap()
     try:

@@ -34,7 +34,7 @@ class LossCallback(Callback):
 
     def __new__(cls, *args, **kwargs):
         self = super().__new__(cls)
-        self.init_args = args, kwargs # every subclass is covered, however it stores its arguments
+        self.init_args = args, kwargs # for every subclass, however it stores its arguments
         return self
 
     def __init__(self,

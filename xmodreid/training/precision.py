@@ -83,7 +83,7 @@ class HalfPrecision(MixedPrecision):
     def after_cancel_batch(self): self.cleanup()
 
     def autocast_context(self) -> AbstractContextManager: # Autocast for bfloat16; float16 would need a scaler
-        "The context for networks that are trained in a step of their own, the discriminators."
+        "The context for networks that are trained in a separate step: the discriminators."
         if self.amp_mode == AMPMode.FP16: return nullcontext()
         return torch.autocast(self.autocast.device, torch.bfloat16)
 

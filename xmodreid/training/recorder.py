@@ -79,7 +79,7 @@ class LossRecorder(Callback):
         self._original_logger = None
 
     def cleanup(self):
-        "Give the learner its own logger back when a fit breaks off."
+        "Restore the learner's logger when a fit breaks off."
         self.after_fit()
 
     def _log(self, line: list):
@@ -116,7 +116,7 @@ class LossRecorder(Callback):
             if n in self.warned_losses or size >= self.weak_fraction*sizes[largest]: continue
             self.warned_losses.add(n)
             warnings.warn(f"epoch {self.epoch}: the weighted {n} loss ({size:.3g}) is under {self.weak_fraction:.0%} "
-                          f"of {largest} ({sizes[largest]:.3g}): it hardly takes part", stacklevel=2)
+                          f"of {largest} ({sizes[largest]:.3g}): it has almost no effect", stacklevel=2)
 
     @property
     def epochs(self) -> pd.DataFrame: # Columns `epoch`, `loss`, `raw`, `weighted` (NaN for a loss without a weight)

@@ -35,7 +35,7 @@ def rng_state(
 
 # %% ../../nbs/014_training.state.ipynb #cell-007
 def _set_python_state(rng: Any, state: list) -> None:
-    "Put a generator of Python back."
+    "Restore a generator of Python."
     version, ints, gauss = state
     rng.setstate((version, tuple(int(i) for i in ints), gauss))
 
@@ -79,7 +79,7 @@ def _load_fastai_optimizer(opt: Optimizer, tree: dict) -> None:
     for s,p in zip(tree['state'], params):
         state.append({k: v.to(p.device) if isinstance(v, torch.Tensor) else v for k,v in s.items()})
     opt.load_state_dict(dict(state=state, hypers=L(tree['hypers'])))
-    # fastai fills gradients with zeros: a weight that had one moves on by its momentum in batches that do not use it
+    # fastai sets gradients to zero: in batches that do not use a weight, it still moves by its momentum
     for p,stepped in zip(params, tree['stepped']):
         if stepped and p.grad is None: p.grad = torch.zeros_like(p)
 
@@ -140,11 +140,11 @@ def load_training_state(
     learn: Learner, # A learner made like the one that was saved
     state: dict,    # From `training_state`
 ) -> None:
-    "Restore a training; raises a `ModelError` if the model, the optimizer or the callbacks are others."
+    "Restore a training; raises a `ModelError` if the model, the optimizer or the callbacks differ."
     try:
         learn.model.load_state_dict(state['model'])
     except RuntimeError as e:
-        raise ModelError(f"the checkpoint is of another model: {str(e).splitlines()[-1].strip()}. "
+        raise ModelError(f"the checkpoint belongs to another model: {str(e).splitlines()[-1].strip()}. "
                          "Use the settings it was made with, or another folder") from None
     if learn.opt is None: learn.create_opt()
     load_optimizer_state(learn.opt, state['opt'])

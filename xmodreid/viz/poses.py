@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..annotate.records import joint_label
-from ..data.images import images_to_tensor, read_image
+from ..data.images import images_to_tensor
+from ..data.pixels import read_image
 from ..data.transforms import resize_keypoints, resize_person
 from ..draw import draw_skeleton, overlay_heatmaps
 from ..errors import ConfigError, PoseError, check_choice

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..data.images import read_image
+from ..data.pixels import read_image
 from ..draw import draw_frame
 from ..errors import DataError, ProtocolError
 from ..reid.distance import distance_matrix, normalize_embeddings

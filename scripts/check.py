@@ -243,10 +243,11 @@ def run_all(books, force, workers, seed):
 
 
 def all_faults(books):
-    "Every fault of the files: notebooks, export, README, navigation, style, public names."
+    "Every fault of the files: notebooks, export, README, navigation, style, public names, language."
+    import prose
     import surface
     return [*notebook_faults(books), *export_faults(), *readme_faults(), *sidebar_faults(), *style_faults(),
-            *surface.faults()]
+            *surface.faults(), *prose.faults()]
 
 
 def main():

@@ -108,8 +108,8 @@ def code_texts(source):
         if isinstance(node, ast.JoinedStr): inside.update(map(id, node.values))
         text = literal(node)
         if text is None or id(node) in inside or count_words(text) < MESSAGE_WORDS: continue
-        is_code = re.search(r"[<>{};]|https?:|(?m:^\s*(import|from) )", text)
-        if not is_code: yield "message", plain(text)
+        is_code = re.search(r"[<>{};]|https?:|(?m:^\s*(import|from) )|\w,\w+,\w", text)
+        if not is_code: yield "message", plain(re.sub(r"(?m)^  \S.*$", "", text))  # indented lines are examples
 
 
 def chapter(path, cells, root):

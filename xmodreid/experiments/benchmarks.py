@@ -30,7 +30,7 @@ from ..training.precision import HalfPrecision
 
 # %% ../../nbs/experiments/12_benchmarks.ipynb #cell-006
 class SequentialCycleGAN:
-    "CycleGAN's training step as the paper tells it."
+    "CycleGAN's training step as in the paper."
     def __init__(self,
         gan:PoseCycleGAN,  # The four networks, plain discriminators
         lr:float=2e-4,     # Learning rate of all of them
@@ -67,7 +67,7 @@ class SequentialCycleGAN:
 
 # %% ../../nbs/experiments/12_benchmarks.ipynb #cell-008
 class BenchmarkCase(Callback):
-    "After each step of the learner let `reference` take its own on the same batch; keep the seconds of both."
+    "After each step of the learner, run a step of `reference` on the same batch; keep the seconds of both."
     order,run_valid = 300,False
     def __init__(self, reference:SequentialCycleGAN): self.reference,self.times = reference,[]
     def after_create(self): self.learn.add_cb(_StartTimer(self))
@@ -90,12 +90,12 @@ def benchmark_cyclegan_step(
     batch_size:int=1,          # Images of each modality in a batch; 1 in the paper
     width:int=64,      # Channels of generators and discriminators at full resolution; 64 in the paper
     blocks:int=6,      # Residual blocks; 6 for images of 128 pixels and less in the paper
-    steps:int=12,      # Steps of both sides
+    steps:int=12,      # Steps of each side
     dtype:torch.dtype=torch.float32, # Precision of both
     seed:int=0,        # Of weights and random images
-    half:bool=False,   # Our side in bfloat16, by `HalfPrecision`? The paper's stays in `dtype`
-) -> tuple[Learner,BenchmarkCase]: # The learner, and the race with its `times` and the other's networks
-    "Train the plain CycleGAN on random images, ours and the paper's side by side."
+    half:bool=False,   # Our side in bfloat16, by `HalfPrecision`; the paper's side stays in `dtype`
+) -> tuple[Learner,BenchmarkCase]: # The learner, and the case with its `times` and the networks of the plain loop
+    "Train CycleGAN on random images with the learner and with the plain loop, step by step in turn."
     gen = torch.Generator().manual_seed(seed)
     h,w = size
     n = batch_size*steps
@@ -118,9 +118,9 @@ def benchmark_cyclegan_step(
 
 def speed_table(
     cases:dict,  # Name -> `BenchmarkCase`
-    n_warmup:int=2,  # First steps that do not count
-) -> pd.DataFrame: # Seconds a step, medians, and the median ratio
-    "The times of several races."
+    n_warmup:int=2,  # First steps that are not counted
+) -> pd.DataFrame: # Median seconds per step, and the median ratio
+    "Times of several cases."
     rows = {}
     for name,case in cases.items():
         ours,paper = zip(*case.times[n_warmup:])
@@ -130,7 +130,7 @@ def speed_table(
 
 # %% ../../nbs/experiments/12_benchmarks.ipynb #94b04691
 class Snapshot:
-    "One batch again and again, in place of a loader."
+    "A loader that repeats one batch."
     def __init__(self, dl: DataLoader, n: int): self.batch,self.n,self.device = dl.one_batch(),n,dl.device
     def __len__(self): return self.n
     def __iter__(self): return (self.batch for _ in range(self.n))
@@ -147,8 +147,8 @@ class Timer(Callback):
         else: self.seconds = time.perf_counter()-self.start
 
 def training_speed(
-    learn:Learner, # Made for this: its weights move
-    n_warmup:int=5,    # First steps of an epoch that do not count; the loader must have more
+    learn:Learner, # Made for this: its weights change
+    n_warmup:int=5,    # First steps of an epoch that are not counted; the loader must have at least two more
 ) -> dict:         # `steps_per_s`, `images_per_s`, `wait_share` (of the time, 0..1), `peak_gb` (of a GPU; NaN on a CPU)
     "Train one epoch on the learner's loader and one on a single batch; `ConfigError` for a loader that is too short."
     n = len(learn.dls.train)

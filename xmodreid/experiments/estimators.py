@@ -26,7 +26,7 @@ from ..progress import progress_bar
 def available_estimators(
     paddings: tuple = (0.,.25),   # Borders to try for downloaded networks, as fractions of each side
 ) -> dict[str,PoseEstimator]:     # By name
-    "The shipped estimator, plain and with mirror averaging, and every downloaded network, with each border."
+    "The shipped estimator, with and without mirror averaging, and each downloaded network with each border."
     synth = pose_net(pretrained='synth')
     estimators = {'synth': PoseEstimator(synth), 'synth, mirrored': PoseEstimator(synth, mirror=True)}
     for name,entry in POSE_WEIGHTS.items():
@@ -39,7 +39,7 @@ def available_estimators(
 def measure_cost(
     estimator: PoseEstimator, # The estimator
     img: torch.Tensor,        # `(B, 3, H, W)` in [-1, 1], on its device
-    repeats: int = 3,         # The fastest counts
+    repeats: int = 3,         # Passes; the fastest is reported
 ) -> dict[str,float]:         # `ms` per image and `mb` of memory at the peak
     "Time and memory of keypoints for a batch."
     def run():
@@ -62,7 +62,7 @@ def compare_estimators(
     batch_size: int = 32,             # Images in the batch that is timed
     progress: bool = False,           # Show a progress bar?
 ) -> pd.DataFrame: # One row per estimator: PCK in percent by modality, ms per image, peak MB, millions of parameters
-    "The comparison of the thesis's chapter 4."
+    "Compare estimators on the same images, as in chapter 4 of the thesis."
     estimators = available_estimators() if estimators is None else estimators
     img = load_images(index.path.iloc[:batch_size], size)[0]
     rows = []

@@ -85,9 +85,9 @@ def random_background(
     rng: np.random.Generator, # Source of randomness
     size: tuple[int,int],     # `(height, width)`, pixels
     views: list,              # Wide views from `camera_background`, at least as high and wider
-    gray: bool,               # For an infrared camera?
+    gray: bool,               # Gray, as an infrared camera records it
 ) -> np.ndarray:              # `(height, width, 3)` float32, 0..255
-    "Something to stand in front of."
+    "A random background."
     h, w = size
     def sample_color(low, high): return np.repeat(rng.uniform(low, high), 3) if gray else rng.uniform(low, high, 3)
     kind = rng.choice(4, p=(.35,.25,.2,.2))
@@ -128,7 +128,7 @@ def random_appearance_atlas(
     rgb: np.ndarray,          # `(ATLAS_SIZE, 3)` uint8, from `build_atlas`
     ir: np.ndarray,           # `(ATLAS_SIZE, 1)` uint8, from `build_atlas`
 ) -> tuple[np.ndarray,float]: # `(ATLAS_SIZE, 3)` uint8, and the share of ambient light
-    "The texture of a person with an appearance."
+    "The texture of a person in one appearance."
     if appearance=='rgb': return rgb, rng.uniform(.3, .7)
     if appearance=='ir': return ir.repeat(3, 1), rng.uniform(.2, .6)
     if appearance=='random_color': return _random_color_atlas(rng), rng.uniform(.3, 1)
@@ -144,11 +144,11 @@ def _rotate(pose:Pose, angle:float) -> None:
 
 def sample_random_pose(
     rng: np.random.Generator,   # Source of randomness
-    body: BodyShape,            # Whose proportions
+    body: BodyShape,            # Proportions of the body
     size: tuple[int,int],       # `(height, width)`, pixels
     height_fraction: float,     # Share of the image's height from crown to sole; above 1 the border cuts
-    shift: tuple[float,float] = (0.,0.), # Of the middle of the body, shares of width and height
-    frontal: bool = False,      # Turned at most a little past the side?
+    shift: tuple[float,float] = (0.,0.), # Offset of the middle of the body, as shares of width and height
+    frontal: bool = False,      # Whether the person is turned at most a little past the side
 ) -> Pose:
     "A random posture, seen from a random direction."
     h, w = size
@@ -169,7 +169,7 @@ def sample_random_pose(
 class RandomizedPeople:
     "An endless data set of randomized people; image `i` is always the same."
     def __init__(self,
-        seed: int = 1,                   # Of all random numbers
+        seed: int = 1,                   # Seed of all random numbers
         n_people: int = 500,             # Bodies and outfits to draw from
         size: tuple[int,int] = (128,64), # `(height, width)` of the images, pixels
     ):
@@ -191,10 +191,10 @@ class RandomizedPeople:
         rng: np.random.Generator,   # Source of randomness
         canvas: np.ndarray,         # `(h, w, 3)` uint8, drawn on in place
         appearance: str,            # One of `APPEARANCE_PROBS`
-        height_fraction: float,     # Of the image's height
-        shift: tuple[float,float],  # Of the middle of the body, shares of width and height
+        height_fraction: float,     # Height of the person, as a share of the image's height
+        shift: tuple[float,float],  # Offset of the middle of the body, as shares of width and height
     ) -> tuple:                     # Pose, outline and the label map of the parts
-        "Draw a random person."
+        "Draw a random person on the canvas."
         k = int(rng.integers(len(self.people)))
         body = self.people[k].body
         body = replace(body, girth=body.girth*rng.uniform(.9, 1.25))

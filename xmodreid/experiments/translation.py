@@ -31,8 +31,8 @@ from ..synth.world import SYNTH_PRESETS, SynthConfig
 # %% ../../nbs/experiments/14_translation.ipynb #809d1c00
 REFERENCE_CONFIGS = (
     'paired supervision', 'label supervision', 'label supervision, other identities', 'prototype supervision',
-) # Rows that get information which no method has
-BASELINES = ('attention generator','thesis, no identity loss') # Rows whose images should be less like the truth
+) # Rows that get information that no method has
+BASELINES = ('attention generator','thesis, no identity loss') # Rows whose images should be further from the truth
 LONG_SUFFIX = ', 3x longer'
 POSE_EVALUATORS = dict(
     quick=PoseConfig(size=(64,32), robust=True, seed=1),
@@ -118,7 +118,7 @@ def _criterion(name, value, threshold, upper_bound=False) -> dict:
     return dict(criterion=name, value=value, threshold=threshold, passed=bool(passed))
 
 def _pose_criteria(generated, real) -> list:
-    "The target pose is reached, the source pose is gone, the way back uses the image."
+    "The target pose is reached, the source pose is gone, the round trip uses the image."
     return [
         _criterion('PCK / real images', generated.pck10/real.pck10, .95),
         _criterion('source-pose PCK - real images', generated.source_pck10-real.source_pck10, .02, upper_bound=True),
@@ -126,7 +126,7 @@ def _pose_criteria(generated, real) -> list:
     ]
 
 def _identity_criteria(scores, short) -> list:
-    "The person stays; `short`: rank-1 of the same training, three times shorter."
+    "The identity is kept; `short`: rank-1 of the same training, three times shorter."
     if 'rank1' not in scores.loc['generated']: return []
     rank1 = scores.loc['generated'].rank1
     criteria = [_criterion(f'rank-1 / {o}', rank1/scores.loc[o].rank1, .8) for o in ORACLES[::-1] if o in scores.index]
@@ -137,7 +137,7 @@ def _identity_criteria(scores, short) -> list:
     return criteria
 
 def _image_criteria(scores, baselines) -> list:
-    "The images, also blurred ones, are nearer to the truth than those of the baselines."
+    "The images, also blurred ones, are closer to the truth than those of the baselines."
     criteria = []
     for name,other in baselines.items():
         for kind,prefix in (('generated',''),('blurred','blurred: ')):
@@ -162,7 +162,7 @@ def acceptance_criteria(
     scores: pd.DataFrame,                   # From `read_scores`
     convergence: pd.DataFrame|None = None,  # From `read_scores`; no criteria of the training when `None`
 ) -> pd.DataFrame: # A row per configuration, direction and criterion: `value` (mean over seeds), `threshold`, `passed`
-    "Each criterion, and how far each configuration is from it; `REFERENCE_CONFIGS` have none."
+    "Value and threshold of each criterion; `REFERENCE_CONFIGS` have no criteria."
     mean = scores.groupby(['config','direction','images'], sort=False).mean(numeric_only=True)
     def generated(config, direction):
         key = (config,direction,'generated')

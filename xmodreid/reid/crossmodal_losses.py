@@ -28,7 +28,7 @@ def modality_prototype_loss(
     # Modalities whose images are compared with the OTHER one, too: `()`, `(0,)`, `(1,)` or `(0, 1)`
     cross_modality: tuple=(),
     temp: float = .05,       # Temperature, above 0
-    n_hard: int|None = None, # Negative prototypes that count: the nearest; `None`: all
+    n_hard: int|None = None, # Number of nearest negative prototypes that count; `None`: all
 ) -> Tensor|int:             # Scalar; 0 for a batch without positives
     "Multi-positive InfoNCE against the prototypes of each modality; half the sum over both."
     own = modality[labels]
@@ -63,7 +63,7 @@ class MeanPrototypeLoss(MemoryLoss):
         floor: float = 0.,                     # Only the part of the loss above this counts
         temp: float = .05,                     # Temperature, above 0
         momentum: float = .1,                  # Share of the old prototype that an update keeps, 0..1
-        n_hard: int|None = None,               # Negative prototypes that count: the nearest; `None`: all
+        n_hard: int|None = None,               # Number of nearest negative prototypes that count; `None`: all
     ):
         super().__init__(weight)
         self.memory = ClusterMemory(temp, momentum, self.mode)
@@ -93,11 +93,11 @@ class MeanPrototypeLoss(MemoryLoss):
         return F.relu(loss - self.floor) if self.floor else loss
 
     def after_backward(self):
-        real = self.yb[2] == 0   # translations learn from the prototypes, but do not move them
+        real = self.yb[2] == 0   # translations learn from the prototypes, but do not update them
         self.memory.update(self.pred.embed[real], self.labels[real])
 
 class HardPrototypeLoss(MeanPrototypeLoss):
-    "The same with hard prototypes: the least similar image moves them."
+    "As `MeanPrototypeLoss`, with hard prototypes: the least similar image updates each one."
     mode = 'hard'
 
 # %% ../../nbs/128_reid.crossmodal_losses.ipynb #cell-038

@@ -110,7 +110,7 @@ def sinkhorn_match(
     S: np.ndarray,     # `(R, I)` similarities
     eps: float = .05,  # Strength of the entropy, above 0
 ) -> np.ndarray:       # `(P, 2)` int64 pairs of row and column
-    "Match each cluster of the larger modality with the one that gets most of its mass. `DataError` for NaN."
+    "Match each cluster of the more numerous modality with the one that gets most of its mass. `DataError` for NaN."
     plan = sinkhorn_plan(S, eps)
     if plan.shape[0] >= plan.shape[1]: return np.stack([np.arange(len(plan)), plan.argmax(1)], 1)
     return np.stack([plan.argmax(0), np.arange(plan.shape[1])], 1)

@@ -259,7 +259,9 @@ class InitClassifiersFromClusters(Callback):
 def _build_students(model, config, seed, kwargs):
     "Two networks by name, or the given ones."
     if not isinstance(model, str):
-        if kwargs: raise ConfigError(f"{sorted(kwargs)} are settings of a named network; finished ones were given")
+        if kwargs:
+            raise ConfigError(f"{sorted(kwargs)} are settings of a named network; finished ones were given. Pass a "
+                              "name, or leave out the settings")
         return list(model)
     nets = []
     for i in range(2):

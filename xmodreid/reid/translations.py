@@ -92,7 +92,8 @@ def make_translated_views(
         return TranslatedViews(_translate_all(index, translations, store, batch_size), np.arange(len(index)),
                                len(index))
     if 'source_path' not in translations:
-        raise DataError("the table of translations has no column `source_path`, which says what each was made from")
+        raise DataError("the table of translations has no column `source_path`, which names the image each was made "
+                        "from")
     sources = translation_sources(translations, index)
     same = translations.modality.to_numpy() == index.modality.to_numpy()[sources]
     if same.any():

@@ -51,7 +51,7 @@ class FaissIndex:
     ):
         self.kind, self.dim, self.half_precision = kind, dim, half_precision
         self.index = None # FAISS's index; `None` while it is empty
-        self.trained = 0  # How many vectors there were when its cells were learned
+        self.trained = 0  # Number of vectors when its cells were learned
 
     @property
     def rows(self) -> int:
@@ -63,7 +63,7 @@ class FaissIndex:
         chunks: Callable[[int], Iterable], # Start -> `(positions, vectors)` from there on
         n: int,                            # Vectors in all
     ) -> None:
-        "Add the vectors `rows..n`. Cells are learned again when the gallery has grown fourfold."
+        "Add the vectors `rows..n`. Cells are learned again when the gallery has become more than four times as large."
         if self.index is None or (self.kind.startswith('ivf') and n > 4*self.trained):
             self.index, self.trained = _new_faiss(self.kind, self.dim, n, self.half_precision), n
             if not self.index.is_trained or self.kind != 'exact' and self.half_precision:

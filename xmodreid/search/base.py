@@ -29,11 +29,11 @@ GALLERY_COLUMNS = list(COLUMN_TYPES)
 
 def _check_whole_numbers(index):
     for c in ('pid', 'camid'):
-        if (index[c].astype(float)%1 != 0).any(): raise ValueError(f"`{c}` holds a number that is not whole")
+        if (index[c].astype(float)%1 != 0).any(): raise ValueError(f"`{c}` contains a number that is not whole")
 
 def complete_table(
     index: pd.DataFrame, # Table with a column `path`
-    modality: str,       # Modality of images whose table does not tell
+    modality: str,       # Modality of all images when the table has no column `modality`
     what: str,           # What the table is, for the message
 ) -> pd.DataFrame:       # Columns `path`, `pid`, `camid`, `modality`
     "The four columns of an image table, completed and checked. Raises `DataError`."
@@ -60,13 +60,13 @@ def _read_csv(path):
 
 def _images_below(folder):
     files = sorted(p for p in folder.rglob('*') if p.suffix.lower() in IMAGE_EXTS)
-    if not files: raise DataError(f"there is no image below {folder}; known are {', '.join(IMAGE_EXTS)}")
+    if not files: raise DataError(f"there is no image below {folder}; supported are {', '.join(IMAGE_EXTS)}")
     return files
 
 def read_image_table(
     # Folder of images, one image, a list of images, a CSV with a column `path`, or a table
     source: str|Path|Sequence|pd.DataFrame,
-    modality: str = 'rgb', # Modality of images whose table does not tell
+    modality: str = 'rgb', # Modality of all images when the table has no column `modality`
 ) -> pd.DataFrame:         # Columns `path`, `pid`, `camid`, `modality`
     "List images: a folder's `index.csv`, or else all images below it. Raises `DataError`."
     check_choice('modality', modality, MODALITIES)
@@ -88,9 +88,9 @@ class ReIDEmbedder:
     def __init__(
         self,
         model: nn.Module|str|Path, # A network that returns a `ReIDOutput`, or a file from `save_reid`
-        size: tuple|None = None,   # `(height, width)`; by default what the file says
+        size: tuple|None = None,   # `(height, width)`; by default the size stored in the file
         batch_size: int = 64,      # Images per batch
-        device: str|torch.device|None = None, # Where to compute, e.g. `'cuda'`; where the network is when `None`
+        device: str|torch.device|None = None, # Device, e.g. `'cuda'`; `None` keeps the network's device
     ):
         self.path, info = '', {}
         if isinstance(model, (str, Path)):
@@ -124,7 +124,7 @@ def load_embedder(
     return model if isinstance(model, ReIDEmbedder) else ReIDEmbedder(model, device=device)
 
 # %% ../../nbs/130_search.base.ipynb #cell-023
-# What to do with an image whose path is in the gallery already
+# What to do with an image whose path is already in the gallery
 DUPLICATE_POLICIES = ('skip', 'replace', 'keep', 'error')
 
 class BaseGallery:
@@ -137,7 +137,7 @@ class BaseGallery:
         self,
         source: str|Path|Sequence|pd.DataFrame, # As in `read_image_table`
         model: ReIDEmbedder|str|Path, # An `ReIDEmbedder`, or a file from `save_reid`
-        modality: str = 'rgb',    # Modality of images whose table does not tell
+        modality: str = 'rgb',    # Modality of all images when the table has no column `modality`
         chunk_size: int = 4096,   # Images embedded, added and saved at a time
         on_chunk: Callable[[], None]|None = None, # Called after each chunk, e.g. `gallery.save`
     ) -> int:                     # How many were added
@@ -157,7 +157,7 @@ class BaseGallery:
         images: str|Path|Sequence|pd.DataFrame, # As in `read_image_table`: an image, a list, a folder, a table
         model: ReIDEmbedder|str|Path,    # The model the gallery was made with
         k: int = 10,                 # Results per query
-        query_modality: str = 'rgb', # Modality of query images whose table does not tell
+        query_modality: str = 'rgb', # Modality of all queries when their table has no column `modality`
         **where: Any,                # `camid`, `modality`: filters of `search`
     ) -> pd.DataFrame:               # As `search` gives it, with a column `image`: the query's path
         "The nearest gallery images of each query image."
@@ -172,10 +172,10 @@ class BaseGallery:
         self,
         model_hash: str, # `hash_module` of a model; empty for unknown
     ) -> None:
-        "Raise `ModelError` for another model than the gallery's."
+        "Raise `ModelError` for a model that is not the gallery's."
         if model_hash and self.model and model_hash != self.model:
-            raise ModelError(f"this gallery was embedded by model {self.model}, the query or the new images by model "
-                             f"{model_hash}: their vectors cannot be compared. Use the gallery's model, or build "
+            raise ModelError(f"this gallery was embedded by model {self.model}, and the query or the new images by "
+                             f"model {model_hash}: their vectors cannot be compared. Use the gallery's model, or build "
                              "the gallery anew")
 
     def unit_vectors(
@@ -185,8 +185,8 @@ class BaseGallery:
         "Normalize embeddings; `ProtocolError` when their length is not the gallery's."
         x = normalize_embeddings(embeddings).float().cpu().numpy()
         if self.dim and x.shape[1] != self.dim:
-            raise ProtocolError(f"the gallery holds vectors of {self.dim} numbers, these have {x.shape[1]}. "
-                                "They come from another model")
+            raise ProtocolError(f"the gallery contains vectors of {self.dim} numbers, these have {x.shape[1]}. "
+                                "They come from another model: use the gallery's model")
         return x
 
 # %% ../../nbs/130_search.base.ipynb #cell-025
@@ -206,7 +206,7 @@ def hits_table(
 def as_list(
     x: int|str|Sequence, # One value, or several
 ) -> list:
-    "One value is a list of one."
+    "Return a list; a single value becomes a list of one."
     return [x] if np.isscalar(x) else list(x)
 
 def check_filters(
@@ -215,6 +215,6 @@ def check_filters(
     modality: str|Sequence|None, # One modality, both, or `None`
 ) -> tuple[list|None, list|None]: # Cameras and modalities, `None` where there is no filter
     "Check the arguments of a search; `ConfigError` for impossible ones."
-    if int(k) != k or k < 1: raise ConfigError(f"k={k}: ask for at least 1 answer")
+    if int(k) != k or k < 1: raise ConfigError(f"k={k}: request at least 1 result")
     if modality is not None: modality = [check_choice('modality', m, MODALITIES) for m in as_list(modality)]
     return None if camid is None else [int(c) for c in as_list(camid)], modality

@@ -27,7 +27,7 @@ def _empty_table():
 
 class GalleryIndex(BaseGallery):
     "A searchable gallery in memory and, after `save`, in a folder."
-    exact_below = 2000 # A gallery (or what a filter leaves of it) smaller than this is searched exactly
+    exact_below = 2000 # A gallery (or the part that passes a filter) smaller than this is searched exactly
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class GalleryIndex(BaseGallery):
         self,
         paths: Sequence, # Paths of images
     ) -> dict:           # Path -> ids
-        "Those of the paths that are in the gallery."
+        "The paths that are in the gallery, with their ids."
         t = self.table[self.active & self.table.path.isin(set(paths)).to_numpy()]
         return t.groupby('path').id.apply(list).to_dict() if len(t) else {}
 
@@ -89,8 +89,8 @@ class GalleryIndex(BaseGallery):
     def remove(
         self,
         ids: int|Sequence, # Ids, as `images` and `search` give them
-    ) -> int:              # How many were there
-        "Remove images from all answers; `compact` then also deletes their vectors."
+    ) -> int:              # Number of images removed
+        "Remove images from all results; `compact` then also deletes their vectors."
         gone = self.active & self.table.id.isin(as_list(ids)).to_numpy()
         self.active = self.active & ~gone
         return int(gone.sum())
@@ -113,7 +113,7 @@ class GalleryIndex(BaseGallery):
     def search(
         self,
         embeddings: np.ndarray|torch.Tensor, # `(Q, D)` embeddings of the queries
-        k: int = 10,                 # Results per query; all there are when fewer
+        k: int = 10,                 # Results per query; all images when there are fewer
         camid: int|Sequence|None = None,    # Only images of this camera, or of these
         modality: str|Sequence|None = None, # Only images of this modality
         model_hash: str = '',        # `hash_module` of the queries' model
@@ -138,7 +138,7 @@ class GalleryIndex(BaseGallery):
         return sims.numpy(), rows.numpy()
 
     def _search_faiss(self, q, k, allowed):
-        "The same by FAISS; queries whose walk the filter cut short are searched exactly."
+        "The same by FAISS; queries with fewer than `k` results, because of a filter, are searched exactly."
         if self.faiss is None: self.faiss = FaissIndex(self.kind, self.dim, self.dtype == 'float16')
         if self.faiss.rows < len(self.table): self.faiss.update(self.vector_chunks, len(self.table))
         sims, rows = self.faiss.search(q, k, allowed)
@@ -159,7 +159,7 @@ class GalleryIndex(BaseGallery):
 
     def save(
         self,
-        out_dir: str|Path|None = None, # Where; by default where it was loaded from or saved to
+        out_dir: str|Path|None = None, # Folder; by default the one it was loaded from or saved to
     ) -> Path:                         # The folder
         "Write what is new to a folder, safe against a crash at any moment (`xmodreid.search.storage`)."
         from xmodreid.search.storage import save_gallery
@@ -171,7 +171,7 @@ def resolve_duplicates(
     existing: dict,      # Path -> ids in the gallery already, of the paths of `index`
     policy: str,         # One of `DUPLICATE_POLICIES`
 ) -> tuple[np.ndarray, list]: # Positions in `index` to add, and ids to remove
-    "What to do with images that are in the gallery already, or twice among the new ones. Raises `DataError`."
+    "Resolve images that are already in the gallery, or twice among the new ones. Raises `DataError` for `'error'`."
     again = index.path.isin(existing)
     twice = index.path.duplicated(keep='last' if policy == 'replace' else 'first')
     if policy == 'keep' or not (again|twice).any(): return np.arange(len(index)), []
@@ -183,11 +183,11 @@ def resolve_duplicates(
     return np.flatnonzero(~twice), [i for p in index.path.unique() for i in existing.get(p, [])]
 
 def check_rows(
-    gallery: BaseGallery, # The gallery they are for
+    gallery: BaseGallery, # The gallery to add to
     embeddings: np.ndarray|torch.Tensor, # `(N, D)` embeddings
     table: pd.DataFrame|Sequence,        # Table of `N` images, or `N` names
 ) -> tuple[pd.DataFrame, np.ndarray]:    # Complete table, and `(N, D)` unit vectors
-    "Bring what is to be added into the gallery's form. Raises `ProtocolError` or `DataError`."
+    "Complete the table and normalize the embeddings to be added. Raises `ProtocolError` or `DataError`."
     if not isinstance(table, pd.DataFrame): table = pd.DataFrame({'path': list(table)})
     index, x = complete_table(table, 'rgb', 'the table'), gallery.unit_vectors(embeddings)
     if len(index) != len(x):

@@ -33,16 +33,16 @@ def open_gallery(
 def build_gallery(
     source: str|Path|Sequence|pd.DataFrame, # Folder of images, CSV with a column `path`, or a table
     model: str|Path,           # File from `save_reid`
-    location: str|Path,        # Folder to make or to add to, or a Milvus address
-    modality: str = 'rgb',     # Modality of images whose table does not tell
+    location: str|Path,        # Folder to create or to add to, or a Milvus address
+    modality: str = 'rgb',     # Modality of all images when the table has no column `modality`
     kind: str = 'exact',       # One of `INDEX_KINDS`, for a new gallery
     dtype: str = 'float32',    # Of the stored vectors of a new gallery: 'float32' or 'float16'
     duplicates: str = 'skip',  # One of `DUPLICATE_POLICIES`
     batch_size: int = 64,      # Images per batch
     chunk_size: int = 4096,    # Images between two saves
-    device: str|torch.device|None = None, # Where to compute, e.g. `'cuda'`
+    device: str|torch.device|None = None, # Device, e.g. `'cuda'`
 ) -> BaseGallery:              # The gallery, saved
-    "Embed images into a gallery. Called again after it was stopped, it continues with the images that are missing."
+    "Embed images into a gallery. After an interruption, call it again: it continues with the missing images."
     embed = ReIDEmbedder(model, batch_size=batch_size, device=device)
     if _is_server(location): gallery = MilvusIndex(str(location), kind=kind, duplicates=duplicates)
     elif (Path(location)/'manifest.json').exists(): gallery = load_gallery(location)
@@ -60,15 +60,15 @@ def search_gallery(
     model: ReIDEmbedder|str|Path|None = None, # File from `save_reid`; by default the one the gallery was built with
     camid: int|Sequence|None = None,      # Only images of this camera, or of these
     modality: str|Sequence|None = None,   # Only images of this modality
-    query_modality: str = 'rgb',   # Modality of query images whose table does not tell
-    device: str|torch.device|None = None, # Where to compute, e.g. `'cuda'`
+    query_modality: str = 'rgb',   # Modality of all queries when their table has no column `modality`
+    device: str|torch.device|None = None, # Device, e.g. `'cuda'`
 ) -> pd.DataFrame:                 # As `BaseGallery.search_images` gives it
     "The nearest images of a gallery. Raises `DataError`, `ModelError` or `ConfigError`."
     if not isinstance(gallery, BaseGallery): gallery = open_gallery(gallery)
     model = model or gallery.model_path
-    if not model: raise ConfigError("the gallery does not know its model: pass the file as `model`")
+    if not model: raise ConfigError("the gallery has no path of its model: pass the file as `model`")
     if not isinstance(model, ReIDEmbedder) and not Path(model).is_file():
-        raise ModelError(f"there is no model at {model}, with which the gallery was built. "
+        raise ModelError(f"there is no file {model}, the model the gallery was built with. "
                          "Pass the file where it is now as `model`")
     embed = load_embedder(model, device)
     return gallery.search_images(images, embed, k, query_modality, camid=camid, modality=modality)

@@ -23,10 +23,10 @@ from .gallery import check_rows, resolve_duplicates
 _MILVUS_KINDS = dict(
     exact=('FLAT', {}), hnsw=('HNSW', dict(M=32, efConstruction=80)),
     ivf=('IVF_FLAT', dict(nlist=1024)), ivfpq=('IVF_PQ', dict(nlist=1024, m=64, nbits=8)))
-_MAX_RESULTS = 16384 # A server answers at most so many images per query
+_MAX_RESULTS = 16384 # A server returns at most this many images per query
 
 def _connect(uri, token):
-    "A client of the server at `uri`; `ConfigError` where that cannot be."
+    "A client of the server at `uri`; `ConfigError` when pymilvus is missing or the server cannot be reached."
     try: from pymilvus import MilvusClient
     except ImportError:
         raise ConfigError("a Milvus gallery needs its client: pip install pymilvus (and milvus-lite for a .db "
@@ -45,9 +45,9 @@ class MilvusIndex(BaseGallery):
         self,
         uri: str,                 # `'http://host:19530'`, or a file that ends in `.db`
         name: str = 'gallery',    # Of the collection
-        kind: str = 'exact',      # One of `INDEX_KINDS`, for a collection that is made new
+        kind: str = 'exact',      # One of `INDEX_KINDS`, for a new collection
         duplicates: str = 'skip', # One of `DUPLICATE_POLICIES`
-        token: str = '',          # `'user:password'` or an API key, where the server asks for one
+        token: str = '',          # `'user:password'` or an API key, if the server requires one
     ):
         self.kind = check_choice('kind', kind, INDEX_KINDS)
         self.duplicates = check_choice('duplicates', duplicates, DUPLICATE_POLICIES)
@@ -67,7 +67,7 @@ class MilvusIndex(BaseGallery):
         paths: Sequence,        # Paths of images
         chunk_size: int = 500,  # Paths per request
     ) -> dict:                  # Path -> ids
-        "Those of the paths that are in the collection."
+        "The paths that are in the collection, with their ids."
         paths, out = list(dict.fromkeys(paths)), {}
         for i in range(0, len(paths) if self.dim else 0, chunk_size):
             rows = self.client.query(self.name, filter=_where('path', paths[i:i+chunk_size]),
@@ -97,7 +97,7 @@ class MilvusIndex(BaseGallery):
     def remove(
         self,
         ids: int|Sequence, # Ids, as `search` gives them
-    ) -> int:              # How many were there
+    ) -> int:              # Number of images removed
         "As `GalleryIndex.remove`."
         n = len(self)
         self.client.delete(self.name, filter=_where('id', map(int, as_list(ids))))
@@ -131,7 +131,7 @@ class MilvusIndex(BaseGallery):
         "Nothing to do: the server has stored what was added."
 
     def compact(self) -> None:
-        "Ask the server to free the space of removed images."
+        "Make the server free the space of removed images."
         self.client.compact(self.name)
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ def _count(self:MilvusIndex, name):
 
 @patch
 def _read_about(self:MilvusIndex):
-    "The stored description of the gallery; `None` where there is none yet, or its making was interrupted."
+    "The stored description of the gallery; `None` when there is none yet, or when its creation was interrupted."
     about = f'{self.name}_about'
     if not self.client.has_collection(about): return None
     self.client.load_collection(about)
@@ -155,7 +155,7 @@ def _read_about(self:MilvusIndex):
 
 @patch
 def _drop_unfinished(self:MilvusIndex):
-    "Delete empty collections of the two names; `ConfigError` for one that holds something."
+    "Delete empty collections of the two names; `ConfigError` for one that is not empty."
     for name in filter(self.client.has_collection, (self.name, f'{self.name}_about')):
         self.client.load_collection(name)
         if self._count(name):

@@ -23,7 +23,7 @@ from .gallery import GalleryIndex
 _GALLERY_FILES = re.compile(r'seg-\d{6}-\d+\.(npy|csv)|removed-\d{6}\.npy|ann-\d{6}\.faiss')
 
 def _next_generation(gallery, out_dir):
-    "Number of the new manifest; `DataError` for a folder with another gallery, or changed by another process."
+    "Number of the new manifest; `DataError` for a folder with another gallery, or one changed by another process."
     manifest = out_dir/'manifest.json'
     if out_dir != gallery.folder:
         if manifest.exists():
@@ -67,10 +67,11 @@ def _write_ann(gallery, out_dir, generation):
 # %% ../../nbs/133_search.storage.ipynb #cell-044
 def save_gallery(
     gallery: GalleryIndex,         # The gallery
-    out_dir: str|Path|None = None, # Where; by default where it was loaded from or saved to
+    out_dir: str|Path|None = None, # Folder; by default the one it was loaded from or saved to
 ) -> Path:                         # The folder
     "Write what is new, then list it in the manifest. Raises `DataError` for a folder with another gallery."
-    if out_dir is None and gallery.folder is None: raise ConfigError("say where: gallery.save(folder)")
+    if out_dir is None and gallery.folder is None:
+        raise ConfigError("the gallery has no folder yet: pass one, gallery.save(folder)")
     out_dir = Path(out_dir or gallery.folder)
     generation = _next_generation(gallery, out_dir)
     segments = _write_segments(gallery, out_dir, generation)
@@ -97,7 +98,7 @@ def _remove_old_files(out_dir, files):
 
 # %% ../../nbs/133_search.storage.ipynb #cell-045
 def _read_segment(folder, segment, manifest):
-    "Table and vectors (mapped, not read) of a segment; `DataError` where they are not what the manifest says."
+    "Table and memory-mapped vectors of a segment; `DataError` where they do not agree with the manifest."
     file = folder/f"{segment['name']}.npy"
     try:
         x = np.load(file, mmap_mode='r', allow_pickle=False)

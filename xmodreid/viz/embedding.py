@@ -57,7 +57,7 @@ def _group_colors(index: pd.DataFrame, color_by: str, max_groups: int) -> dict:
     return {group: cmap(i%20) for i,group in enumerate(groups)}
 
 def _legend_handles(index: pd.DataFrame, color_by: str, colors: dict) -> list:
-    "Colors of the groups; of people, who are many, the markers of the modalities."
+    "Colors of the groups; for people, of whom there are many, the markers of the modalities instead."
     if color_by=='pid':
         shown = [m for m in MODALITIES if (index.modality==m).any()]
         return [plt.Line2D([], [], ls='', marker=_MARKERS[m], c='.4', label=m) for m in shown]
@@ -69,13 +69,13 @@ def plot_embedding(
     index: pd.DataFrame,   # Table of the images, row for row: `pid`, `camid`, `modality`
     color_by: str = 'pid', # Color: one of `COLOR_BY`
     max_groups: int = 20,  # People (or cameras) that get a color of their own; the others are gray
-    pid: int|None = None,  # Only this person in color, with lines to the mean of the images
+    pid: int|None = None,  # Only this person in color, with lines to the mean of the person's points
     ax: Axes|None = None,  # Axes to draw on; new ones when `None`
     title: str = '',       # Title of the axes
 ) -> Figure:               # The figure, closed
-    "An embedding map. Raises `DataError` where the table does not fit."
+    "Draw an embedding map. Raises `DataError` where the table does not fit."
     if len(xy)!=len(index):
-        raise DataError(f"a map of {len(xy)} points for a table of {len(index)} images: pass one row an image")
+        raise DataError(f"a map of {len(xy)} points for a table of {len(index)} images: pass one row per image")
     check_choice('color_by', color_by, COLOR_BY)
     if ax is None:
         fig,ax = plt.subplots(figsize=(4.2,3.6), layout='constrained')
@@ -105,14 +105,14 @@ def _sample_rows(n: int, max_images: int, seed: int) -> np.ndarray:
 
 def _check_rows(emb, index: pd.DataFrame):
     if len(emb)!=len(index):
-        raise DataError(f"{len(emb)} embeddings for a table of {len(index)} images: pass one row an image")
+        raise DataError(f"{len(emb)} embeddings for a table of {len(index)} images: pass one row per image")
 
 def distance_groups(
     emb: np.ndarray|Tensor, # `(N, D)` embeddings
     index: pd.DataFrame,    # Table of the images: `pid`, `modality`
     metric: str = 'cosine', # `'cosine'` or `'euclidean'`
-    max_images: int = 3000, # Images used at most; drawn by `seed` when there are more
-    seed: int = 0,          # Of the draw
+    max_images: int = 3000, # Images used at most; sampled with `seed` when there are more
+    seed: int = 0,          # Of the sampling
 ) -> dict:                  # `(where, who)` -> distances of such pairs
     """Distances of all pairs of images, by what the pair shares. Raises `DataError` where the table does not fit.
 
@@ -146,7 +146,7 @@ def distance_auc(
 
 # %% ../../nbs/143_viz.embedding.ipynb #cell-019
 def _plot_histograms(ax: Axes, same: np.ndarray, different: np.ndarray, edges: np.ndarray, title: str):
-    "Distances of same and different people, and their AUC."
+    "Draw the distances of same and different people, with their AUC in the title."
     for distances,color,label in ((same,'#1a9641','same person'), (different,'#d7191c','different')):
         if len(distances): ax.hist(distances, edges, density=True, color=color, alpha=.55, label=label)
     ax.set_title(f"{title}, auc {distance_auc(same, different):.2f}", fontsize=8)
@@ -181,8 +181,8 @@ class EmbeddingExplorer:
         index: pd.DataFrame,    # Table of the images: `pid`, `camid`, `modality`
         emb: np.ndarray|Tensor, # `(len(index), D)` embeddings
         metric: str = 'cosine', # `'cosine'` or `'euclidean'`
-        max_images: int = 2000, # Images on the map at most; drawn by `seed`
-        seed: int = 0,          # Of the draw and of t-SNE
+        max_images: int = 2000, # Images on the map at most; sampled with `seed`
+        seed: int = 0,          # Of the sampling and of t-SNE
     ):
         _check_rows(emb, index)
         rows = _sample_rows(len(index), max_images, seed)
@@ -198,7 +198,7 @@ class EmbeddingExplorer:
         self.pid = None
 
     def choices(self) -> dict: # Attribute -> values it may have
-        "What each dropdown offers."
+        "The values of each dropdown."
         people = sorted(self.index.pid.unique().tolist())
         return dict(
             view=list(self.VIEWS),
@@ -211,7 +211,7 @@ class EmbeddingExplorer:
     def set(self,
         **values: Any, # Attribute -> value, see `choices`
     ) -> 'EmbeddingExplorer': # Itself
-        "Change choices. Raises `ConfigError` for one that is not offered."
+        "Change choices. Raises `ConfigError` for a value that is not in `choices`."
         offered = self.choices()
         for name,value in values.items():
             check_choice('choice', name, offered)
@@ -231,7 +231,7 @@ class EmbeddingExplorer:
         return np.flatnonzero((self.index.modality==self.modality) | (self.modality=='both'))
 
     def figure(self) -> Figure: # Closed
-        "The figure of the present choices. Raises `ConfigError` where there is no image."
+        "The figure of the current choices. Raises `ConfigError` where there is no image."
         if self.view=='distances': return plot_distances(self.emb, self.index, self.metric)
         rows = self.rows
         if not len(rows): raise ConfigError(f"there is no {self.modality} image")

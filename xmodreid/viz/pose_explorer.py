@@ -26,7 +26,7 @@ from .poses import PoseExplorer
 from .translation_explorer import to_data_uri
 
 # %% ../../nbs/148_viz.pose_explorer.ipynb #cell-033
-POSE_ACTIONS = dict( # What the explorer's page can ask for: name -> `f(state, ...arguments)`
+POSE_ACTIONS = dict( # Requests of the explorer's page: name -> `f(state, ...arguments)`
     step=PoseExplorer.step,
     go=PoseExplorer.go_to,
     filter=PoseExplorer.filter,
@@ -48,7 +48,7 @@ def _error_words(error: float) -> str:
     return '–' if np.isinf(error) else f'{100*error:.1f} %'
 
 def _table_rows(state: PoseExplorer) -> list:
-    "The table for the page: annotation, estimate and error in words, and how the row looks."
+    "The table for the page: annotation, estimate and error as text, and the style of the row."
     rows = []
     for r in state.table().itertuples():
         look = _LOOKS.get(r.status, 'unseen')
@@ -63,7 +63,7 @@ def _filters(index: pd.DataFrame) -> list:
     return [('all images',{}), *modalities, *((f'camera {c} ({m})',dict(camid=int(c))) for c,m in cameras)]
 
 def _map_label(state: PoseExplorer) -> str:
-    "What the maps show."
+    "Text that names what the maps show."
     if state.joint is None: return 'the whole body'
     label = joint_label(JOINTS[state.joint])
     return label if state.pose[state.joint,2]>0 else f'{label}: unseen, so its map is empty'
@@ -100,9 +100,9 @@ class PoseWidget(anywidget.AnyWidget):
 
     def refresh(self,
         notice: str = '',      # A sentence for the user
-        echo: int|None = None, # Number of the message that is answered
+        echo: int|None = None, # Number of the message that this is the reply to
     ) -> None:
-        "Show the explorer as it is now; call it after changing the state in Python."
+        "Display the current state; call it after changing the state in Python."
         state = self.state
         xy,flags = _skeleton_state(state.pose, VISIBLE)
         predicted = predicted_flags = None
@@ -132,7 +132,7 @@ class PoseWidget(anywidget.AnyWidget):
 def explore_poses(
     index: pd.DataFrame,   # Table of images: `path`, `pid`, `camid`, `modality`
     keypoints: np.ndarray, # `(len(index), 18, 3)` joints in pixels of the files and confidence; 0 is not visible
-    estimator: PoseEstimator|PoseNet|None = None, # `PoseEstimator` or `PoseNet` whose prediction is shown beside
+    estimator: PoseEstimator|PoseNet|None = None, # Its prediction is shown beside the annotation
     **kwargs: Any,         # `thr`, `max_side` of `PoseExplorer`
 ) -> PoseWidget:           # Put it last in a cell to show it; `.state` is the `PoseExplorer`
     "Browse the poses of a table in a notebook: step through images, choose a joint, compare with an estimator."

@@ -40,10 +40,10 @@ def overlay_parts(
     maps: Tensor,      # `(10, H, W)` in [0, 1], one person of `part_masks`
     alpha: float = .7, # Strength of the maps, 0..1
 ) -> np.ndarray:       # `(H, W, 3)` uint8
-    "Lay the body parts over a picture, right warm and left cold. Raises `PoseError` where sizes differ."
+    "Overlay body parts on an image, right side warm, left side cold. Raises `PoseError` where sizes differ."
     h,w = img.shape[:2]
     if tuple(maps.shape)!=(10,h,w):
-        raise PoseError(f"`maps` must be (10, {h}, {w}), one map a part, as large as the picture; "
+        raise PoseError(f"`maps` must be (10, {h}, {w}), one map per part, as large as the image; "
                         f"got {tuple(maps.shape)}")
     maps = maps[...,None].float().cpu().numpy()
     color = (maps*np.array(PART_COLORS)[:,None,None]).sum(0)/maps.sum(0).clip(1e-6)
@@ -53,7 +53,7 @@ def overlay_parts(
 def joint_parts(
     joint: int|None = None, # 0..17, see `JOINTS`; `None` for the whole body
 ) -> list[int]:             # Numbers in `BODY_PARTS`
-    "The parts that a joint is an end of."
+    "The body parts that end at a joint."
     if joint is None: return list(range(10))
     ends = [*PART_JOINTS, (1,2,5,8,11), (1,*FACE_JOINTS)]
     return [part for part,joints in enumerate(ends) if joint in joints]
@@ -62,7 +62,7 @@ def joint_parts(
 def _check_table(index: pd.DataFrame, keypoints: np.ndarray):
     if not len(index): raise ConfigError("there is nothing to look at: the table is empty")
     if keypoints.shape!=(len(index),18,3):
-        raise PoseError(f"`keypoints` must be ({len(index)}, 18, 3), one pose an image of the table; "
+        raise PoseError(f"`keypoints` must be ({len(index)}, 18, 3), one pose per image of the table; "
                         f"got {keypoints.shape}. `lookup_keypoints(index, npz, root)` aligns them")
     bad = np.flatnonzero(~np.isfinite(keypoints).all((1,2)))
     if len(bad):
@@ -72,13 +72,13 @@ def _check_table(index: pd.DataFrame, keypoints: np.ndarray):
 class PoseExplorer:
     """The images of a table with their joints, one at a time, and what an estimator predicts.
 
-    Raises `ConfigError`, `PoseError` for a table or keypoints that do not fit."""
+    Raises `ConfigError` or `PoseError` for a table or keypoints that do not fit."""
     def __init__(self,
         index: pd.DataFrame,   # Table of images: `path`, `pid`, `camid`, `modality`
         keypoints: np.ndarray, # `(len(index), 18, 3)` joints in pixels of the files and confidence; 0 is not visible
-        estimator: PoseEstimator|PoseNet|None = None, # `PoseEstimator` or `PoseNet` whose prediction is shown beside
+        estimator: PoseEstimator|PoseNet|None = None, # Its prediction is shown beside the annotation
         thr: float = .1,       # Tolerance of PCK, in body heights
-        max_side: int = 256,   # Longest side of a picture, pixels
+        max_side: int = 256,   # Longest side of an image, pixels
     ):
         keypoints = np.asarray(keypoints, dtype=np.float32)
         _check_table(index, keypoints)
@@ -128,7 +128,7 @@ class PoseExplorer:
         x = images_to_tensor([img])
         heatmaps = estimator.heatmaps(x.to(estimator.device), grad=False).cpu()
         h,w = img.shape[:2]
-        if estimator.size is None: # whole cells, a little more than the picture
+        if estimator.size is None: # whole cells, a little larger than the image
             size = estimator.input_size((h,w))
             heatmaps = F.interpolate(heatmaps, size=size, mode='bilinear', align_corners=False)[:,:,:h,:w]
         return estimator.keypoints(x)[0],heatmaps[0]
@@ -151,7 +151,7 @@ def filter(self: PoseExplorer,
     modality: str|None = None, # Only images of this modality
     camid: int|None = None,    # Only images of this camera
 ) -> PoseExplorer:             # Itself
-    "Show only some images. Raises `ConfigError` where there would be none."
+    "Show only some images. Raises `ConfigError` where no image would be left."
     keep = np.ones(len(self.index), bool)
     for column,value in (('modality',modality), ('camid',camid)):
         if value is None: continue
@@ -166,9 +166,9 @@ def filter(self: PoseExplorer,
 
 @patch
 def go_to(self: PoseExplorer,
-    number: int,   # From 0, among the images that the filter leaves
+    number: int,   # From 0, among the images that pass the filter
 ) -> PoseExplorer: # Itself
-    "Open an image. Raises `ConfigError` for a number that is not there."
+    "Open an image. Raises `ConfigError` for a number out of range."
     self.position = check_number(number, len(self.rows), 'there is no such image:')
     return self
 
@@ -176,14 +176,14 @@ def go_to(self: PoseExplorer,
 def step(self: PoseExplorer,
     by: int = 1,   # 1 for the next image, -1 for the previous one
 ) -> PoseExplorer: # Itself
-    "Open another image; the first follows the last."
+    "Open another image; after the last image comes the first."
     return self.go_to((self.position+int(by))%len(self.rows))
 
 @patch
 def select(self: PoseExplorer,
     joint: int|None = None, # 0..17, see `JOINTS`; all joints when `None`
 ) -> PoseExplorer:          # Itself
-    "Look at one joint, or at all. Raises `ConfigError` for a joint that is not there."
+    "Choose one joint, or all. Raises `ConfigError` for a number out of range."
     self.joint = None if joint is None else check_number(joint, 18, 'joint')
     return self
 
@@ -213,7 +213,7 @@ def score(self: PoseExplorer) -> float: # In [0, 1]; NaN without an estimator, o
 
 # %% ../../nbs/146_viz.poses.ipynb #cell-015
 def _unseen_words(unseen: list) -> str:
-    "Which joints are not annotated."
+    "Text that lists the joints without annotation."
     if not unseen: return 'all joints seen'
     if len(unseen)<4: return f"unseen {', '.join(unseen)}"
     return f'{len(unseen)} joints unseen' if len(unseen)<18 else 'no joint is annotated'
@@ -230,7 +230,7 @@ def caption(self: PoseExplorer) -> str:
 # %% ../../nbs/146_viz.poses.ipynb #cell-021
 @patch
 def layers(self: PoseExplorer) -> dict: # Name -> `(H, W, 3)` uint8
-    "The pictures that can lie under the skeleton: `image`, `heatmaps`, with an estimator `estimated`, and `parts`."
+    "The images that can lie under the skeleton: `image`, `heatmaps`, with an estimator `estimated`, and `parts`."
     img,pose = self.picture,self.pose[None]
     joints = slice(None) if self.joint is None else [self.joint]
     layers = dict(image=img, heatmaps=overlay_heatmaps(img, keypoint_heatmaps(pose, img.shape[:2])[0,joints]))

@@ -23,12 +23,12 @@ from .ranks import plot_ranks, ranked_list, select_trial
 
 # %% ../../nbs/147_viz.rank_explorer.ipynb #61-cell-028
 class RankExplorer:
-    "Browse the ranked lists of a protocol, of all queries, those with a wrong first hit, or those of one person."
+    "Browse the ranked lists of a protocol: of all queries, of those with a wrong first hit, or of one person."
     def __init__(self,
         index: pd.DataFrame,                   # Table of images
         emb: Any,                              # `(len(index), D)` embeddings, row for row
         protocol: Protocol,                    # Which trials and which gallery
-        images: Sequence|Callable|None = None, # Pictures by row, as in `plot_ranks`
+        images: Sequence|Callable|None = None, # Images by row, as in `plot_ranks`
         k: int = 10,                           # Length of the list
         metric: str = 'cosine',                # `'cosine'` or `'euclidean'`
     ):
@@ -75,8 +75,8 @@ class RankExplorer:
     @pid.setter
     def pid(self, pid: int|None):
         if pid is not None and pid not in self.pids:
-            raise ProtocolError(f"person {pid} is no query of {self.protocol.name}; "
-                                f"there are {', '.join(map(str, self.pids[:5]))}, ...")
+            raise ProtocolError(f"person {pid} is not a query of {self.protocol.name}; "
+                                f"its people are {', '.join(map(str, self.pids[:5]))}, ...")
         self._pid = pid
         self.go_to(0)
 
@@ -87,17 +87,17 @@ class RankExplorer:
 
     @property
     def queries(self) -> np.ndarray:
-        "Rows of the queries that the filters leave."
+        "Rows of the queries that pass the filters."
         rows = self.wrong_queries if self.wrong_only else self.all_queries
         return rows if self.pid is None else rows[self.index.pid.to_numpy()[rows]==self.pid]
 
     @property
     def query(self) -> int|None:
-        "Row of the present query; `None` when the filters leave none."
+        "Row of the current query; `None` when the filters leave none."
         return int(self.queries[self.position]) if len(self.queries) else None
 
     def go_to(self,
-        position: int, # Number among `queries`; goes round at the ends
+        position: int, # Number among `queries`; wraps around at the ends
     ):
         "Go to a query."
         self.position = int(position)%max(len(self.queries), 1)
@@ -105,11 +105,11 @@ class RankExplorer:
     def go_to_row(self,
         row: int, # Row of the table
     ):
-        """Go to the query in a row of the table, without the filters if they hide it.
+        """Go to the query at a row of the table; filters that hide it are removed.
 
-        Raises `ProtocolError` for no query."""
+        Raises `ProtocolError` for a row that is not a query."""
         if row not in self.all_queries:
-            raise ProtocolError(f"row {row} is no query of {self.protocol.name} with a match in the gallery; "
+            raise ProtocolError(f"row {row} is not a query of {self.protocol.name} with a match in the gallery; "
                                 f"its queries are rows such as {', '.join(map(str, self.all_queries[:3]))}")
         if row not in self.queries:
             self._wrong_only = False
@@ -117,7 +117,7 @@ class RankExplorer:
         self.go_to(np.flatnonzero(self.queries==row)[0])
 
     def ranks(self) -> pd.DataFrame: # As `ranked_list` gives it
-        "The ranked list of the present query."
+        "The ranked list of the current query."
         return ranked_list(self.index, self.emb, self.protocol, [self.query], self.k, self.trial, self.metric)
 
     def figure(self) -> Figure|None: # `None` when the filters leave no query
@@ -158,7 +158,7 @@ def explore_ranks(
     out = w.Output()
     def show():
         out.clear_output(wait=True)
-        with out: display(state.figure() or 'For every one of these queries the first hit is right.')
+        with out: display(state.figure() or 'The first hit is correct for each of these queries.')
     def moved(_):
         state.go_to(slider.value)
         show()

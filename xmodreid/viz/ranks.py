@@ -28,14 +28,14 @@ from ..search.base import read_image_table
 def _check_rows(emb, index: pd.DataFrame):
     if len(emb)==len(index): return
     raise ProtocolError(f"{len(emb)} embeddings for a table of {len(index)} images: "
-                        "pass one row an image, in the order of the table")
+                        "pass one row per image, in the order of the table")
 
 def select_trial(
     protocol: Protocol,  # Which trials there are
     index: pd.DataFrame, # Table of images
     trial: int,          # Number of the trial, from 0
 ) -> tuple[np.ndarray,np.ndarray]: # Rows of the queries, rows of the gallery
-    "The queries and the gallery of one trial. `ProtocolError` for a trial that is not there."
+    "The queries and the gallery of one trial. `ProtocolError` for a trial that does not exist."
     galleries = protocol.trials(index)
     if not 0<=trial<len(galleries):
         raise ProtocolError(f"trial={trial}: {protocol.name} has galleries 0..{len(galleries)-1}")
@@ -54,13 +54,13 @@ def ranked_list(
     """The first `k` of the gallery for each query, as the protocol ranks them.
 
     Columns: `query` and `row` (positions in `index`), `rank`, `distance`, `correct`, and path, pid, camid, modality of
-    the row. Raises `ProtocolError` for a row that is no query."""
+    the row. Raises `ProtocolError` for a row that is not a query."""
     _check_rows(emb, index)
     all_queries,gallery = select_trial(protocol, index, trial)
     known = set(all_queries.tolist())
     invalid = [r for r in queries if r not in known]
     if invalid:
-        raise ProtocolError(f"row {invalid[0]} is no query of {protocol.name}; "
+        raise ProtocolError(f"row {invalid[0]} is not a query of {protocol.name}; "
                             f"its queries are rows such as {', '.join(map(str, all_queries[:3]))}")
     queries = np.asarray(list(queries), dtype=int)
     emb = normalize_embeddings(emb, metric)
@@ -90,8 +90,8 @@ def _find_image(path: str, row: int, images) -> np.ndarray:
 def _find_queries(queries, ranks: pd.DataFrame) -> pd.DataFrame:
     "Table of the query images; `ranks.query` are positions in it."
     if queries is None and 'queries' not in ranks.attrs:
-        raise DataError("`queries` is missing: pass the table that `query` counts in; "
-                        "only `search_images` keeps it in the hits")
+        raise DataError("`queries` is missing: pass the table of the queries, whose rows the column `query` numbers; "
+                        "only the hits of `search_images` contain it")
     return pd.DataFrame(ranks.attrs['queries']) if queries is None else read_image_table(queries)
 
 def _is_same_person(query, hit) -> bool|None:
@@ -146,7 +146,7 @@ def plot_cmc(
     max_rank: int = 20,         # Last rank shown
     ax: Axes|None = None,       # Axes to draw on; new ones when `None`
 ) -> Figure:                    # The figure, closed
-    """CMC curves: the mean over trials, and a band from the lowest to the highest.
+    """Draw CMC curves: the mean over trials, and a band from the lowest to the highest.
 
     Raises `ProtocolError` for a table without curves."""
     if not isinstance(results, dict): results = {results.attrs.get('protocol', ''): results}
@@ -155,7 +155,7 @@ def plot_cmc(
         plt.close(fig)
     for name,result in results.items():
         if 'cmc' not in result.attrs:
-            raise ProtocolError(f"the results of {name!r} hold no CMC curve: pass the table `evaluate_reid` returned")
+            raise ProtocolError(f"the results of {name!r} have no CMC curve: pass the table `evaluate_reid` returned")
         curves = 100*np.array([c[:max_rank] for c in result.attrs['cmc'].values()])
         x = np.arange(1, curves.shape[1]+1)
         label = f"{name}: rank-1 {curves[:,0].mean():.1f}, mAP {100*result.mAP.mean():.1f}"

@@ -56,8 +56,8 @@ def _is_batches(history) -> bool:
 def loss_curves(
     history: LossRecorder|pd.DataFrame, # A `LossRecorder`, or its `.epochs` or `.batches`
     kind: str = 'raw',  # `'raw'` or `'weighted'`; only epochs have weighted values
-) -> pd.DataFrame:      # A column per loss; the index is the epoch, or the position in epochs for batches
-    "A curve per loss, in the order of the table. Raises `DataError` where `history` is no such table."
+) -> pd.DataFrame:      # A column per loss; the index is the epoch, fractional for batches
+    "A curve per loss, in the order of the table. Raises `DataError` where `history` is not such a table."
     check_choice('kind', kind, ('raw','weighted'))
     history = getattr(history, 'epochs', history)
     if not isinstance(history, pd.DataFrame) or 'epoch' not in history:
@@ -83,7 +83,7 @@ def _set_log_scale(ax: Axes, values: np.ndarray):
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 def _draw_curves(ax: Axes, curves: pd.DataFrame, colors: dict, beta: float, log: bool):
-    "A line per column; where it is smoothed, the values themselves stay behind it, faint."
+    "Draw a line per column; with smoothing, the raw values stay visible as a faint line."
     marker = 'o' if len(curves)<=30 and not beta else None
     for name in curves:
         y = curves[name].to_numpy(float)
@@ -121,13 +121,13 @@ _PANEL_TITLES = dict(raw='raw loss', weighted='weighted: what is trained on')
 
 def plot_losses(
     history: LossRecorder|pd.DataFrame, # A `LossRecorder`, or its `.epochs` or `.batches`
-    beta: float|None = None,    # Smoothing of `moving_average`; `None` smooths batches by .95 and leaves epochs alone
-    log: bool = True,           # Logarithmic scale; values that are not positive are left out then
+    beta: float|None = None,    # Smoothing of `moving_average`; `None`: .95 for batches, 0 for epochs
+    log: bool = True,           # Logarithmic scale? It leaves out values that are not positive
     only: Sequence[str]|None = None, # Names of the losses to draw; all when `None`
     title: str|None = None,     # Title of the figure
     width: float = 9.,          # Inches
 ) -> Figure:                    # The figure, closed
-    """Loss curves: raw on the left and, where they are known, weighted on the right.
+    """Draw loss curves: raw on the left and, where they are known, weighted on the right.
 
     Raises `DataError` where there is nothing to draw."""
     panels = _select_panels(history, only)
@@ -150,16 +150,16 @@ def plot_losses(
     return fig
 
 # %% ../../nbs/142_viz.training.ipynb #62-cell-020
-CHANCE_LOSS = dict(lsgan=.25, vanilla=math.log(2), hinge=1.) # Loss of a discriminator that cannot tell real from fake
+CHANCE_LOSS = dict(lsgan=.25, vanilla=math.log(2), hinge=1.) # Loss of a discriminator at chance level
 
 def plot_discriminator_losses(
     history: LossRecorder|pd.DataFrame,     # A `LossRecorder`, or its `.epochs` or `.batches`
     mode: str = 'lsgan',                    # Kind of the adversarial loss, one of `CHANCE_LOSS`
     names: Sequence[str] = ('d_ir','d_rgb'),# The discriminators' losses
-    beta: float|None = None,                # Smoothing; `None` smooths batches by .95 and leaves epochs alone
+    beta: float|None = None,                # Smoothing; `None`: .95 for batches, 0 for epochs
     width: float = 5.,                      # Inches
 ) -> Figure:                                # The figure, closed
-    """The discriminators' losses beside that of one that cannot tell real from fake.
+    """Draw the discriminators' losses and the loss of a discriminator at chance level.
 
     Raises `DataError` where none of `names` was recorded."""
     chance = CHANCE_LOSS[check_choice('mode', mode, CHANCE_LOSS)]
@@ -202,7 +202,7 @@ def plot_scores(
 
 # %% ../../nbs/142_viz.training.ipynb #66-cell-008
 def _figure_html(fig: Figure, description: str) -> str:
-    "A figure as an HTML image that carries its own data."
+    "A figure as an HTML image with embedded data."
     data = figure_to_base64(fig)
     return f'<img style="max-width:100%" alt="{escape(description)}" src="data:image/png;base64,{data}">'
 
@@ -237,7 +237,7 @@ class LossDashboard(Callback):
         every: int = 1,               # Epochs between two drawings; the last one is always drawn
         score: Callable|None = None,  # `f(generators) -> number`, `generators` as `get_generators` gives them
         score_name: str = 'score',    # Name of the score, e.g. `'PCK@.1'`
-        live: bool = True,            # Show it? Otherwise `to_html()` alone
+        live: bool = True,            # Display it? `False`: only `to_html()` shows it
         display: Callable = display,  # Shows HTML, as `IPython.display.display` does
     ):
         if every<1: raise ConfigError(f"`every` must be at least 1 epoch; got {every}")
@@ -249,7 +249,7 @@ class LossDashboard(Callback):
         self.scores = []
         self.display_handle = None
 
-    def before_fit(self): self.display_handle = None              # a new training gets a new place
+    def before_fit(self): self.display_handle = None              # a new training gets a new display
 
     def after_epoch(self):
         is_last = self.epoch+1==self.n_epoch

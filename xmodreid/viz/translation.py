@@ -30,7 +30,7 @@ def _to_pictures(images, name: str, n_sources: int, n: int) -> list|None:
     "The first `n` of `n_sources` as uint8 pictures, from tensors in [-1, 1] or uint8 arrays, or `None`."
     if images is None: return None
     if len(images)!=n_sources:
-        raise DataError(f"`{name}` holds {len(images)} images, `src` {n_sources}; expected one for each source")
+        raise DataError(f"`{name}` holds {len(images)} images, `src` {n_sources}; expected one per source")
     return [to_uint8(im) for im in images[:n]]
 
 def _draw_poses(pictures: list, keypoints) -> list:
@@ -39,7 +39,7 @@ def _draw_poses(pictures: list, keypoints) -> list:
 
 def _check_poses(keypoints, name: str, n_sources: int):
     if tuple(np.shape(keypoints))!=(n_sources,18,3):
-        raise PoseError(f"`{name}` must be ({n_sources}, 18, 3), one pose a source; got {tuple(np.shape(keypoints))}")
+        raise PoseError(f"`{name}` must be ({n_sources}, 18, 3), one pose per source; got {tuple(np.shape(keypoints))}")
 
 # %% ../../nbs/140_viz.translation.ipynb #60-cell-008
 def plot_translations(
@@ -55,9 +55,9 @@ def plot_translations(
     pose_on_fake: bool = False,            # Draw the target pose over the generated images as well?
     scale: float = 1.,                     # Width of one picture, inches
 ) -> Figure:                               # The figure, closed
-    """A row per person: source, target pose, generated, recovered, true image.
+    """Draw a row per person: source, target pose, generated, recovered and true image.
 
-    Raises `DataError`, `PoseError` where they do not match."""
+    Raises `DataError` or `PoseError` where images or poses do not match the sources."""
     n_sources = len(src)
     if min(n, n_sources)<1: raise DataError("there is nothing to draw: `src` is empty")
     _check_poses(tgt_kpts, 'tgt_kpts', n_sources)
@@ -82,14 +82,14 @@ def plot_translations(
 def plot_translation_samples(
     samples: TranslationSamples, # `TranslationSamples` with generated images, from `translate_samples`
     n: int = 8,              # Rows at most
-    real: bool = True,       # Draw the target pose over the real image that it comes from, not on a dark ground
+    real: bool = True,       # Draw the target pose over the real image that it comes from, not on a dark background
     skeletons: bool = False, # Draw the source poses over the sources? It hides much of a small person
     **kwargs: Any,           # Passed on to `plot_translations`
 ) -> Figure:                 # The figure, closed
-    "`plot_translations` of samples, with the person of each row in front. Raises `DataError` without generated images."
+    "`plot_translations` of samples, with the person of each row. Raises `DataError` without generated images."
     s = samples
     if s.fake is None:
-        raise DataError("these samples hold no generated images yet; pass them through `translate_samples` first")
+        raise DataError("these samples have no generated images yet; pass them through `translate_samples` first")
     return plot_translations(s.src, s.tgt_kpts, s.fake, s.rec, s.truth, s.src_kpts if skeletons else None,
                              s.real if real else None, n, titles=[str(p) for p in s.pids], **kwargs)
 
@@ -103,10 +103,10 @@ def style_loss_by_joint(
     gen_kpts: Tensor,      # `(B, 18, 3)` poses of the generated images
     feature_net: nn.Module,# Frozen features, `VGGFeatures`
 ) -> Tensor:               # `(B, 18)` loss of each joint; NaN where it is hidden in either pose
-    "The patch style loss by joint. Raises `PoseError` where poses and images do not match."
+    "The patch style loss of each joint. Raises `PoseError` where poses and images do not match."
     for name,k in (('src_kpts',src_kpts),('gen_kpts',gen_kpts)):
         if k.shape!=(len(src),18,3):
-            raise PoseError(f"`{name}` must be ({len(src)}, 18, 3), one pose an image; got {tuple(k.shape)}")
+            raise PoseError(f"`{name}` must be ({len(src)}, 18, 3), one pose per image; got {tuple(k.shape)}")
     size = src.shape[-2:]
     src_maps,gen_maps = keypoint_heatmaps(src_kpts, size),keypoint_heatmaps(gen_kpts, size)
     seen = (src_maps.amax((2,3))>0)&(gen_maps.amax((2,3))>0)
@@ -118,10 +118,10 @@ def style_loss_by_joint(
 def style_loss_table(
     joint_losses: Tensor, # `(18,)` of one pair, or `(B, 18)` whose mean is taken, from `style_loss_by_joint`
 ) -> pd.DataFrame:        # Columns `joint`, `difference`, `percent` of the sum; hidden joints at the end
-    "Joints sorted by their share of the patch style loss. Raises `PoseError` where there are not 18."
+    "Joints sorted by their share of the patch style loss. Raises `PoseError` unless there are 18 losses per pair."
     losses = joint_losses[None] if joint_losses.ndim==1 else joint_losses
     if losses.ndim!=2 or losses.shape[1]!=18:
-        raise PoseError(f"expected 18 losses a pair, from `style_loss_by_joint`; got {tuple(joint_losses.shape)}")
+        raise PoseError(f"expected 18 losses per pair, from `style_loss_by_joint`; got {tuple(joint_losses.shape)}")
     mean = losses.double().nanmean(0).cpu().numpy()
     total = np.nansum(mean)
     percent = 100*mean/total if total>0 else np.where(np.isnan(mean), np.nan, 0.)

@@ -31,11 +31,11 @@ from ..synth.world import SynthWorld, render_ground_truth
 
 # %% ../../nbs/145_viz.translation_explorer.ipynb #cell-007
 def check_number(
-    value: Any, # What was passed
+    value: Any, # The number to check
     n: int,    # Numbers go from 0 to `n-1`
     what: str, # What is numbered
 ) -> int:      # The number
-    "Return a number that is in range; otherwise, also for a bool or a string, raise a `ConfigError`."
+    "Return a number in range. Raises `ConfigError` for a number out of range, a bool or a string."
     is_number = isinstance(value, (int,np.integer)) and not isinstance(value, bool)
     if not is_number or not 0<=value<n: raise ConfigError(f"{what} {value!r}: expected 0..{n-1}")
     return int(value)
@@ -68,7 +68,7 @@ class TranslationExplorer:
         self._cached_pictures = None
 
     def reset(self) -> 'TranslationExplorer': # Itself
-        "Undo the dragging: back to the target pose of the samples."
+        "Undo all dragging: return to the target pose of the samples."
         self._set_pose(self.samples.tgt_kpts[self.target].clone(), 1.)
         return self
 
@@ -76,7 +76,7 @@ class TranslationExplorer:
         source: int|None = None, # Number of another source; the same one when `None`
         target: int|None = None, # Number of another target pose, which undoes the dragging; the same one when `None`
     ) -> 'TranslationExplorer':  # Itself
-        "Choose a source or a target pose. Raises `ConfigError` for a number that is not there."
+        "Choose a source or a target pose. Raises `ConfigError` for a number out of range."
         n = len(self.samples.src)
         if source is not None: source = check_number(source, n, 'source')
         if target is not None: target = check_number(target, n, 'target')
@@ -90,7 +90,7 @@ class TranslationExplorer:
     def interpolate(self,
         fraction: float,        # 0 (the source's own pose) to 1 (the target pose)
     ) -> 'TranslationExplorer': # Itself
-        "Go a fraction of the way from the source's own pose to the target. Raises `ConfigError` outside 0..1."
+        "Interpolate between the source's own pose and the target. Raises `ConfigError` outside 0..1."
         if not 0<=float(fraction)<=1:
             raise ConfigError(f"fraction={fraction}: expected 0 (the source's own pose) to 1 (the target)")
         self._set_pose(self.target_pose, float(fraction))
@@ -98,7 +98,7 @@ class TranslationExplorer:
 
     @property
     def pose(self) -> Tensor:
-        "`(18, 3)` present pose: x, y in pixels and confidence."
+        "`(18, 3)` current pose: x, y in pixels and confidence."
         own,target = self.samples.src_kpts[self.source],self.target_pose
         both = (own[:,2]>0)&(target[:,2]>0)
         pose = (target if self.fraction>=.5 else own).clone()
@@ -110,9 +110,9 @@ class TranslationExplorer:
         x: float,               # Pixels
         y: float,               # Pixels
     ) -> 'TranslationExplorer': # Itself
-        "Move a joint inside the image; the present pose becomes the target. Raises `PoseError` for NaN or infinity."
+        "Move a joint inside the image; the current pose becomes the target. Raises `PoseError` for NaN or infinity."
         joint = check_number(joint, 18, 'joint')
-        if not (np.isfinite(x) and np.isfinite(y)): raise PoseError(f"a joint cannot be put at {x}, {y}")
+        if not (np.isfinite(x) and np.isfinite(y)): raise PoseError(f"a joint needs finite coordinates; got {x}, {y}")
         h,w = self.size
         pose = self.pose
         pose[joint] = torch.tensor([min(max(float(x), 0.), w-1.), min(max(float(y), 0.), h-1.), 1.])
@@ -120,7 +120,7 @@ class TranslationExplorer:
         return self
 
     def pictures(self) -> dict: # Name -> `(H, W, 3)` uint8, in the order of the columns
-        "Source, target pose, generated, recovered and true image, as far as there are."
+        "Source, target pose, generated and, if available, recovered and true image."
         if self._cached_pictures is None: self._cached_pictures = self._make_pictures()
         return self._cached_pictures
 
@@ -153,7 +153,7 @@ def synth_truth(
     world: SynthWorld,   # Their `SynthWorld`
     index: pd.DataFrame, # Their table
     poses: np.ndarray,   # `(len(index), 18, 4)` poses with depth, `lookup_poses`
-) -> Callable:           # `f(source, target, keypoints) -> (H, W, 3)` uint8: numbers of the samples, `(18, 3)` pose
+) -> Callable:           # `f(source, target, keypoints) -> (H, W, 3)` uint8: two sample numbers, `(18, 3)` pose
     "True image of a source in any pose, by the camera of the target pose. Raises `PoseError` for poses without depth."
     if np.shape(poses)!=(len(index),18,4):
         raise PoseError(f"`poses` must be ({len(index)}, 18, 4), with depth; got {np.shape(poses)}. See `lookup_poses`")
@@ -172,12 +172,12 @@ def synth_truth(
 def to_data_uri(
     im: np.ndarray, # `(H, W, 3)` uint8
 ) -> str:           # A PNG as a data URI
-    "A picture as an address, so that it can be part of a message."
+    "Encode an image as a data URI, so that it can be part of a message."
     png = cv2.imencode('.png', np.ascontiguousarray(im[...,::-1]))[1].tobytes()
     return f'data:image/png;base64,{base64.b64encode(png).decode()}'
 
 # %% ../../nbs/145_viz.translation_explorer.ipynb #cell-026
-TRANSLATION_ACTIONS = dict( # What the explorer's page can ask for: name -> `f(state, ...arguments)`
+TRANSLATION_ACTIONS = dict( # Requests of the explorer's page: name -> `f(state, ...arguments)`
     pick=TranslationExplorer.pick,
     move=TranslationExplorer.move,
     interpolate=TranslationExplorer.interpolate,
@@ -215,9 +215,9 @@ class TranslationWidget(anywidget.AnyWidget):
 
     def refresh(self,
         notice: str = '',      # A sentence for the user
-        echo: int|None = None, # Number of the message that is answered
+        echo: int|None = None, # Number of the message that this is the reply to
     ) -> None:
-        "Show the explorer as it is now; call it after changing the state in Python."
+        "Display the current state; call it after changing the state in Python."
         state = self.state
         pose = state.pose
         self.view_state = dict(

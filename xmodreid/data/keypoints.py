@@ -7,6 +7,7 @@ __all__ = ['save_keypoints', 'read_keypoints', 'lookup_keypoints', 'lookup_poses
 
 # %% ../../nbs/036_data.keypoints.ipynb #data-keypoints-h4
 import os
+import unicodedata
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,10 @@ def save_keypoints(
     with atomic_path(npz) as p: np.savez(p, **arrays)
 
 # %% ../../nbs/036_data.keypoints.ipynb #cell-049
+def _normalize_name(path: str) -> str:
+    "One spelling for each relative path: `/` between folders, accents composed."
+    return unicodedata.normalize('NFC', Path(path).as_posix())
+
 def _read_keypoint_array(npz: str|os.PathLike, key: str) -> dict:
     "Relative path -> row of array `key`."
     npz = Path(npz)
@@ -65,13 +70,13 @@ def _read_keypoint_array(npz: str|os.PathLike, key: str) -> dict:
     if missing: raise DataError(f"{npz} lacks the array(s) {', '.join(missing)}; expected `path` and `{key}`")
     paths, rows = arrays['path'], arrays[key]
     if len(paths) != len(rows): raise DataError(f"{npz} has {len(paths)} paths but {len(rows)} rows of `{key}`")
-    return dict(zip(map(str, paths), rows))
+    return dict(zip(map(_normalize_name, paths), rows))
 
 def _align_rows(index: pd.DataFrame, npz: str|os.PathLike, root: str|os.PathLike|None, key: str) -> np.ndarray:
     "Rows of array `key` in the order of `index`."
     root = Path(npz).parent if root is None else Path(root)
     table = _read_keypoint_array(npz, key)
-    relative = [Path(os.path.relpath(p, root)).as_posix() for p in index.path]
+    relative = [_normalize_name(os.path.relpath(p, root)) for p in index.path]
     missing = [r for r in relative if r not in table]
     if missing:
         raise DataError(f"{len(missing)} of {len(index)} images have no row in {npz}: {summarize_list(missing)}. "

@@ -73,6 +73,8 @@ def read_llcm(
     root: str|os.PathLike,   # Folder with `idx`, `vis`, `nir`, `test_vis` and `test_nir`
     on_bad: str = 'raise',   # `'raise'`, or `'skip'`: leave bad files out, warn, list them in `index.attrs['skipped']`
     verify: bool|str = True, # `True`: first and last bytes of every image; `'full'`: decode; `False`: trust them
+    # Compare with the published counts? `None`: if the numbers of identities are the published ones
+    published: bool|None = None,
 ) -> pd.DataFrame:           # Splits `train` and `test`; a camera number means the same camera in both modalities
     "Read LLCM into the table of images; raises a `DataError` that names what is wrong."
     root = check_layout(root, ('idx','idx/train_vis.txt','idx/train_nir.txt','idx/test_id.txt'), 'LLCM', _LAYOUT)
@@ -83,5 +85,5 @@ def read_llcm(
     elif (root/'idx/test_vis.txt').is_file(): rows += _llcm_list(root, 'test', problems)
     else: raise DataError(f"LLCM: {root} lacks test_vis and test_nir. Expected {_LAYOUT}")
     index = resolve_index(rows, problems, verify, {'test': ids}, dataset='llcm')
-    check_counts(index, LLCM_COUNTS, 'LLCM', on_bad)
+    check_counts(index, LLCM_COUNTS, 'LLCM', on_bad, published)
     return index

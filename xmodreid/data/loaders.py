@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .augmentation import keyed_generator
 from .images import ImageStore, rescale_keypoints
+from .index import distinct_pids
 from .keypoints import PoseDataset
 from ..errors import ConfigError, DataError
 from ..skeleton import MODALITIES
@@ -149,6 +150,7 @@ def _check_train_table(index: pd.DataFrame) -> None:
 
 def _sample_held_out(index: pd.DataFrame, val_pct: float, seed: int) -> np.ndarray:
     "Identities to hold out: of those in both modalities, or else some of each modality."
+    index = index.assign(pid=distinct_pids(index.pid)) # unknown people are all different
     n_modalities = index.groupby('pid').modality.nunique()
     in_both = n_modalities.index[n_modalities > 1]
     pools = [in_both]
@@ -168,7 +170,7 @@ def train_val_rows(
     _check_train_table(index)
     if not 0 <= val_pct < 1: raise ConfigError(f"`val_pct` must be in [0, 1); got {val_pct}")
     val = (index.split == 'val').to_numpy()
-    if not val.any() and val_pct > 0: val = index.pid.isin(_sample_held_out(index, val_pct, seed)).to_numpy()
+    if not val.any() and val_pct > 0: val = np.isin(distinct_pids(index.pid), _sample_held_out(index, val_pct, seed))
     return np.flatnonzero(~val), np.flatnonzero(val)
 
 # %% ../../nbs/043_data.loaders.ipynb #cell-015

@@ -28,6 +28,8 @@ def read_market1501(
     root: str|os.PathLike,   # Folder with `bounding_box_train`, `query` and `bounding_box_test`
     on_bad: str = 'raise',   # `'raise'`, or `'skip'`: leave bad files out, warn, list them in `index.attrs['skipped']`
     verify: bool|str = True, # `True`: first and last bytes of every image; `'full'`: decode; `False`: trust them
+    # Compare with the published counts? `None`: if the numbers of identities are the published ones
+    published: bool|None = None,
 ) -> pd.DataFrame:           # Splits `train`, `query`, `gallery`; all of them `rgb`
     "Read Market-1501 into the table of images; raises a `DataError` that names what is wrong."
     root = check_layout(root, _PARTS.values(), 'Market-1501', _LAYOUT)
@@ -38,5 +40,5 @@ def read_market1501(
             if m[1] == '-1': junk += 1
             else: rows.append((path, int(m[1]), int(m[2]), RGB, split))
     index = resolve_index(rows, problems, verify, dataset='market', junk=junk)
-    check_counts(index, MARKET_COUNTS, 'Market-1501', on_bad)
+    check_counts(index, MARKET_COUNTS, 'Market-1501', on_bad, published)
     return index

@@ -81,6 +81,8 @@ def read_regdb(
     trial: int = 1,          # Which of the ten splits, 1..10
     on_bad: str = 'raise',   # `'raise'`, or `'skip'`: leave bad files out, warn, list them in `index.attrs['skipped']`
     verify: bool|str = True, # `True`: first and last bytes of every image; `'full'`: decode; `False`: trust them
+    # Compare with the published counts? `None`: if the numbers of identities are the published ones
+    published: bool|None = None,
 ) -> pd.DataFrame:           # Splits `train` and `test`; camera 1 is visible, 2 thermal; `index.attrs['trial']`
     "Read one trial of RegDB into the table of images; raises a `DataError` that names what is wrong."
     check_choice('trial', trial, range(1, 11))
@@ -88,5 +90,5 @@ def read_regdb(
     problems = DataProblems(f'RegDB, trial {trial}', on_bad)
     rows = _regdb_rows(root, 'train', trial, problems) + _regdb_rows(root, 'test', trial, problems)
     index = resolve_index(rows, problems, verify, dataset='regdb', trial=int(trial))
-    check_counts(index, REGDB_COUNTS, f'RegDB, trial {trial}', on_bad)
+    check_counts(index, REGDB_COUNTS, f'RegDB, trial {trial}', on_bad, published)
     return index

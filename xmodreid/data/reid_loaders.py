@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from .augmentation import AUGMENTATIONS, augment as apply_augment
+from .index import UNKNOWN_PID, drop_unknown
 from .loaders import EpochLoader, LoaderOptions
 from .samplers import PKSampler, SequentialBatchSampler
 from .transforms import normalize_images
@@ -128,12 +129,12 @@ def train_dls(
     no_batches = SequentialBatchSampler(0, batch_size)
     val_dl = ReidLoader(store, index, np.zeros(len(index), int), no_batches, device=options.device)
     dls = DataLoaders(train_dl, val_dl, device=torch.device(options.device))
-    dls.classes = np.unique(index.pid).tolist()
+    dls.classes = np.unique(index.pid[index.pid!=UNKNOWN_PID]).tolist()
     return dls
 
 # %% ../../nbs/045_data.reid_loaders.ipynb #37027e10
 def reid_dls(
-    index: pd.DataFrame,          # Index of the images to train on; all rows are used
+    index: pd.DataFrame,          # Index of the images to train on; unknown people (`pid` -1) are left out
     size: tuple = (256, 128),     # `(height, width)` of training
     p: int = 8,                   # Identities per batch
     k: int = 4,                   # Images of each identity, and of each modality if there are both
@@ -144,7 +145,7 @@ def reid_dls(
     options: LoaderOptions = LoaderOptions(), # Seed, device, cache and threads
 ) -> DataLoaders:                 # Batches `(img, modality, label, camid, noisy, row)`; `classes` lists the pids
     "PK loaders for Re-ID, across modalities if both are present. Without `df_valid` the validation loader is empty."
-    index = to_train_index(index)
+    index = drop_unknown(to_train_index(index))
     labels = np.unique(index.pid, return_inverse=True)[1]
     modalities = index.modality.to_numpy() if index.modality.nunique() == 2 else None
     sampler = PKSampler(labels, p, k, index.camid.to_numpy(), modalities, options.seed, n_iters, singletons)

@@ -87,7 +87,7 @@ def _identity_folders(camera: Path, problems: DataProblems) -> list[Path]:
     folders = []
     for d in sorted(camera.iterdir()) if camera.is_dir() else []:
         if d.name.startswith('.') or d.name == 'Thumbs.db': continue
-        if d.is_dir() and re.fullmatch(r'\d{4}', d.name, re.ASCII):
+        if d.is_dir() and re.fullmatch(r'\d{4,}', d.name, re.ASCII):
             folders.append(d)
         else:
             problem = 'is not the folder of an identity, such as 0007'
@@ -102,7 +102,7 @@ def _sysu_rows(root: Path, ids: dict, problems: DataProblems) -> tuple[list, dic
         modality = IR if cam in SYSU_IR_CAMS else RGB
         for d in _identity_folders(root/f'cam{cam}', problems):
             pid = int(d.name)
-            images = list_images(d, problems, r'\d{4}') if pid in split else []
+            images = list_images(d, problems, r'\d{4,}') if pid in split else []
             rows += [(p, pid, cam, modality, split[pid]) for p,_ in images]
             if pid not in split: unlisted[pid] = unlisted.get(pid, 0) + len(os.listdir(d))
     return rows, unlisted
@@ -113,6 +113,8 @@ def read_sysu(
     on_bad: str = 'raise',             # `'raise'`; `'skip'`: leave bad files out, warn, list them in `attrs['skipped']`
     verify: bool|str = True,           # `True`: first and last bytes of each image; `'full'`: decode; `False`: trust
     ids: str|os.PathLike|None = None,  # Folder of the lists; `root/exp` when `None`
+    # Compare with the published counts? `None`: if the numbers of identities are the published ones
+    published: bool|None = None,
 ) -> pd.DataFrame:                     # Rows by camera, identity, number; splits `train`, `val`, `test`
     "Read SYSU-MM01, or the embedded data set, into the table of images; raises a `DataError` that names what is wrong."
     root = check_layout(root, ('cam1','cam3') if ids else ('cam1','cam3','exp'), 'SYSU-MM01', _LAYOUT)
@@ -123,5 +125,5 @@ def read_sysu(
     if unlisted:
         warnings.warn(f"SYSU-MM01: left out {sum(unlisted.values())} images of identities that no list names "
                       f"({len(unlisted)} of them, counted in df.attrs['unlisted'])", stacklevel=2)
-    check_counts(index, SYSU_COUNTS, 'SYSU-MM01', on_bad)
+    check_counts(index, SYSU_COUNTS, 'SYSU-MM01', on_bad, published)
     return index

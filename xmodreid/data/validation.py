@@ -72,25 +72,24 @@ def count_table(
     return table.assign(match=table.expected == table.actual)
 
 # %% ../../nbs/035_data.validation.ipynb #cell-039
-def _looks_complete(table: pd.DataFrame) -> bool:
-    "Whether all identities are there, or nine tenths of the images."
+def _is_published(table: pd.DataFrame) -> bool:
+    "Whether all numbers of identities are the published ones: a set of one's own has others."
     ids = table[table.quantity.str.endswith('ids')]
-    images = table[table.quantity.str.endswith('images')]
-    if len(ids) and ids.match.all(): return True
-    return len(images) > 0 and images.actual.sum() >= .9*images.expected.sum()
+    return len(ids) > 0 and ids.match.all()
 
 def check_counts(
     index: pd.DataFrame,         # The table of images
     expected: dict,              # What is counted -> published count
     name: str,                   # Name of the data set
     on_bad: str = 'raise',       # `'raise'`, or `'skip'`: only warn
-    complete: bool|None = None,  # Whether this should be the whole set; `None`: decide by the counts
+    # Is this the published set? `None`: if all numbers of identities are the published ones
+    published: bool|None = None,
 ) -> pd.DataFrame:               # The table of `count_table`
     "Compare a whole data set with its published counts; a difference raises a `DataError` or warns."
     check_choice('on_bad', on_bad, ('raise','skip'))
     table = count_table(index, expected)
-    if complete is None: complete = _looks_complete(table)
-    if not complete or table.match.all(): return table
+    if published is None: published = _is_published(table)
+    if not published or table.match.all(): return table
     different = table[~table.match].drop(columns='match').to_string(index=False)
     words = (f"{name}: the counts differ from the published ones:\n{different}\n"
              "Results would not be comparable. Copy the missing part again")

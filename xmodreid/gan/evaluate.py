@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
+from ..data.index import distinct_pids
 from ..data.transforms import to_grayscale
 from xmodreid.gan.inference import (
     DIRECTIONS, estimate_batch_keypoints, generate, generator_pair, load_images, resolve_generators,
@@ -149,7 +150,7 @@ def _identity_scores(sets:dict, s:TranslationSamples, index, size, gray, ev:_Eva
     modality = s.direction.split('2')[1]
     embed = ev.embed[modality] if isinstance(ev.embed, dict) else ev.embed
     rows = np.flatnonzero((index.modality==modality).to_numpy())
-    paths,pids = index.path.to_numpy(),index.pid.to_numpy()
+    paths,pids = index.path.to_numpy(),distinct_pids(index.pid)
     parts = np.array_split(rows, -(-len(rows)//ev.batch_size))
     gallery = [ev.compute(embed, load_images(paths[r], size, gray and modality==RGB)[0]) for r in parts]
     gallery,gallery_pids = torch.cat(gallery),pids[rows]

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.index import distinct_pids
 from ..data.transforms import resize_keypoints, to_grayscale
 from ..errors import DataError, ModelError, PoseError, check_choice
 from xmodreid.gan.inference import (
@@ -78,7 +79,7 @@ def _sample_rows(index, keypoints, direction, n, seed, min_joints):
                         f"found {len(src)} and {len(tgt)}. Pass both modalities in `index`")
     rng = np.random.default_rng([seed,DIRECTIONS.index(direction)])
     src = rng.permutation(src)[:n]
-    return src,sample_distractors(src, tgt, index.pid.to_numpy(), rng)
+    return src,sample_distractors(src, tgt, distinct_pids(index.pid), rng)
 
 # %% ../../nbs/092_gan.samples.ipynb #cell-009
 def _to_size(x:Tensor, size) -> Tensor:
@@ -117,7 +118,7 @@ def sample_translation(
     check_choice('direction', direction, DIRECTIONS)
     keypoints = _check_keypoints(index, keypoints, world is not None)
     rows,tgt_rows = _sample_rows(index, keypoints, direction, n, seed, min_joints)
-    pids,paths = index.pid.to_numpy(),index.path.to_numpy()
+    pids,paths = distinct_pids(index.pid),index.path.to_numpy()
     source_modality,target_modality = direction.split('2')
     src,src_sizes = load_images(paths[rows], size, gray and source_modality==RGB)
     real,real_sizes = load_images(paths[tgt_rows], size, gray and target_modality==RGB)

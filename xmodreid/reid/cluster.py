@@ -120,9 +120,10 @@ def cluster_stats(
     stats = dict(n_clusters=len(sizes), largest=int(sizes.max(initial=0)),
                  median=float(np.median(sizes)) if len(sizes) else 0., outliers=float((~ok).mean()))
     if pids is not None:
-        true = np.asarray(pids)[ok]
-        stats['ari'] = float(adjusted_rand_score(true, labels[ok]))
-        stats['nmi'] = float(normalized_mutual_info_score(true, labels[ok]))
+        true = np.asarray(pids)
+        compared = ok & (true >= 0)   # unknown people say nothing
+        stats['ari'] = float(adjusted_rand_score(true[compared], labels[compared]))
+        stats['nmi'] = float(normalized_mutual_info_score(true[compared], labels[compared]))
     if modalities is not None:
         n_modalities = pd.Series(np.asarray(modalities)[ok]).groupby(labels[ok]).nunique()
         stats['cross_modality'] = float((n_modalities > 1).mean()) if len(n_modalities) else 0.

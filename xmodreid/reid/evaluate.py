@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..data.index import UNKNOWN_PID
 from ..errors import ProtocolError, check_choice
 from ..files import read_json, write_json
 from .distance import distance_matrix, normalize_embeddings
@@ -25,7 +26,8 @@ from .rerank import rerank
 def _check_leakage(index, protocol, train_pids):
     "Raise `ProtocolError` when a person of the test is in the training set."
     _, q, g = protocol.trials(index)[0]
-    both = sorted(set(map(int, train_pids)) & set(index.pid.to_numpy()[np.concatenate([q, g])].tolist()))
+    tested = set(index.pid.to_numpy()[np.concatenate([q, g])].tolist())
+    both = sorted((set(map(int, train_pids)) & tested)-{UNKNOWN_PID})
     if both:
         raise ProtocolError(f"{len(both)} people of the test were trained on (the first is {both[0]}), so the "
                             "scores would be meaningless. Evaluate on people left out of training")

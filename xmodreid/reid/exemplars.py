@@ -15,6 +15,7 @@ from fastai.data.core import DataLoaders
 from torch import Tensor
 
 from ..data.images import ImageStore
+from ..data.index import drop_unknown
 from ..data.loaders import LoaderOptions
 from ..data.reid_loaders import ReidLoader, to_train_index, train_dls
 from ..data.samplers import EpochSampler, UnpairedSampler
@@ -159,7 +160,7 @@ def ecn_dls(
 ) -> DataLoaders:                     # `n_exemplars`, `n_source`, `classes` (all people, who must not be tested on)
     "Loaders for exemplar memory. `DataError` for test rows and for translations without source."
     index = to_train_index(index)
-    source = index[:0] if source is None else to_train_index(source)
+    source = index[:0] if source is None else drop_unknown(to_train_index(source))
     if not 0 <= translation_prob <= 1:
         raise ConfigError(f"`translation_prob` is a probability, 0..1; got {translation_prob}")
     both = _stack_tables(index, source)

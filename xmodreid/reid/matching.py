@@ -150,11 +150,11 @@ def match_clusters(
 # %% ../../nbs/125_reid.matching.ipynb #cell-049
 def _identity_shares(clusters, pids):
     "`(C, P)` share of each person in each cluster."
-    ok = clusters.labels >= 0
+    ok = (clusters.labels >= 0) & (pids >= 0)   # unknown people say nothing
     person = np.unique(pids, return_inverse=True)[1]
     counts = np.zeros((len(clusters.modality), person.max() + 1))
     np.add.at(counts, (clusters.labels[ok], person[ok]), 1)
-    return counts/counts.sum(1, keepdims=True)
+    return counts/counts.sum(1, keepdims=True).clip(1)
 
 # %% ../../nbs/125_reid.matching.ipynb #cell-050
 def match_quality(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.index import distinct_pids
 from ..errors import ProtocolError, check_choice
 from ._ranking import count_rows, rank_all
 
@@ -46,6 +47,7 @@ def filtered(
     "Which gallery images a rule removes for each query; to show ranked lists. `cmc_map` does it without this matrix."
     rule = _get_rule(rule)
     qp, qc, gp, gc = (np.asarray(a) for a in (q_pids, q_camids, g_pids, g_camids))
+    gp = distinct_pids(gp)
     out = np.zeros((len(qp), len(gp)), bool)
     if rule.same_camera: out |= (qp[:, None] == gp) & (qc[:, None] == gc)
     for a, b in rule.same_place:
@@ -173,7 +175,7 @@ def cmc_map(
     rule = _get_rule(rule)
     nq, ng = len(q_pids), len(g_pids)
     _check_sets(dist, nq, ng, rule, q_camids, g_camids)
-    qp, gp = _labels('q_pids', q_pids, nq), _labels('g_pids', g_pids, ng)
+    qp, gp = _labels('q_pids', q_pids, nq), distinct_pids(_labels('g_pids', g_pids, ng))  # -1 matches nothing
     qc = None if q_camids is None else _labels('q_camids', q_camids, nq)
     gc = None if g_camids is None else _labels('g_camids', g_camids, ng)
     ranks, first, groups = rank_all(lambda rows: _block(dist, rows, ng), qp, gp, qc, gc, rule, chunk_size)

@@ -61,6 +61,11 @@ def train_pose(
     init_weights: str|None = None, # Weights to start from, e.g. 'synth', to fine-tune on annotated images
     seed: int = 0,            # Seed of weights, order and augmentation
     device: str = 'cpu',      # Where to train: 'cpu', or 'cuda' for a GPU
+    # For folders:DIR: where camera and person stand in a path, e.g. '{camera}/{pid}_{anything}.{ext}'; {pid} may be
+    # missing
+    pattern: str = '',
+    # For folders:DIR and csv:FILE: names of the infrared cameras, with commas between them
+    infrared: str = '',
     # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
     on_bad: str = 'raise',
 ) -> None:
@@ -70,10 +75,11 @@ def train_pose(
     from xmodreid.files import write_csv
     from xmodreid.pose.train import evaluate_pck
     from xmodreid.run import train
-    from xmodreid.run.options import parse_size, read_pose_data
+    from xmodreid.run.options import describe_own_data, parse_size, read_pose_data
     config = train.PoseConfig(size=parse_size(size), width=width, epochs=epochs, batch_size=batch_size, lr=lr,
                               augment=robust, robust=robust, init_weights=init_weights or '', seed=seed)
-    people = read_pose_data(data, pose='', on_bad=on_bad)
+    people = read_pose_data(data, pose='', on_bad=on_bad, pattern=pattern, infrared=infrared)
+    print(describe_own_data(people.index), end='')
     estimator = train.train_pose(out_dir, people.select(split=('train','val')), config, device=device)
     held_out = people.select(~people.index.split.isin(['train','val']))
     if len(held_out):
@@ -103,6 +109,11 @@ def train_gan(
     trial: int = 1,           # For RegDB: split to train on, 1..10
     seed: int = 0,            # Seed of weights and order
     device: str = 'cpu',      # Where to train: 'cpu', or 'cuda' for a GPU
+    # For folders:DIR: where camera and person stand in a path, e.g. '{camera}/{pid}_{anything}.{ext}'; {pid} may be
+    # missing
+    pattern: str = '',
+    # For folders:DIR and csv:FILE: names of the infrared cameras, with commas between them
+    infrared: str = '',
     # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
     on_bad: str = 'raise',
 ) -> None:
@@ -110,11 +121,13 @@ def train_gan(
 
     A person's RGB image becomes an infrared image of the same person in another pose, and back."""
     from xmodreid.run import train
-    from xmodreid.run.options import parse_size, read_pose_data
+    from xmodreid.run.options import describe_own_data, parse_size, read_pose_data
     config = train.GanConfig(size=parse_size(size), generator=generator, width=width, gray=not color, epochs=epochs,
                              iters=iters, batch_size=batch_size, lr=lr, d_lr=d_lr, seed=seed, half=half,
                              pose_weight=pose_weight)
-    people = read_pose_data(data, pose, config.size, device, Path(out_dir)/'keypoints', trial=trial, on_bad=on_bad)
+    people = read_pose_data(data, pose, config.size, device, Path(out_dir)/'keypoints', trial=trial, on_bad=on_bad,
+                            pattern=pattern, infrared=infrared)
+    print(describe_own_data(people.index), end='')
     estimator = train.load_trained_pose(pose)
     train.train_gan(out_dir, people.select(split='train'), estimator, config, device=device)
     print(f"generators in {out_dir}; loss curves in epochs.csv, generated images in samples.png")
@@ -135,6 +148,11 @@ def translate(
     trial: int = 1,             # For RegDB: split to translate, 1..10
     seed: int = 0,              # Seed of the choice of poses
     device: str = 'cpu',        # Where to compute: 'cpu', or 'cuda' for a GPU
+    # For folders:DIR: where camera and person stand in a path, e.g. '{camera}/{pid}_{anything}.{ext}'; {pid} may be
+    # missing
+    pattern: str = '',
+    # For folders:DIR and csv:FILE: names of the infrared cameras, with commas between them
+    infrared: str = '',
     # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
     on_bad: str = 'raise',
 ) -> None:
@@ -142,13 +160,15 @@ def translate(
 
     The new folder is a data set with index, keypoints and the source of each image."""
     from xmodreid.gan.translate import translate
-    from xmodreid.run.options import read_pose_data
+    from xmodreid.run.options import describe_own_data, read_pose_data
     from xmodreid.run.train import check_device, load_gan_config, load_trained_gan
     gan = load_trained_gan(generators).to(check_device(device))
     config = load_gan_config(generators)
     check_choice('direction', direction, ('rgb2ir','ir2rgb','both'))
     cache_dir = Path(out_dir)/'keypoints'
-    people = read_pose_data(data, pose, config['size'], device, cache_dir, trial=trial, on_bad=on_bad)
+    people = read_pose_data(data, pose, config['size'], device, cache_dir, trial=trial, on_bad=on_bad,
+                            pattern=pattern, infrared=infrared)
+    print(describe_own_data(people.index), end='')
     people = people.select(split=split)
     generated = translate(people.index, people.keypoints, gan, out_dir, poses=poses,
                           direction=None if direction=='both' else direction, size=config['size'],
@@ -173,14 +193,20 @@ def train_reid(
     trial: int = 1,                # For RegDB: split to train on, 1..10
     seed: int = 0,                 # Seed of weights, order and augmentation
     device: str = 'cpu',           # Where to train: 'cpu', or 'cuda' for a GPU
+    # For folders:DIR: where camera and person stand in a path, e.g. '{camera}/{pid}_{anything}.{ext}'; {pid} may be
+    # missing
+    pattern: str = '',
+    # For folders:DIR and csv:FILE: names of the infrared cameras, with commas between them
+    infrared: str = '',
     # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
     on_bad: str = 'raise',
 ) -> None:
     "Train a Re-ID model on labeled images, real or generated."
-    from xmodreid.data.index import concat_index, rows_of_split
+    from xmodreid.data.index import rows_of_split
     from xmodreid.run import train
-    from xmodreid.run.options import parse_losses, parse_size, read_data
-    index = concat_index(*[read_data(d, trial, on_bad) for d in data.split(',')])
+    from xmodreid.run.options import describe_own_data, parse_losses, parse_size, read_data_sets
+    index = read_data_sets(data, trial=trial, on_bad=on_bad, pattern=pattern, infrared=infrared)
+    print(describe_own_data(index), end='')
     index = index.iloc[rows_of_split(index, 'train')]
     config = train.ReIDConfig(size=parse_size(size), model=model, epochs=epochs, iters=iters, p=p, k=k, lr=lr,
                               seed=seed)

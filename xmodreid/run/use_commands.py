@@ -45,6 +45,11 @@ def evaluate(
     no_flip: bool = False,         # Embed each image alone, not averaged with its mirror image
     other_identities: bool = False, # The model was trained on another data set: equal numbers mean other people
     device: str = 'cpu',           # Where to compute: 'cpu', or 'cuda' for a GPU
+    # For folders:DIR: where camera and person stand in a path, e.g. '{camera}/{pid}_{anything}.{ext}'; {pid} may be
+    # missing
+    pattern: str = '',
+    # For folders:DIR and csv:FILE: names of the infrared cameras, with commas between them
+    infrared: str = '',
     # Files that cannot be used: 'raise' an error that lists them, or 'skip' them with a warning
     on_bad: str = 'raise',
 ) -> None:
@@ -65,7 +70,7 @@ def evaluate(
     rerank_options = parse_rerank(rerank)
     test_protocol = get_protocol(check_choice('protocol', protocol, PROTOCOLS), **options[protocol])
     net = load_trained_reid(model_dir).to(check_device(device))
-    index = read_data(data, trial, on_bad)
+    index = read_data(data, trial, on_bad, pattern, infrared, split='test')
     index = index[~index.split.isin(['train','val'])].reset_index(drop=True)
     embeddings = embed_images(net, embed_dl(index, size=net.size), not no_flip, True)
     train_pids = () if other_identities else net.classes

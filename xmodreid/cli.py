@@ -120,7 +120,7 @@ def _make_parser():
 
 # %% ../nbs/160_cli.ipynb #cli-main
 def main(
-    argv: list[str]|None = None, # Words of the command line; those of this process when `None`
+    argv: list[str]|None = None, # Words of the command line after `xmodreid`; `sys.argv[1:]` when `None`
 ) -> None:
     "Run `xmodreid`: a wrong option, value or file ends in one sentence and exit code 2."
     parser = _make_parser()

@@ -15,9 +15,9 @@ class XModError(Exception):
 class DataError(XModError):
     "A data set, an index or an image file is not what was expected."
 class PoseError(XModError):
-    "Keypoints, heatmaps or a pose estimator do not fit."
+    "Keypoints, heatmaps or a pose estimator are not what was expected."
 class ModelError(XModError):
-    "A network, its weights or its checkpoint do not fit."
+    "A network, its weights or its checkpoint are not what was expected."
 class ProtocolError(XModError):
     "An evaluation cannot be carried out with these settings or images."
 class ConfigError(XModError):

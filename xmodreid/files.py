@@ -179,7 +179,7 @@ def cache_dir(
 
 # %% ../nbs/005_files.ipynb #cell-046
 def _fetch(url: str, part: Path, size: int|None, progress: bool) -> int|None:
-    "Append what `part` lacks of `url`; return the whole size, published or announced by the server, `None` if unknown."
+    "Append the missing bytes of `url` to `part`; return the full size, published or from the server, or `None`."
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={'Range': f'bytes={have}-'} if have else {})
     with urllib.request.urlopen(request, timeout=30) as response:

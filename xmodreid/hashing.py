@@ -70,14 +70,14 @@ def hash_config(
 
 # %% ../nbs/003_hashing.ipynb #8aa671c1
 def _function_parts(f: FunctionType) -> tuple:
-    "What decides the result of a function; its own name, if it is recursive, is left out of the closure."
+    "What affects the result of a function; a recursive function's reference to itself is left out of the closure."
     closed_over = [c.cell_contents for c in f.__closure__ or () if c.cell_contents is not f]
     return f'{f.__module__}.{f.__qualname__}', f.__code__, f.__defaults__, f.__kwdefaults__, closed_over
 
 def canonical_repr(
     o: Any, # Numbers, strings, arrays, tensors, functions, modules, classes, and tuples, lists, sets and dicts of these
 ) -> str:   # A text that is the same in every process
-    "Write what decides the results of an object as text."
+    "Describe as text everything that affects the results of an object."
     import torch
     if isinstance(o, torch.nn.Module) and o.state_dict(): return hash_module(o)
     if isinstance(o, torch.Tensor): return canonical_repr(o.detach().cpu().numpy())
@@ -109,5 +109,5 @@ def _plain_contents(o: Any) -> Any:
 def hash_object(
     o: Any, # A table of images, arrays, networks, loss callbacks, functions, or lists of these
 ) -> str:   # 16 hexadecimal digits
-    "Hash of anything that decides a result; equal objects have equal hashes in every process."
+    "Hash of anything that affects a result; equal objects have equal hashes in every process."
     return hashlib.sha256(canonical_repr(_plain_contents(o)).encode()).hexdigest()[:16]

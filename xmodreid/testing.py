@@ -172,7 +172,7 @@ def noise_people(
 def reference_uniform(
     k: int,       # Position of the tensor in the reference's state dict; -1 for the input
     n: int,       # How many numbers
-    rule: dict,   # `M`, `a`, `b`, `c`, `S`
+    rule: dict,   # Constants `M`, `a`, `b`, `c`, `S` of the formula
 ) -> np.ndarray:  # `(n,)` float64 in [0, 1)
     "The pseudo-random numbers of tensor `k`."
     M,a,b,c,S = (int(rule[s]) for s in ('M','a','b','c','S'))
@@ -186,7 +186,7 @@ def reference_tensor(
     k: int,       # Position in the reference's state dict
     shape: tuple, # Shape of the tensor
     kind: str,    # `conv.weight`, `norm.weight`, `norm.running_var`, `*.bias`, ...; other weights count as linear
-    rule: dict,   # `M`, `a`, `b`, `c`, `S`
+    rule: dict,   # Constants `M`, `a`, `b`, `c`, `S` of the formula
 ) -> Tensor:      # float32 of that shape
     "A tensor filled by the rule, scaled by its kind."
     u = reference_uniform(k, int(np.prod(shape)), rule)
@@ -199,7 +199,7 @@ def reference_tensor(
 # %% ../nbs/006_testing.ipynb #cell-017
 def reference_input(
     shape: tuple,  # Shape of the input, `(N, C, H, W)`
-    rule: dict,    # `M`, `a`, `b`, `c`, `S`
+    rule: dict,    # Constants `M`, `a`, `b`, `c`, `S` of the formula
 ) -> Tensor:       # float32 in [-1, 1)
     "The input image batch that belongs to the rule."
     u = reference_uniform(-1, int(np.prod(shape)), rule)
@@ -209,7 +209,7 @@ def reference_input(
 @torch.no_grad()
 def fill_reference_weights(
     entries: Iterable[tuple], # `(k, tensor, kind)`: a tensor of our network, and position and kind in the reference
-    rule: dict,               # `M`, `a`, `b`, `c`, `S`
+    rule: dict,               # Constants `M`, `a`, `b`, `c`, `S` of the formula
 ) -> None:
     "Fill tensors of a network in place; counters (`num_batches_tracked`) are left as they are."
     for k,t,kind in entries:

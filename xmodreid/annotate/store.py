@@ -22,7 +22,7 @@ from ..skeleton import JOINTS, LIMBS, MODALITIES
 
 # %% ../../nbs/073_annotate.store.ipynb #cell-009
 def export_keypoints(
-    session: AnnotationSession, # What is annotated
+    session: AnnotationSession, # The annotation session
     npz: str|Path,              # File to write
     only_done: bool = True,     # Leave out images that are not done
 ) -> int:                       # Number of images
@@ -37,7 +37,7 @@ def export_keypoints(
 
 # %% ../../nbs/073_annotate.store.ipynb #cell-010
 def import_keypoints(
-    session: AnnotationSession, # What is annotated
+    session: AnnotationSession, # The annotation session
     npz: str|Path,              # A file of `save_keypoints`, of the annotator or of an estimator
     overwrite: bool = False,    # Replace annotations of images that are started, too
 ) -> int:                       # Number of images that changed
@@ -46,7 +46,7 @@ def import_keypoints(
 
 # %% ../../nbs/073_annotate.store.ipynb #cell-013
 def export_heatmaps(
-    session: AnnotationSession, # What is annotated
+    session: AnnotationSession, # The annotation session
     out_dir: str|Path,          # Where `NAME.npy` go, in the subfolders of the images
     sigma: float|None = None,   # Standard deviation of a blob, pixels; see `keypoint_heatmaps`
     only_done: bool = True,     # Leave out images that are not done
@@ -62,7 +62,7 @@ def export_heatmaps(
     return len(rows)
 
 def import_heatmaps(
-    session: AnnotationSession, # What is annotated
+    session: AnnotationSession, # The annotation session
     folder: str|Path,           # Folder of `NAME.npy`
     overwrite: bool = False,    # Replace annotations of images that are started, too
     thr: float = .1,            # A map whose peak is not above this is an absent joint
@@ -125,7 +125,7 @@ def _coco_person(row: AnnotationRow, image_id: int) -> dict:
                 area=round(float(w*h), 3), neck=neck)
 
 def export_coco(
-    session: AnnotationSession, # What is annotated
+    session: AnnotationSession, # The annotation session
     path: str|Path,             # JSON file to write
     only_done: bool = True,     # Leave out images that are not done
 ) -> int:                       # Number of images
@@ -150,7 +150,7 @@ def _main_people(data: dict) -> dict:
     return {names[p['image_id']]: p for p in people}
 
 def import_coco(
-    session: AnnotationSession, # What is annotated
+    session: AnnotationSession, # The annotation session
     path: str|Path,             # JSON file in COCO's layout
     overwrite: bool = False,    # Replace annotations of images that are started, too
 ) -> int:                       # Number of images that changed
@@ -165,10 +165,10 @@ def import_coco(
 
 # %% ../../nbs/073_annotate.store.ipynb #cell-028
 def training_data(
-    session: AnnotationSession,      # What is annotated
+    session: AnnotationSession,      # The annotation session
     modality: str|Callable = 'rgb',  # `'rgb'` or `'ir'` for all images, or `f(name) -> 'rgb' or 'ir'`
     only_done: bool = True,          # Leave out images that are not done
-) -> PoseDataset:                    # Each image is a person of its own
+) -> PoseDataset:                    # Each image counts as another person
     "The annotated images as training data, for `train_pose`."
     rows = session.rows_to_export(only_done)
     records = []

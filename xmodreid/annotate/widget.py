@@ -96,7 +96,7 @@ def dispatch(
 
 # %% ../../nbs/074_annotate.widget.ipynb #cell-013
 def page_state(
-    session: AnnotationSession, # What is annotated
+    session: AnnotationSession, # The annotation session
     notice: str = '',           # A sentence for the user
 ) -> dict:                      # Plain numbers and strings
     "Everything the annotator's page draws, except the image."
@@ -169,9 +169,9 @@ class AnnotatorWidget(anywidget.AnyWidget):
     settings = traitlets.Dict().tag(sync=True)
 
     def __init__(self,
-        state: AnnotationSession,          # What is annotated
-        height: str = 'min(82vh, 860px)',  # Of the widget, in CSS
-        app: str = '',                     # CSS of the page around it, where it has a page of its own
+        state: AnnotationSession,          # The annotation session
+        height: str = 'min(82vh, 860px)',  # Height of the widget, in CSS
+        app: str = '',                     # CSS of the page around the widget, if it fills a page
     ):
         self.state = state
         self._open = None                  # position of the image that the page shows
@@ -203,7 +203,7 @@ class AnnotatorWidget(anywidget.AnyWidget):
 def annotate_images(
     images: str|Path|pd.DataFrame|list|AnnotationSession, # A folder, an index or a list of files; or a session
     estimate: Callable|None = None,  # `f(path) -> (18, 3)` for the key E, see `initial_keypoints`
-    **kwargs: Any,                   # More for `AnnotationSession`: `file`, `root`
+    **kwargs: Any,                   # Further options of `AnnotationSession`: `file`, `root`
 ) -> AnnotatorWidget:                # Put it last in a cell to show it; `.state` is the `AnnotationSession`
     "Annotate images in a notebook."
     if not isinstance(images, AnnotationSession): images = AnnotationSession(images, estimate=estimate, **kwargs)

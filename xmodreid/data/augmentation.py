@@ -49,7 +49,7 @@ def _replicate(img: Tensor, weights: Tensor, p: float, generator: Generator|None
 def channel_exchange(
     img: Tensor,     # `(B, 3, H, W)`
     p: float = .5,   # Probability for each sample
-    generator: Generator|None = None, # CPU generator; torch's own when `None`
+    generator: Generator|None = None, # CPU generator; PyTorch's global one when `None`
 ) -> Tensor:         # Same shape
     "Copy one random channel over the other two (Ye et al. 2021)."
     channel = torch.randint(3, (len(img),), generator=generator)
@@ -58,7 +58,7 @@ def channel_exchange(
 def channel_gray(
     img: Tensor,     # `(B, 3, H, W)`
     p: float = .5,   # Probability for each sample
-    generator: Generator|None = None, # CPU generator; torch's own when `None`
+    generator: Generator|None = None, # CPU generator; PyTorch's global one when `None`
 ) -> Tensor:         # Same shape
     "Copy one random channel, or the luminance, over all three: channel-adaptive gray (Ye et al. 2021)."
     rows = torch.cat([torch.eye(3), torch.tensor([LUMA])])
@@ -67,7 +67,7 @@ def channel_gray(
 def channel_mix(
     img: Tensor,     # `(B, 3, H, W)`
     p: float = .5,   # Probability for each sample
-    generator: Generator|None = None, # CPU generator; torch's own when `None`
+    generator: Generator|None = None, # CPU generator; PyTorch's global one when `None`
 ) -> Tensor:         # Same shape
     "Mix the channels to gray by random weights that sum to 1, drawn uniformly from the triangle."
     weights = -torch.rand(len(img), 3, generator=generator).clamp_min(1e-9).log()
@@ -79,9 +79,9 @@ _YIQ = (LUMA, (.5959, -.2746, -.3213), (.2115, -.5227, .3112)) # RGB to YIQ; the
 def color_jitter(
     img: Tensor,            # `(B, 3, H, W)` in [0, 1]
     strength: float = .5,   # Brightness, contrast and saturation are multiplied by 1 - strength ... 1 + strength
-    hue: float = .5,        # Colors turn by up to this share of the circle, either way
+    hue: float = .5,        # Largest turn of the hue, as a share of the color circle, in either direction
     p: float = 1.,          # Probability for each sample
-    generator: Generator|None = None, # CPU generator; torch's own when `None`
+    generator: Generator|None = None, # CPU generator; PyTorch's global one when `None`
 ) -> Tensor:                # Same shape, clipped to [0, 1]
     "Change brightness, contrast, saturation and hue; the hue turns about the gray axis in YIQ, so luminance is kept."
     n = len(img)
@@ -103,7 +103,7 @@ def random_flip(
     img: Tensor,                     # `(B, 3, H, W)`
     keypoints: Tensor|None = None,   # `(B, 18, 3)` in pixels, or `None`
     p: float = .5,                   # Probability for each sample
-    generator: Generator|None = None, # CPU generator; torch's own when `None`
+    generator: Generator|None = None, # CPU generator; PyTorch's global one when `None`
 ) -> tuple:                          # Images and keypoints
     "Mirror each sample with probability `p`, left and right joints swapped."
     flip = _happens(p, generator, img)
@@ -116,7 +116,7 @@ def random_pad_crop(
     keypoints: Tensor|None = None,   # `(B, 18, 3)` in pixels, or `None`
     pad: int = 10,                   # Width of the border, pixels
     fill: float|tuple = 0.,          # Value of the border: a number, or one for each channel
-    generator: Generator|None = None, # CPU generator; torch's own when `None`
+    generator: Generator|None = None, # CPU generator; PyTorch's global one when `None`
 ) -> tuple:                          # Images of the same size, and keypoints; joints that left the image are hidden
     "Add a border, then cut a random window of the old size: a shift of up to `pad` pixels in x and y."
     n,c,h,w = img.shape
@@ -135,7 +135,7 @@ def random_pad_crop(
 
 # %% ../../nbs/032_data.augmentation.ipynb #cell-043
 def _warp_images(img: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
-    "Move images by `(B, 2, 2)` matrices about the center, then by `(B, 2)` pixels; the rim is repeated outside."
+    "Move images by `(B, 2, 2)` matrices about the center, then by `(B, 2)` pixels; edge pixels repeat outside."
     h,w = img.shape[-2:]
     to_unit = img.new_tensor([2/w, 2/h])
     inverse = to_unit[None, :, None]*torch.linalg.inv(matrix)/to_unit[None, None, :]
@@ -147,11 +147,11 @@ def random_affine(
     img: Tensor,                     # `(B, 3, H, W)`
     keypoints: Tensor|None = None,   # `(B, 18, 3)` in pixels, or `None`
     scale: float = .15,              # Size is multiplied by 1 - scale ... 1 + scale
-    degrees: float = 10.,            # Turn by up to this, either way
-    shift: float = .08,              # Move by up to this share of height and width
-    generator: Generator|None = None, # CPU generator; torch's own when `None`
+    degrees: float = 10.,            # Largest rotation, in either direction
+    shift: float = .08,              # Largest shift, as a share of height and width
+    generator: Generator|None = None, # CPU generator; PyTorch's global one when `None`
 ) -> tuple:                          # Images of the same size, and keypoints; joints that left the image are hidden
-    "Scale, turn and move each sample about its center; the rim is repeated outside."
+    "Scale, turn and move each sample about its center; the edge pixels are repeated outside."
     n,_,h,w = img.shape
     size = 1+_uniform(n, -scale, scale, generator, img)
     angle = _uniform(n, -math.radians(degrees), math.radians(degrees), generator, img)
@@ -180,7 +180,7 @@ def random_erasing(
     area: tuple = (.02, .4),           # Share of the image that is erased, smallest and largest
     ratio: float = .3,                 # Height / width of the patch, from `ratio` to `1/ratio`
     fill: float|tuple = IMAGENET_MEAN, # Value per channel; the ImageNet mean is 0 once normalized
-    generator: Generator|None = None,  # CPU generator; torch's own when `None`
+    generator: Generator|None = None,  # CPU generator; PyTorch's global one when `None`
 ) -> Tensor:                           # Same shape
     "Replace a random rectangle of each sample by one color (Zhong et al. 2020)."
     n,_,h,w = img.shape
@@ -201,7 +201,7 @@ def random_blur(
     img: Tensor,                      # `(B, 3, H, W)`
     max_sigma: float = .02,           # Largest standard deviation of the Gaussian, as a share of the height
     p: float = .7,                    # Probability for each sample
-    generator: Generator|None = None, # CPU generator; torch's own when `None`
+    generator: Generator|None = None, # CPU generator; PyTorch's global one when `None`
 ) -> Tensor:                          # Same shape
     "Blur each sample by its own amount."
     b,c,h,w = img.shape
@@ -246,7 +246,7 @@ AUGMENTATIONS: dict[str,Callable] = dict(none=_none, rgb1=_rgb1, rgb2=_rgb2, ir=
 def augment(
     img: Tensor,                      # `(B, 3, H, W)` in [0, 1]
     name: str,                        # One of `AUGMENTATIONS`
-    generator: Generator|None = None, # CPU generator; torch's own when `None`
+    generator: Generator|None = None, # CPU generator; PyTorch's global one when `None`
 ) -> Tensor:                          # Same shape, in [0, 1]
     "Apply a named recipe; raises `ConfigError` for an unknown one."
     return AUGMENTATIONS[check_choice('augment', name, AUGMENTATIONS)](img, generator)

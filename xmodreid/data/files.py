@@ -54,7 +54,7 @@ def image_problem(
 # %% ../../nbs/030_data.files.ipynb #cell-010
 def image_problems(
     paths: Iterable[Path|str],  # Image files
-    decode: bool = False,       # Decode every one
+    decode: bool = False,       # Decode every file, even if its ends are right
     threads: int = 8,           # Files read at the same time
 ) -> dict:                      # Path -> what is wrong; sound files are left out
     "Check many files with `image_problem`, in threads."

@@ -122,7 +122,7 @@ def read_csv_index(
 def preview_folders(
     index: pd.DataFrame, # From `read_folders` or `read_csv_index`
 ) -> pd.DataFrame:       # One row per camera: modality, images, people, unknown images, an example
-    "Show what was understood of a table of own images."
+    "One row per camera: how a table of your own images was read."
     names = index.attrs.get('cameras', {})
     rows = []
     for (camid,modality),part in index.groupby(['camid','modality']):

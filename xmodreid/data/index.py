@@ -171,7 +171,7 @@ def concat_index(
 def distinct_pids(
     pids: Any,      # `(N,)` identities; -1 for unknown people
 ) -> np.ndarray:    # `(N,)` int64
-    "Give each unknown person a negative number of its own, so that unknown people match nobody."
+    "Give each unknown person a different negative number, so that it matches nothing."
     pids = np.array(pids, dtype=np.int64)
     unknown = np.flatnonzero(pids<0)
     pids[unknown] = UNKNOWN_PID-1-np.arange(len(unknown))

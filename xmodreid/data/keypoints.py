@@ -135,7 +135,7 @@ class PoseDataset:
         *,
         split: str|tuple[str, ...]|None = None, # One or more splits, in place of `rows`
     ) -> Self:                                # Rows in order, numbered from 0
-        "Select rows; raises a `DataError` if no image has the split, a `ConfigError` unless one option is passed."
+        "Select rows; raises a `DataError` if no image has the split, a `ConfigError` unless exactly one option is set."
         if (rows is None) == (split is None): raise ConfigError('pass either `rows` or `split`')
         if split is not None: rows = rows_of_split(self.index, *([split] if isinstance(split, str) else split))
         rows = np.asarray(rows)

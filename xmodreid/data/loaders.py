@@ -203,7 +203,7 @@ def split_pose_images(
 def rows_by_modality(
     index: pd.DataFrame,  # Index of images
     rows: np.ndarray,     # Row numbers
-    purpose: str,         # `'train on'` or `'validate'`, for the message
+    purpose: str,         # `'train on'` or `'validate'`: part of the error message
 ) -> list[np.ndarray]:    # Rows of RGB images, rows of infrared images
     "Rows of each modality; raises a `DataError` if one is empty."
     modality = index.modality.to_numpy()[rows]

@@ -20,7 +20,7 @@ from ..errors import ConfigError, DataError
 from ..files import read_json, write_json
 
 # %% ../../nbs/029_data.pixels.ipynb #pixels-06
-MAX_PIXELS = 178_956_970 # Pillow's limit: a larger image is an attack or an accident
+MAX_PIXELS = 178_956_970 # Pillow's limit against files that fill the memory
 
 def _is_harmless(message: str) -> bool:
     "Whether a warning of the JPEG decoder does not mean that image data are missing."
@@ -71,7 +71,7 @@ _ORIENTATION,_WIDTH,_HEIGHT = 0x0112,256,257 # numbers of EXIF and TIFF tags
 def decode_image(
     raw: bytes,       # Content of an image file
 ) -> np.ndarray:      # As from `read_pixels`
-    "Decode an image, upright. Broken and incomplete data raise whatever the decoder raises."
+    "Decode an image, upright. For broken and incomplete data, the exception is the decoder's own."
     image = _decode_jpeg(raw) if raw[:2]==b'\xff\xd8' else None
     return _decode_other(raw) if image is None else _turn_upright(image, raw)
 

@@ -48,7 +48,7 @@ class PoseLoader(EpochLoader):
         rows: np.ndarray,         # Rows to use
         sampler: Any,             # Yields positions in `rows`
         augment: bool = True,     # Use `augment_pose`?
-        **kwargs: Any,            # Of `EpochLoader`: `seed`, `train`, `device`
+        **kwargs: Any,            # Options of `EpochLoader`: `seed`, `train`, `device`
     ):
         super().__init__(len(rows), sampler, **kwargs)
         self.store = store
@@ -80,7 +80,7 @@ def pose_dls(
     data: PoseDataset,        # Images with keypoints in pixels of the files
     size: tuple = (64, 32),   # `(height, width)` of training
     batch_size: int = 32,     # Images per batch
-    val_pct: float = .1,      # Share of the identities held out, if `index` has no `val` rows; 0: none
+    val_pct: float = .1,      # Share of the identities held out, if `data.index` has no `val` rows; 0: none
     augment: bool = True,     # Use `augment_pose`?
     min_joints: int = 1,      # Images with fewer visible joints are left out
     options: LoaderOptions = LoaderOptions(), # Seed, device, cache and threads

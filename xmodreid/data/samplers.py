@@ -63,7 +63,7 @@ class SequentialBatchSampler(EpochSampler):
         for i in range(0, self.n, self.batch_size): yield np.arange(i, min(i+self.batch_size, self.n))
 
 class ShuffledBatchSampler(SequentialBatchSampler):
-    "Rows in random order, in full batches; the remaining rows are left out. Few rows make one short batch."
+    "Rows in random order, in full batches; the rest is left out. Fewer rows than `batch_size` make one short batch."
     def __init__(self,
         n: int,          # Number of rows
         batch_size: int, # Rows per batch
@@ -89,7 +89,7 @@ class UnpairedSampler(EpochSampler):
     def __init__(self,
         n_a: int,                 # Rows of the first domain
         n_b: int,                 # Rows of the second
-        batch_size: int,          # Rows of each in a batch
+        batch_size: int,          # Rows of each domain in a batch
         seed: int = 0,            # Seed of the order
         n_iters: int|None = None, # Batches per epoch; `None`: once through the larger domain
     ):

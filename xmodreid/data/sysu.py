@@ -115,8 +115,8 @@ def read_sysu(
     ids: str|os.PathLike|None = None,  # Folder of the lists; `root/exp` when `None`
     # Compare with the published counts? `None`: if the numbers of identities are the published ones
     published: bool|None = None,
-) -> pd.DataFrame:                     # Rows by camera, identity, number; splits `train`, `val`, `test`
-    "Read SYSU-MM01, or the embedded data set, into the table of images; raises a `DataError` that names what is wrong."
+) -> pd.DataFrame:                     # Sorted by camera, identity, number; splits `train`, `val`, `test`
+    "Read SYSU-MM01, or a synthetic data set, into the table of images; raises a `DataError` that names what is wrong."
     root = check_layout(root, ('cam1','cam3') if ids else ('cam1','cam3','exp'), 'SYSU-MM01', _LAYOUT)
     problems = DataProblems('SYSU-MM01', on_bad)
     lists = read_sysu_ids(ids or root/'exp')

@@ -22,7 +22,7 @@ Keypoints = np.ndarray|Tensor # `(..., 18, 3)`: x, y in pixels and confidence
 
 def check_keypoints(
     keypoints: Keypoints,      # Array or tensor that should be `(..., 18, 3)`
-    name: str = 'keypoints',   # What the message calls it
+    name: str = 'keypoints',   # Name of the argument, for the error message
 ) -> Keypoints:                # The same
     "Return `keypoints` when its last two axes are 18 joints of x, y and confidence; else raise `PoseError`."
     shape = tuple(getattr(keypoints, 'shape', ()))
@@ -35,7 +35,7 @@ def check_keypoints(
 # %% ../../nbs/031_data.transforms.ipynb #cell-007
 def check_size(
     size: tuple[int,int],  # `(height, width)` in pixels
-    name: str = 'size',    # What the message calls it
+    name: str = 'size',    # Name of the argument, for the error message
 ) -> tuple[int,int]:       # The same, as two ints
     "Return `size` as `(height, width)`; raise `ConfigError` unless both are positive whole numbers."
     try: h,w = (int(v) for v in size)
@@ -161,7 +161,7 @@ def pad_person(
     img: np.ndarray,            # `(H, W, 3)` uint8
     keypoints: Keypoints|None,  # `(18, 3)` in pixels, or `None`
     pad: int|tuple,             # Pixels on every side, or `(left, top, right, bottom)`
-    value: int|tuple|str = 0,   # Gray level 0..255 or RGB triple of the border; `'edge'` repeats the rim
+    value: int|tuple|str = 0,   # Gray level 0..255 or RGB triple of the border; `'edge'` repeats the outermost pixels
 ) -> tuple:                     # New image and keypoints
     "Add a border."
     _check_image(img)

@@ -34,8 +34,8 @@ class TranslationLoader(EpochLoader):
         sampler: Any,                # Yields a pair of positions in `rows` per batch
         gray: bool = True,           # RGB as luminance?
         flip: float = .5,            # Probability of a mirror image
-        pad: int = 0,                # Random shift, pixels
-        **kwargs: Any,               # Of `EpochLoader`: `seed`, `train`, `device`
+        pad: int = 0,                # Largest random shift, pixels
+        **kwargs: Any,               # Options of `EpochLoader`: `seed`, `train`, `device`
     ):
         super().__init__(max(map(len, rows)), sampler, **kwargs)
         self.store = store
@@ -85,10 +85,10 @@ def translation_dls(
     size: tuple = (64, 32),   # `(height, width)` of training
     batch_size: int = 4,      # Images of each modality in a batch
     gray: bool = True,        # RGB as luminance?
-    val_pct: float = .1,      # Share of the identities held out, if `index` has no `val` rows; 0: none
+    val_pct: float = .1,      # Share of the identities held out, if `data.index` has no `val` rows; 0: none
     n_iters: int|None = None, # Batches per epoch; `None`: once through the larger modality
     flip: float = .5,         # Probability of a mirror image
-    pad: int = 0,             # Random shift, pixels
+    pad: int = 0,             # Largest random shift, pixels
     min_joints: int = 1,      # Images with fewer visible joints are left out
     options: LoaderOptions = LoaderOptions(), # Seed, device, cache and threads
 ) -> DataLoaders:             # `train` and `valid`, batches `(rgb, rgb_kpts, ir, ir_kpts)`

@@ -37,7 +37,7 @@ def available_estimators(
 
 # %% ../../nbs/experiments/11_estimators.ipynb #cell-010
 def measure_cost(
-    estimator: PoseEstimator, # The estimator
+    estimator: PoseEstimator, # Estimator to measure, on its device
     img: torch.Tensor,        # `(B, 3, H, W)` in [-1, 1], on its device
     repeats: int = 3,         # Passes; the fastest is reported
 ) -> dict[str,float]:         # `ms` per image and `mb` of memory at the peak

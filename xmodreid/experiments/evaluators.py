@@ -25,7 +25,7 @@ def sample_other_identities(
     n_identities: int = 400, # Number of people
     progress: bool = True,   # Show a progress bar
 ) -> PoseDataset:            # Their images by all six cameras, split `'train'`
-    "Generate people who are in no split of a synthetic data set, before the same cameras."
+    "Generate people who are in no split of a synthetic data set, under the same cameras."
     n_known = config.n_train+config.n_val+config.n_test
     world = replace(config, n_train=n_known+n_identities, n_val=0, n_test=1, train_cams=(1,2,3,4,5,6))
     data = load_synth_data(write_synth(out_dir, world, progress))

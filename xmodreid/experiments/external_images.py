@@ -31,8 +31,8 @@ from ..training.learner import TrainingProgressBar
 
 # %% ../../nbs/experiments/16_external_images.ipynb #cell-023
 def standard_training_images(
-    n: int,                # Images
-    seed: int = 5,         # Of the worlds; the data set of the evaluation has seed 0
+    n: int,                # Number of images
+    seed: int = 5,         # Seed of the worlds; the data set of the evaluation has seed 0
     progress: bool = True, # Show a progress bar?
     size: tuple = (128,64), # `(height, width)` of the images, pixels
 ) -> tuple[np.ndarray,np.ndarray]: # `(n, H, W, 3)` uint8 and `(n, 18, 3)` float32
@@ -50,8 +50,8 @@ def standard_training_images(
     return np.stack(images), np.stack(keypoints).astype(np.float32)
 
 def randomized_training_images(
-    n: int,                # Images
-    seed: int = 1,         # Of the data set
+    n: int,                # Number of images
+    seed: int = 1,         # Seed of the data set
     progress: bool = True, # Show a progress bar?
     size: tuple = (128,64), # `(height, width)` of the images, pixels
 ) -> tuple[np.ndarray,np.ndarray]: # `(n, H, W, 3)` uint8 and `(n, 18, 3)` float32

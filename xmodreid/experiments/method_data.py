@@ -38,7 +38,7 @@ class RunContext:
         self,
         name: str, # Name of a folder in `out_dir`
     ) -> 'RunContext':
-        "The same in a subfolder."
+        "This context with a subfolder as `out_dir`."
         return replace(self, out_dir=self.out_dir/name)
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +48,9 @@ class MethodDataConfig(RunConfig):
     market: str = 'synth'    # `'synth'`, or the folder of Market-1501
     translator: str = ''     # Folder from `train_gan`, or a name in `PRETRAINED_GENERATORS`; trained here when empty
     people: int = 200        # Synthetic people to train on; half as many are held out
-    gan_epochs: int = 10     # Of the translator, if it is trained here
-    gan_iters: int = 45      # Batches per epoch of it
-    gan_width: int = 32      # Channels of it
+    gan_epochs: int = 10     # Epochs of the translator, if it is trained here
+    gan_iters: int = 45      # Batches per epoch of the translator
+    gan_width: int = 32      # Channels of the generators
 
 @dataclass(frozen=True)
 class MethodData:
@@ -59,7 +59,7 @@ class MethodData:
     test: dict[str, pd.DataFrame]  # `'target'`, `'market'` -> index to test on
     protocol: dict[str, Protocol]  # The same names -> protocol
     dataset_name: str              # E.g. `SYSU-MM01`
-    market_name: str               # Of the RGB data set
+    market_name: str               # Name of the RGB data set
     fingerprint: str               # Hash of all tables
 
 # %% ../../nbs/experiments/03_method_data.ipynb #15635f71
@@ -113,8 +113,8 @@ def _read_market(config, context):
 
 # %% ../../nbs/experiments/03_method_data.ipynb #b1439ed4
 def method_data(
-    out_dir: str|Path,                             # Folder for what is made
-    config: MethodDataConfig = MethodDataConfig(), # Which data
+    out_dir: str|Path,                             # Folder for data, translator and images
+    config: MethodDataConfig = MethodDataConfig(), # Which data to read or render
     progress: bool = True,                         # Show progress bars?
     device: str = 'cpu',                           # Where to estimate keypoints, train the translator and translate
 ) -> MethodData:

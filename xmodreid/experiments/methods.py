@@ -73,18 +73,18 @@ class MethodConfig(TrainConfig):
     "One training of one method, and where it is tested. `ConfigError` for settings that do not fit together."
     method: str = 'supervised'       # One of `METHODS`; 'baseline' is the network before any training
     train: str = 'original'          # One of `METHOD_TRAINING_SETS`. MMT and ECN do not use its labels
-    source: str = ''                 # MMT: labeled images to begin with; ECN: labeled images beside; '' for none
+    source: str = ''                 # Set with labels: MMT starts from it, ECN also trains on it; '' for none
     loss: str = 'ce+triplet'         # One of `LOSSES`, for 'supervised' and 'pcb_rpp'
     percent_noisy: float = -1.       # Wanted `percent_noisy_labels`, 0..100; -1 takes all images
     label_noise: float = 0.          # Share of labels that are replaced at random, 0..1
-    people: int = 0                  # Train on so many people only; 0 on all
+    people: int = 0                  # Number of people to train on; 0 for all
     test: str = 'target'             # 'target': across modalities; 'market': inside RGB, on the other data set
     model: str = 'resnet10_small'    # One of `REID_MODELS`
     pretrained: bool = False         # Begin with ImageNet weights (a download)? For the networks of `PRETRAINED_MODELS`
     epochs: int = 5                  # Epochs
     iters: int = 40                  # Batches per epoch
     p: int = 8                       # People per batch
-    k: int = 2                       # Images of each person and modality in it
+    k: int = 2                       # Images of each person and modality per batch
     lr: float = 3e-3                 # Peak learning rate
     augment: str = 'rgb2'            # One of `data.augmentation.AUGMENTATIONS`
     flip: bool = True                # Average with mirror images when testing?
@@ -163,7 +163,7 @@ def _reid_config(config):
 def _pretrained_kwargs(config): return dict(pretrained=True) if config.pretrained else {}
 
 def _train_beside(config, data, context):
-    "Train another run, in a folder beside this one, and return its network."
+    "Train another run, in a folder next to this one, and return its network."
     runs = replace(context, out_dir=context.out_dir.parent)
     run_method(config, data, runs.out_dir, runs.progress, runs.device)
     return load_trained_reid(runs.out_dir/run_name(config)/'run')

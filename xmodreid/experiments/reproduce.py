@@ -97,7 +97,7 @@ def reproduce_table(
     # `'quick'`, `'medium'`, `'full'` or `'sysu'`; each table lists the sizes that it has
     size: str = 'quick',
     only: list[str]|None = None,       # Names of the rows to run; `None` for all
-    seeds: range|tuple[int, ...] = (0,), # Of data, weights and order; consecutive
+    seeds: range|tuple[int, ...] = (0,), # Seeds of data, weights and order; consecutive
     data: str = 'synth',               # `'synth'`, or the folder of SYSU-MM01
     market: str = 'synth',             # `'synth'`, or the folder of Market-1501
     device: str = 'cpu',               # Where to compute, e.g. `'cuda'`

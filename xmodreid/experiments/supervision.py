@@ -55,7 +55,7 @@ class PairedSupervisionConfig(TrainConfig):
     poses_per_image: int = 3  # Target poses for each source image
     batch_size: int = 8       # Pairs per batch
     epochs: int = 2           # Passes over all pairs
-    gray: bool = True         # RGB in gray
+    gray: bool = True         # Turn RGB images gray
     half: bool = False        # Train in bfloat16
     n_eval: int = 400         # Images translated for the measures, in each direction
 
@@ -64,7 +64,7 @@ class LabelSupervisionConfig:
     "Settings of a Re-ID model that has every label of both modalities."
     reid: ReIDConfig = EVALUATOR_CONFIG # Settings of the model
     other_identities: bool = False      # Train on the evaluators' people instead of the generators'
-    gray: bool = True                   # RGB in gray
+    gray: bool = True                   # Turn RGB images gray
     n_eval: int = 400                   # Query images, in each direction
     seed: int = 0                       # Seed of weights and order
 
@@ -73,7 +73,7 @@ class PrototypeSupervisionConfig:
     "Settings of a Re-ID model of one modality whose embeddings are moved to those of the other modality's evaluator."
     reid: ReIDConfig = replace(EVALUATOR_CONFIG, lr=1e-3) # Settings of the model
     pretrained: bool = True                               # Start from the evaluator of its own modality
-    gray: bool = True                                     # RGB in gray
+    gray: bool = True                                     # Turn RGB images gray
     n_eval: int = 400                                     # Query images, in each direction
     seed: int = 0                                         # Seed of weights and order
 
@@ -147,7 +147,7 @@ def _evaluation_row(generators, config, size, out_dir, data, evaluator, embedder
 def run_paired_supervision(
     config: PairedSupervisionConfig,         # Settings
     out_dir: str|Path,                       # Folder of checkpoints and generators
-    data: PoseDataset,                       # As `ground_truth_pairs` takes it
+    data: PoseDataset,                       # Synthetic people, from `load_synth_data`
     evaluator: nn.Module,                    # Pose estimator that measures
     embedder: dict[str,Callable]|None = None, # Evaluators of identity, from `fit_identity_evaluators`
     progress: bool = False,                  # Show a progress bar
@@ -166,7 +166,7 @@ def run_label_supervision(
     config: LabelSupervisionConfig, # Settings
     out_dir: str|Path,              # Folder of checkpoint and model
     index: pd.DataFrame,            # Table of the images to train on, with every label
-    data: PoseDataset,              # As `ground_truth_pairs` takes it
+    data: PoseDataset,              # Synthetic people, from `load_synth_data`
     evaluator: nn.Module,           # Pose estimator that measures
     progress: bool = False,         # Show a progress bar
     device: str = 'cpu',            # Where to compute, e.g. `'cuda'`
@@ -183,7 +183,7 @@ class PrototypeLoss(ReIDLoss):
     "Cross entropy of the cosines to the prototype of each person, `exp(cos/temperature)`."
     def __init__(self,
         prototypes: Tensor,       # `(C, D)`, one for each person
-        temperature: float = .1,  # Of the softmax
+        temperature: float = .1,  # Temperature of the softmax
     ):
         super().__init__()
         self.prototypes,self.temperature = F.normalize(prototypes, dim=1),temperature
@@ -221,7 +221,7 @@ def _fit_prototypes(config, direction, out_dir, train, evaluator, evaluator_dir,
 def run_prototype_supervision(
     config: PrototypeSupervisionConfig, # Settings
     out_dir: str|Path,                  # Folder of checkpoints and scores
-    data: PoseDataset,                  # As `ground_truth_pairs` takes it
+    data: PoseDataset,                  # Synthetic people, from `load_synth_data`
     evaluator_dir: str|Path,            # Folder of the evaluators of identity, see `fit_identity_evaluators`
     progress: bool = False,             # Show a progress bar
     device: str = 'cpu',                # Where to compute, e.g. `'cuda'`

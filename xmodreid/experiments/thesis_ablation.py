@@ -91,7 +91,7 @@ def check_convergence(
 # %% ../../nbs/experiments/02_thesis_ablation.ipynb #weak-1
 def weak_losses(
     epochs:pd.DataFrame, # `LossRecorder.epochs`
-    min_share:float=LossRecorder.weak_fraction, # Of the largest weighted loss
+    min_share:float=LossRecorder.weak_fraction, # Share of the largest weighted loss
 ) -> list:               # Names, in the order of the log
     "Losses that stayed under a small share of the largest one for at least one epoch."
     w = epochs.dropna(subset='weighted').assign(weighted=lambda d: d.weighted.abs())
@@ -102,7 +102,7 @@ def weak_losses(
 @dataclass(frozen=True, kw_only=True)
 class GanAblationConfig(TrainConfig):
     "Settings of one row of table 5.5."
-    generator:str='resnet'   # One of `gan.models.GENERATORS`
+    generator:str='resnet'   # One of `gan.attention.GENERATORS`
     conditional:bool=False   # Whether the discriminators see the pose
     pose_loss:str='mse'      # `'mse'` as the thesis, or `'bce'`
     adversarial:float=1.     # Weight of the adversarial loss
@@ -179,9 +179,9 @@ def config_losses(
 BLUR_SIGMA = .75/128 # Standard deviation of the blur of blurred images, as a share of their height
 
 def evaluate_held_out(
-    generators:Any,           # Translators, as `evaluate_translation` takes them
+    generators:Any,           # Two generators, in any form that `resolve_generators` accepts
     out_dir:str|Path,  # Where `scores.csv` goes
-    data:PoseDataset,     # As `run_gan_config` takes it
+    data:PoseDataset,     # Images with keypoints; split `'test'` is used
     evaluator:PoseEstimator|Callable, # Pose estimator that measures
     embedder:Callable|dict[str,Callable]|None, # Re-ID embedding for the ranks, or `None`
     size:tuple,       # `(height, width)` of the images, pixels
@@ -201,7 +201,7 @@ def run_gan_config(
     config:GanAblationConfig,            # Settings
     out_dir:str|Path,       # Where checkpoint, curves and translators go
     data:PoseDataset,      # E.g. from `load_synth_data`
-    estimator:PoseEstimator, # Of the pose loss
+    estimator:PoseEstimator, # Estimator of the pose loss
     evaluator:PoseEstimator|Callable, # Another estimator, for the measures
     embedder:Callable|dict[str,Callable]|None=None, # Re-ID embedding for the ranks, trained on real images only
     progress:bool=False,       # Show a progress bar?
@@ -250,7 +250,7 @@ def reproduce_ablation(
     out_dir:str|Path,      # Folder of the data, the evaluators and the rows
     size:str='quick',  # One of `ABLATION_SIZES`
     only:list[str]|None=None, # Names of the rows to run; all when `None`
-    seed:int=0,        # Of data, weights and order
+    seed:int=0,        # Seed of data, weights and order
     progress:bool=True,    # Show progress bars?
     device:str='cpu',  # Where to compute, e.g. `'cuda'`
 ) -> pd.DataFrame:     # From `run_rows`

@@ -83,7 +83,7 @@ def _row_settings(translation_kinds):
 def usl_rows(
     size: str = 'quick',                                     # One of `USL_SIZES`
     seeds: tuple = (0,),                                     # One row of each kind for every seed
-    translation_kinds: tuple = ('none', 'own', 'target'),    # Translations that the methods are tried with
+    translation_kinds: tuple = ('none', 'own', 'target'),    # Translations of the methods, of `TRANSLATION_KINDS`
     **kwargs: Any,                                           # Other settings of a `UslConfig`, for all rows
 ) -> list[TableRow]:                                         # Their `config` is a `UslConfig`
     "All methods, with each kind of translations where they take them; then the value of a translated source."
@@ -207,8 +207,8 @@ def usl_inputs(
 
 def run_usl_row(
     config: UslConfig,      # Settings
-    out_dir: str|Path,      # Of the row
-    shared_dir: str|Path,   # Of data, source networks, translations and first stages, used by many rows
+    out_dir: str|Path,      # Folder of the row
+    shared_dir: str|Path,   # Folder of data, source networks, translations and first stages, used by many rows
     progress: bool = True,  # Show progress bars?
     device: str = 'cpu',    # Where to compute, e.g. `'cuda'`
 ) -> dict:                  # Scores in percent, and the quality of the last labels
@@ -233,7 +233,7 @@ def reproduce_usl(
     size: str = 'quick',                                   # One of `USL_SIZES`
     only: list|None = None,                                # Names of the rows to run; all when `None`
     seeds: tuple = (0,),                                   # Seeds
-    translation_kinds: tuple = ('none', 'own', 'target'),  # Translations to try
+    translation_kinds: tuple = ('none', 'own', 'target'),  # Of `TRANSLATION_KINDS`
     progress: bool = True,                                 # Show progress bars?
     device: str = 'cpu',                                   # Where to compute, e.g. `'cuda'`
     # Other settings of a `UslConfig`, for all rows, e.g. `data='hard'`

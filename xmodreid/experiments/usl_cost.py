@@ -28,7 +28,7 @@ def simulate_sysu_features(
     kind: str = 'structured',  # `'structured'` or `'random'`
     dim: int = 2048,           # Length of the features
     people: int = 395,         # Identities
-    seed: int = 0,             # Of the random numbers
+    seed: int = 0,             # Seed of the random numbers
 ) -> tuple:                    # `(n, dim)` features of length 1, `(n,)` modality, `(n,)` person
     "Features of the size and structure of SYSU-MM01's training set."
     check_choice('kind', kind, ('structured', 'random'))
@@ -121,7 +121,7 @@ def recipe_cost(
     clustering_s: float,    # Seconds of clustering and matching per epoch
     train_per_s: float,     # Images per second, forwards and backwards
     embed_per_s: float,     # Images per second, forwards only
-    epochs: int = 100,      # Of both stages
+    epochs: int = 100,      # Epochs of both stages together
     iters: int = 200,       # Steps per epoch
     batch: int = 8*16*3,    # Images per step
     images: int = 34167,    # Training images, embedded once per epoch

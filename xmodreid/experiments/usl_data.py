@@ -59,14 +59,14 @@ class UslConfig(RunConfig):
     market: str = ''               # Folder of Market-1501, the labeled source of a run on SYSU-MM01; '' for no source
     model: str = 'resnet10_small'  # One of `REID_MODELS` that takes `modality_stems`
     width: float = .5              # Multiplier of its channels
-    source_people: int = 400       # Of the labeled RGB source, if it is synthetic; 0: no source
+    source_people: int = 400       # People of the labeled RGB source, if it is synthetic; 0: no source
     source_epochs: int = 30        # Epochs of the source network
     pretrained: bool = False       # Start from ImageNet weights (a download), with or without a source
     start: str = 'none'            # One of `SOURCE_KINDS`
     # A name in `PRETRAINED_GENERATORS` or a folder; trained on the table's images when empty
     translator: str = 'synth'
-    per_modality_epochs: int = 8   # Of the first stage
-    matching_epochs: int = 8       # Of the second stage; methods without stages train for the sum
+    per_modality_epochs: int = 8   # Epochs of the first stage, with clusters within each modality
+    matching_epochs: int = 8       # Epochs of the second stage; methods without stages train for the sum
     iters: int = 30                # Batches per epoch
     p: int = 8                     # Clusters of each modality per batch
     k: int = 4                     # Images per cluster
@@ -75,9 +75,9 @@ class UslConfig(RunConfig):
     min_samples: int = 3           # Images within the radius that make a core
     k1: int = 12                   # Neighbors that describe an image
     k2: int = 4                    # Neighbors whose descriptions are averaged
-    ir: tuple = (('k1', 8), ('k2', 2), ('min_samples', 2)) # What differs for infrared
+    ir: tuple = (('k1', 8), ('k2', 2), ('min_samples', 2)) # Settings that differ for infrared
     joint_k1: int = 16             # Neighbors where both modalities are clustered together
-    joint_eps: float = .5          # Radius there, 0..1
+    joint_eps: float = .5          # Radius of the joint clusters, 0..1
     people: int = 0                # Number of people to train on, for tests; 0 for all
 
 # %% ../../nbs/experiments/07_usl_data.ipynb #cell-010
@@ -132,7 +132,7 @@ def build_usl_model(
     config: UslConfig,            # Settings
     n_classes: int = 0,           # Classes of its classifier; 0 for none
     modality_stems: bool = True,  # One stem per modality
-    **kwargs: Any,                # Of `reid_model`
+    **kwargs: Any,                # Passed to `reid_model`
 ) -> nn.Module:
     "The network of a run, with initial weights."
     return reid_model(config.model, n_classes, width=config.width, pool='gem', modality_stems=modality_stems, **kwargs)
@@ -202,7 +202,7 @@ def usl_translations(
     config: UslConfig,                # Settings
     data: PoseDataset,                # From `usl_data`
     context: RunContext,              # Folder of translator and images, progress, device
-    gan_config: GanConfig|None=None,  # Of the translator, if it is trained here
+    gan_config: GanConfig|None=None,  # Settings of the translator, if it is trained here
 ) -> pd.DataFrame|Callable|None:      # What `cross_dls` takes as `translations`
     "The translated images of a run. `ConfigError` for the oracle of real images."
     kind = check_choice('translations', config.translations, TRANSLATION_KINDS)
@@ -221,7 +221,7 @@ def usl_translations(
 
 def source_images(
     config: UslConfig,            # Settings
-    source: PoseDataset|None,     # From `usl_data`; `None` stays `None`
+    source: PoseDataset|None,     # From `usl_data`; with `None` the result is `None`
     data: PoseDataset,            # From `usl_data`; its infrared images give the poses
     context: RunContext,          # Folder of translator and images, progress, device
 ) -> pd.DataFrame|None:           # Index of labeled images

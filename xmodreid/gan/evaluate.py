@@ -39,7 +39,7 @@ def cycle_errors(
     src_kpts:Tensor,   # `(N, 18, 3)` pose of `img`, pixels
     tgt_kpts:Tensor,   # `(N, 18, 3)` pose of `fake`, pixels
     pids:np.ndarray|None=None, # `(N,)` persons; all different when `None`
-    seed:int=0,        # Which exchange
+    seed:int=0,        # Seed of the exchange
     batch_size:int=32, # Images at a time
     device:str|torch.device|None=None, # As in `generate`
 ) -> dict:             # `cycle`, `cycle_shuffled`: mean absolute differences, 0 to 2
@@ -190,7 +190,7 @@ def _generator_device(generators:dict):
 
 # %% ../../nbs/093_gan.evaluate.ipynb #cell-015
 def evaluate_translation(
-    generators:Any,        # As `resolve_generators` takes them
+    generators:Any,        # Two generators, in any form that `resolve_generators` accepts
     index:pd.DataFrame,    # Index of images of both modalities, preferably of people not in the training
     # `(len(index), 18, 3)` keypoints in pixels of the files, or `(len(index), 18, 4)` poses with depth
     keypoints:np.ndarray,

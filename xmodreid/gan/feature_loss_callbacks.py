@@ -117,7 +117,7 @@ class PatchNCELoss(WarpedSourceLoss):
         weight:float|Callable=1.,       # Multiplier, or schedule
         feature_net:Callable|None=None, # Frozen `VGGFeatures`, or any module from images in [-1, 1] to feature maps
         n:int=64,                       # Places per image
-        temperature:float=.07,          # Of the softmax over places
+        temperature:float=.07,          # Temperature of the softmax over places
         mask_threshold:float=.5,        # Images are compared where the warp's mask is above this, 0 to 1
         seed:int=0, # Seed of the places; they follow from seed, epoch and batch, so a resumed training draws the same
     ):

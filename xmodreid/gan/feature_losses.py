@@ -133,7 +133,7 @@ def patch_grams(
     feat:Tensor,  # `(B, C, h, w)` features
     masks:Tensor, # `(B, K, H, W)` heatmaps of joints in [0, 1]; averaged down to `h, w`
 ) -> Tensor:      # `(B, K, C, C)` Gram matrices over `h*w`
-    "The Gram matrix of the features about each joint, divided by the number of positions."
+    "The Gram matrix of the features around each joint, divided by the number of positions."
     h,w = feat.shape[-2:]
     m = F.adaptive_avg_pool2d(masks, (h,w)) if masks.shape[-2:]!=(h,w) else masks
     f = feat.flatten(2)
@@ -199,7 +199,7 @@ def patch_nce_loss(
     query:Tensor,            # `(B, n, C)` features of patches of the generated image
     key:Tensor,              # `(B, n, C)` features of the same places of the warped source; no gradient goes there
     valid:Tensor|None=None,  # `(B, n)` which places count; all when `None`
-    temperature:float=.07,   # Of the softmax over places
+    temperature:float=.07,   # Temperature of the softmax over places
 ) -> Tensor:                 # Scalar; `log(n)` when features carry no information
     "Cross entropy of identifying the place of a generated patch among the places of its image (Park et al. 2020)."
     q = F.normalize(query, dim=-1)

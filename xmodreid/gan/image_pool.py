@@ -41,7 +41,7 @@ class ImagePool:
     def query(self,
         *tensors:Tensor,      # Batches that belong together, e.g. images `(B, 3, H, W)` and poses `(B, 18, 3)`
     ) -> tuple[Tensor,...]:   # Batches of the same shapes, with some older samples
-        "Add samples and return as many, some of them older."
+        "Add samples, and return the same number of samples, some of them older."
         out = []
         for i in range(len(tensors[0])):
             out.append(self._exchange(tuple(t[i].detach().clone() for t in tensors)))

@@ -119,8 +119,8 @@ def generator_pair(
 
 def trained_on_gray(
     generators:dict, # From `resolve_generators`
-) -> bool:           # `False` for generators that do not say so
-    "Whether the generators were trained on gray RGB images, as their settings say."
+) -> bool:           # `False` for generators without such a setting
+    "Whether the generators were trained on gray RGB images, according to their `config`."
     return bool(getattr(generators['ir2rgb'], 'config', {}).get('gray', False))
 
 # %% ../../nbs/090_gan.inference.ipynb #cell-053
@@ -144,9 +144,9 @@ def sample_distractors(
     rows:np.ndarray,         # `(N,)` rows that need a pose
     candidates:np.ndarray,   # `(M,)` rows that may give theirs
     pids:np.ndarray,         # Person of every row of the table
-    rng:np.random.Generator, # Generator of the draws
+    rng:np.random.Generator, # Random generator of the draws
 ) -> np.ndarray:             # `(N,)` for each row, the row that gives its pose
-    "For each row, the first of eight drawn candidates that shows another person; the first of all where none does."
+    "For each row, draw eight candidates; take the first that shows another person, or the very first if none does."
     drawn = np.asarray(candidates)[rng.integers(len(candidates), size=(len(rows),8))]
     is_other = pids[drawn]!=pids[rows][:,None]
     return drawn[np.arange(len(rows)),is_other.argmax(1)]

@@ -48,7 +48,7 @@ def ssim(
     y:Tensor,              # `(B, C, H, W)` images they are compared with
     data_range:float=2.,   # Highest minus lowest possible value; 2 for images in [-1, 1]
     window:int=11,         # Side of the Gaussian window, pixels, odd
-    sigma:float=1.5,       # Its standard deviation, pixels
+    sigma:float=1.5,       # Standard deviation of the window, pixels
     # `(B, 1, H, W)` weights of the windows by their centers, e.g. where the person is; all alike when `None`
     mask:Tensor|None=None,
 ) -> Tensor:               # `(B,)`, at most 1; 1 for equal images
@@ -114,11 +114,11 @@ def kid(
     real:ArrayLike,      # `(M, D)` features of the images they should look like
     subsets:int=100,     # How many random subsets are averaged
     subset_size:int=100, # Images in each, at most the size of the smaller set
-    seed:int=0,          # Which subsets are drawn
+    seed:int=0,          # Seed of the draws of subsets
 ) -> tuple[float,float]: # Mean and standard deviation over subsets; 0 is expected for two samples of one distribution
     """Kernel Inception Distance, the unbiased squared MMD with kernel `(x.y/D + 1)^3` (Binkowski et al. 2018), on any
-    features. If `real` holds the `N` true images, it is lower by `2/N` times the difference of the mean kernel value
-    between true pairs and other pairs. Raises `DataError` for wrong shapes."""
+    features. If `real` holds the true images of the `N` fakes, the value is lower. The difference is `2/N` times (mean
+    kernel value of matching pairs - that of other pairs). Raises `DataError` for wrong shapes."""
     fake,real = _check_feature_pair(fake, real)
     m = min(subset_size, len(fake), len(real))
     rng = np.random.default_rng(seed)
@@ -220,7 +220,7 @@ def target_pck(
 # %% ../../nbs/091_gan.metrics.ipynb #cell-035
 def shuffle_across_identities(
     pids:ArrayLike,  # `(N,)` person of each image, or the number of images if all persons differ
-    seed:int=0,      # Which exchange
+    seed:int=0,      # Seed of the exchange
 ) -> np.ndarray:     # `(N,)` row whose image each row gets
     """An exchange of images in which no row gets an image of its own person, if that is possible. `DataError` for a
     single person."""

@@ -34,7 +34,7 @@ def norm_layer(
     return NORMS[check_choice('norm', name, NORMS)](channels)
 
 def _needs_bias(norm:str) -> bool:
-    "Group and batch norm have a bias of their own."
+    "Whether a convolution before this norm needs a bias: group and batch norm have one."
     return norm in ('instance','none')
 
 # %% ../../nbs/078_gan.models.ipynb #cell-007

@@ -160,7 +160,7 @@ def _add_truth(s:TranslationSamples, world, poses, camids, size, gray) -> Transl
 # %% ../../nbs/092_gan.samples.ipynb #cell-011
 def translate_samples(
     samples:TranslationSamples, # From `sample_translation`
-    generators:Any,    # As `resolve_generators` takes them
+    generators:Any,    # Two generators, in any form that `resolve_generators` accepts
     batch_size:int=32, # Images at a time
     device:str|torch.device|None=None, # Where to compute; the generators' own device when `None`
 ) -> TranslationSamples: # With `fake`, and `rec` where the way back has a generator

@@ -44,12 +44,12 @@ class LocalSync:
 
 # %% ../../nbs/087_gan.training.ipynb #cell-016
 class DiscriminatorStep(Callback):
-    """Train both discriminators, with an Adam of their own, after each step of the generators. `ConfigError` for
-    settings out of range."""
+    """Train both discriminators, each with a separate Adam optimizer, after the step of the generators. `ConfigError`
+    for settings out of range."""
     order = 60
     def __init__(self,
         lr:float=4e-4,                  # Learning rate of the discriminators
-        betas:tuple[float,float]=(.5,.99), # Of Adam
+        betas:tuple[float,float]=(.5,.99), # Betas of Adam
         mode:str='lsgan',               # One of `GAN_MODES`; the same as in the `AdversarialLoss`
         real_label:float=1.,            # Label of real images; 0.9 smooths it
         fake_label:float=0.,            # Label of generated images

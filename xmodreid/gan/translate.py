@@ -67,13 +67,13 @@ def _open_out_dir(out_dir:Path, settings:dict):
 def is_complete(
     path:Path, # A file
 ) -> bool:     # Is it there, and not empty?
-    "Files are written under another name and then renamed, so an existing one is complete."
+    "Whether a file is complete: files are written under another name and then renamed."
     return path.is_file() and path.stat().st_size>0
 
 def write_image(
     path:Path,        # `.jpg` or `.png`
     image:np.ndarray, # `(H, W, 3)` RGB, uint8
-    quality:int,      # Of JPEG, 1 to 100
+    quality:int,      # Quality of a JPEG file, 1 to 100
 ) -> None:
     "Write one image file, complete or not at all. `DataError` where that fails."
     options = [cv2.IMWRITE_JPEG_QUALITY,quality] if path.suffix=='.jpg' else [cv2.IMWRITE_PNG_COMPRESSION,3]
@@ -140,7 +140,7 @@ def translate(
     seed:int=0,                    # Seed of the choice of poses
     device:str|torch.device|None=None, # Where to compute; the generators' own device when `None`
     ext:str='.jpg',                # `'.jpg'` or `'.png'`
-    jpeg_quality:int=95,           # Of JPEG, 1 to 100
+    jpeg_quality:int=95,           # Quality of JPEG files, 1 to 100
     min_joints:int=8,              # Images with fewer visible joints give no pose
     progress:bool=True,            # Show a progress bar
 ) -> pd.DataFrame:                 # Index of the generated images, in the order of the sources

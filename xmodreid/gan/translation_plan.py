@@ -33,7 +33,7 @@ class TranslationConfig:
     gray: bool = False            # Turn RGB images gray first?
     seed: int = 0                 # Seed of the choice of poses
     ext: str = '.jpg'             # `'.jpg'` or `'.png'`
-    jpeg_quality: int = 95        # Of JPEG, 1 to 100
+    jpeg_quality: int = 95        # Quality of JPEG files, 1 to 100
     min_joints: int = 8           # Images with fewer visible joints give no pose
 
     def __post_init__(self):

@@ -22,7 +22,7 @@ from ..skeleton import LIMBS, PAF_CHANNELS
 # %% ../../nbs/058_pose._reference.ipynb #p7627a72d33
 def naive_peaks(
     maps: np.ndarray,  # `(18, h, w)` joint maps of one image
-    thr: float = .1,   # Lowest peak
+    thr: float = .1,   # A peak must be above this
     sigma: float = 3., # Smoothing before the search, pixels
 ) -> list[list]:       # For each joint, peaks `(x, y, height, number)`
     "Peaks of one image, joint by joint."

@@ -61,7 +61,7 @@ class CompactPose(PoseNet):
     def __init__(self,
         width: int = 32,  # Channels at the network's stride, at least 4; the coarser grids have 1.5 to 4 times as many
         depth: int = 3,   # How many times the grid is halved below the stride, 2 to 6
-        stages: int = 2,  # Predictions; every stage after the first refines the one before
+        stages: int = 2,  # Number of predictions; each one after the first refines the one before
         stride: int = 2,  # 2 for crops about 64x32, 4 for 128x64 and above
         paf: bool = True, # Predict part affinity fields too?
     ):

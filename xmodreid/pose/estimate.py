@@ -240,7 +240,7 @@ def targets(self:PoseEstimator,
 def people(self:PoseEstimator,
     img: Tensor,              # `(B, 3, H, W)` in [-1, 1], any device and any B
     batch_size: int = 64,     # Images at a time
-    thr: float|None = None,   # Lowest peak after smoothing; `None`: the estimator's own `thr`
+    thr: float|None = None,   # Peaks must be above this after smoothing; `None`: the estimator's own `thr`
     sigma: float|None = None, # Smoothing in pixels of `input_size`; `None`: 3/7 of `default_sigma`
     **kwargs: Any,            # `min_joints`, `min_score` of `decode_people`
 ) -> DetectedPeople:          # In pixels of `img`

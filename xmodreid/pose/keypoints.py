@@ -23,7 +23,7 @@ from ..skeleton import FLIP_INDEX
 def cell_centers(
     n: int,       # Side of the image, pixels
     stride: int,  # Pixels per cell; must divide `n`
-    like: Tensor, # Gives the device and the number type
+    like: Tensor, # A tensor with the wanted device and number type
 ) -> Tensor:      # `(n/stride,)`, pixels
     "Pixel coordinates of the centers of the cells along one side of a map. Raises `ConfigError` on a wrong stride."
     if stride < 1 or n % stride:
@@ -124,7 +124,7 @@ def _separate_left_right(heatmaps:Tensor, cell:Tensor, min_ratio:float, near:flo
 def decode_argmax(
     heatmaps: Tensor,             # `(B, 18, h, w)`, or 19 maps with the background last
     stride: int = 1,              # Pixels per cell
-    thr: float = 0.,              # A peak not above this is a joint not found: confidence 0
+    thr: float = 0.,              # A joint whose peak is not above this is not found: confidence 0
     refine: bool = True,          # Move by a fraction of a cell to the top of the peak?
     left_right_ratio: float = 0., # Least height of a second peak, as a share of the first; 0: no separation
 ) -> Tensor:                      # `(B, 18, 3)` x, y in pixels and the peak's height, clipped to [0, 1]

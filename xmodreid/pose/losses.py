@@ -19,7 +19,7 @@ def joint_targets(
     stride: int,              # Pixels per cell
     sigma: float|None = None, # Width of a blob in pixels; `None`: `default_sigma`
 ) -> Tensor:                  # `(B, 19, h, w)` 18 joints and the background
-    "The target of a pose network: joint maps and, last, one minus their highest."
+    "The target of a pose network: the joint maps, then the background: one minus their maximum."
     heatmaps = keypoint_heatmaps(keypoints, size, sigma, stride)
     return torch.cat([heatmaps, 1-heatmaps.amax(1, keepdim=True)], 1)
 
@@ -27,7 +27,7 @@ def joint_targets(
 def weighted_bce_loss(
     logits: Tensor,         # `(B, C, h, w)`
     target: Tensor,         # `(B, C, h, w)` in [0, 1]
-    pos_weight: float = 9., # Extra weight of a cell that is wholly joint
+    pos_weight: float = 9., # Extra weight of a cell at the center of a joint, where `target` is 1
 ) -> Tensor:                # A scalar
     "Cross entropy weighted by `1 + pos_weight*target`, summed over channels, averaged over images and cells."
     per_cell = F.binary_cross_entropy_with_logits(logits, target, weight=1+pos_weight*target, reduction='none')

@@ -32,7 +32,7 @@ def joint_hits(
     pred: Tensor|np.ndarray,   # `(B, 18, 2 or 3)`; 0 in a third column: joint not found
     target: Tensor|np.ndarray, # `(B, 18, 3)` true keypoints, pixels
     thr: float = .1,           # Tolerance as a share of the body height
-    height: float|None = None, # Image height in pixels; a body counts as at least a third as high
+    height: float|None = None, # Image height, pixels: the body height is at least a third of it; `None`: no limit
 ) -> tuple[Tensor,Tensor]:     # Two boolean `(B, 18)`: found within the tolerance; visible in the target
     "Which visible target joints were found. Raises `PoseError` when the shapes differ."
     distance, body_height, found, visible = _joint_distances(pred, target, height)

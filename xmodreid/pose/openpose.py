@@ -196,7 +196,7 @@ class ConvPoseMachine(PoseNet):
     "Convolutional pose machine (Wei et al., CVPR 2016) with shared image features; joint maps only."
     stride, mean, scale = 8, 128., 256.
     def __init__(self,
-        stages: int = 3,    # Predictions
+        stages: int = 3,    # Number of predictions
         width: float = .5,  # Share of the paper's channels
     ):
         super().__init__()
@@ -222,7 +222,7 @@ class ConvPoseMachine(PoseNet):
 
 # %% ../../nbs/055_pose.openpose.ipynb #p81b83e092c
 def cpm(
-    stages: int = 3,    # Predictions; the paper uses 3 to 6
+    stages: int = 3,    # Number of predictions; the paper uses 3 to 6
     width: float = .5,  # Share of the paper's channels
 ) -> ConvPoseMachine:   # Untrained
     "A convolutional pose machine."

@@ -223,7 +223,7 @@ def decode_people(
     paf: Tensor,                      # `(B, 38, h, w)` limb fields
     size: tuple[int,int]|None = None, # `(height, width)` of the image; maps are resized to it; `None`: as they are
     sigma: float = 3.,                # Smoothing before the search for peaks, pixels
-    thr: float = .1,                  # Lowest peak
+    thr: float = .1,                  # A peak must be above this
     min_joints: int = 4,              # Fewest joints of a person
     min_score: float = .4,            # Lowest mean score of a person
 ) -> DetectedPeople:

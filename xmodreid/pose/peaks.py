@@ -76,7 +76,7 @@ def _local_maxima(maps:Tensor, thr:float) -> Tensor:
 # %% ../../nbs/057_pose.peaks.ipynb #cell-009
 def find_peaks(
     heatmaps: Tensor,                  # `(B, 18, h, w)`, or 19 with the background last
-    thr: float = .1,                   # A peak must be higher than this after smoothing, at least 0
+    thr: float = .1,                   # Threshold, 0 or more: after smoothing, a peak is higher than this
     sigma: float = 3.,                 # Smoothing before the search, in pixels; 0 for none
     size: tuple[int,int]|None = None,  # `(height, width)` the maps are resized to, pixels; `None`: as they are
 ) -> Peaks:                            # Sorted by image, joint, row, column

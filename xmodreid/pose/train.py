@@ -88,7 +88,7 @@ def pose_learner(
     robust: bool = False,          # Add `RandomizeAppearance`, for images unlike those trained on?
     prob: float = 1.,              # Of `RandomizeAppearance`: share of the images that are changed
     ramp: float = 0.,              # Of `RandomizeAppearance`: share of the training over which `prob` grows from 0
-    seed: int = 0,                 # Of `RandomizeAppearance`
+    seed: int = 0,                 # Seed of `RandomizeAppearance`
     cbs: list|tuple = (),          # More callbacks
     **kwargs: Any,                 # Passed to fastai's `Learner`
 ) -> Learner:
@@ -107,9 +107,9 @@ def fit_pose_net(
     model: PoseNet|None = None, # The network; `None`: `compact_pose(width)` with weights of `seed`
     steps: int = 960,           # Batches to train on, rounded to whole epochs
     lr: float = 8e-3,           # Highest learning rate of the one-cycle schedule
-    width: int = 32,            # Of the compact network
+    width: int = 32,            # Channels of the compact network
     robust: bool = False,       # Add `RandomizeAppearance`?
-    seed: int = 0,              # Of the weights and of `RandomizeAppearance`
+    seed: int = 0,              # Seed of the weights and of `RandomizeAppearance`
     progress: bool = True,      # Show fastai's bar and table?
     cbs: list|tuple = (),       # More callbacks
 ) -> Learner:                   # Trained; its `model` is the network

@@ -106,7 +106,7 @@ def warp_to_pose(
     img: Tensor,      # `(B, C, H, W)` the person in the source pose
     src_kpts: Tensor, # `(B, 18, 3)` source pose, pixels
     tgt_kpts: Tensor, # `(B, 18, 3)` target pose, pixels
-) -> Tensor:          # `(B, C, H, W)`, of the range of `img`
+) -> Tensor:          # `(B, C, H, W)`, in the range of `img`
     "An image of the same person in the target pose: the part warp, laid over the filled background."
     warp = warp_person(img, src_kpts, tgt_kpts)
     return warp.person+(1-warp.mask)*inpaint_background(warp.background, warp.hole)

@@ -206,7 +206,7 @@ def find_pose_weights(
 def pose_net(
     arch: str|None = None,            # One of `POSE_NETS`; `None`: that of the weights, `'compact'` without weights
     pretrained: str|Path|None = None, # One of `POSE_WEIGHTS`, or the path of a file; `None`: untrained
-    **kwargs: Any,                    # Passed to the builder; `'synth'` takes none
+    **kwargs: Any,                    # Options of the network, e.g. `stages`; none with `'synth'`
 ) -> PoseNet:                         # With weights: in evaluation mode
     """Build a pose network by name, with published weights if wanted.
 

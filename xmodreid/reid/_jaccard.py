@@ -103,7 +103,7 @@ def sparse_jaccard(
     idx: np.ndarray,        # `(N, k1)` neighbors, nearest first, the image itself included
     sq: np.ndarray,         # `(N, k1)` their squared distances
     k2: int,                # Neighbors averaged; 1 for none
-    max_distance: float,    # Store distances below this only
+    max_distance: float,    # Only distances below this are stored
 ) -> sparse.csr_matrix:     # `(N, N)` symmetric
     "Jaccard distances of all pairs; each pair is computed once, for i <= j."
     k1 = idx.shape[1]

@@ -121,7 +121,7 @@ MAX_COUNTED = 1500 # Counting is faster than sorting up to this many matches x g
 
 def new_buffers(
     n: int,          # Distances in a block
-    dtype: np.dtype, # Their type
+    dtype: np.dtype, # Type of the distances
 ) -> tuple[np.ndarray, np.ndarray]:
     "Memory that `match_ranks` works in: `n` distances and `n` booleans."
     return np.empty(n, dtype), np.empty(n, bool)
@@ -142,7 +142,7 @@ def match_ranks(
     q_camids: np.ndarray|None = None, # `(B,)` camera of each query
     g_camids: np.ndarray|None = None, # `(G,)` camera of each gallery image
     rule: object = None,           # An `EvaluationRule` of `reid.metrics`
-    groups: GalleryGroups|None = None, # From `group_gallery`, when many blocks share one gallery
+    groups: GalleryGroups|None = None, # From `group_gallery`, when many blocks share a gallery
     buffers: tuple|None = None,    # From `new_buffers`; new memory per block would take as long as the counting
 ) -> tuple[np.ndarray, np.ndarray]: # `(B, P)` ranks from 1, ascending, 0 for none; `(B,)` first rank for the CMC
     "Ranks of the matches of a block of queries, after the removals of `rule`."
@@ -199,13 +199,13 @@ def rank_blocks(
 
 # %% ../../nbs/099_reid._ranking.ipynb #a5f49b51
 def rank_all(
-    block: Callable[[slice], np.ndarray], # As in `rank_blocks`; so are the next five
-    qp: np.ndarray,
-    gp: np.ndarray,
-    qc: np.ndarray|None,
-    gc: np.ndarray|None,
-    rule: object,
-    chunk_size: int|None = None, # By default as many as make a quarter of a million distances
+    block: Callable[[slice], np.ndarray], # Rows of distances `(rows, G)` of a slice of queries
+    qp: np.ndarray,              # `(Q,)` identities of the queries
+    gp: np.ndarray,              # `(G,)` identities of the gallery
+    qc: np.ndarray|None,         # `(Q,)` cameras of the queries
+    gc: np.ndarray|None,         # `(G,)` cameras of the gallery
+    rule: object,                # An `EvaluationRule` of `reid.metrics`
+    chunk_size: int|None = None, # Queries that a thread ranks at a time; about 262,000 distances when `None`
 ) -> tuple[np.ndarray, np.ndarray, GalleryGroups]: # `(P, Q)` ranks, 0 for none; `(Q,)` first ranks; the groups
     "Ranks of the matches of all queries."
     groups = group_gallery(gp)

@@ -25,7 +25,7 @@ from .jaccard import jaccard_distance
 def kmeans_labels(
     emb: Tensor,    # `(N, D)` embeddings; compared on the unit sphere
     k: int = 500,   # Number of clusters, 2..N
-    seed: int = 0,  # Of the first centers
+    seed: int = 0,  # Seed of the initial centers
 ) -> np.ndarray:    # `(N,)` int64 in 0..clusters-1
     "Cluster by k-means. `ProtocolError` for NaN, `ConfigError` for fewer images than clusters."
     x = normalize_embeddings(emb).cpu().numpy()
@@ -54,7 +54,7 @@ OUTLIER_POLICIES = ('drop', 'singletons', 'nearest')
 def assign_outliers(
     labels: np.ndarray,     # `(N,)` integers; -1 for outliers
     emb: Tensor,            # `(N, D)` embeddings
-    # `'drop'`: stay -1; `'singletons'`: each a cluster of its own; `'nearest'`: join the cluster with the nearest
+    # `'drop'`: stay -1; `'singletons'`: each forms a cluster; `'nearest'`: join the cluster with the nearest
     # center
     outliers: str = 'drop',
 ) -> np.ndarray:            # `(N,)` int64, clusters numbered from 0 without gaps

@@ -39,7 +39,7 @@ def _cross_modality_stats(clusters, index, modality):
 class CrossModalityState(ClusterState):
     "One clustering of both modalities."
     clusters: ModalityClusters|None = None  # The clusters and their matches
-    # `(N, D)` embeddings of the translations, on the CPU; `None` without, and after a resume
+    # `(N, D)` embeddings of the translations, on the CPU; `None` without translations, and after a resume
     translated_emb: Tensor|None = None
 
 class PerModalityClusterLabels(PseudoLabels):
@@ -50,13 +50,13 @@ class PerModalityClusterLabels(PseudoLabels):
         self,
         every: int = 1,                  # Epochs between two clusterings
         batch_size: int = 128,           # Images per batch when embedding
-        flip: bool = False,              # Average with mirror images when embedding?
-        # Share of the translations, where there are any, in similarities across modalities, 0..1
+        flip: bool = False,              # Average each embedding with that of the mirror image?
+        # Share of the translations in similarities across modalities, 0..1; no effect without translations
         translation_weight: float = .5,
         method: str = 'dbscan',          # A name in `CLUSTERINGS`
         outliers: str = 'drop',          # One of `OUTLIER_POLICIES`
-        seed: int = 0,                   # Of k-means, together with the epoch
-        # Of the method: `k`, or `eps`, `min_samples`, `k1`, `k2`; `ir`: a dict of those that differ for infrared
+        seed: int = 0,                   # Seed of k-means; the number of the epoch is added to it
+        # Settings: `k`, or `eps`, `min_samples`, `k1`, `k2`; `ir`: a dict of those that differ for infrared
         **kwargs: Any,
     ):
         super().__init__(method, outliers, every, False, seed, batch_size, flip, **kwargs)
@@ -79,7 +79,7 @@ class PerModalityClusterLabels(PseudoLabels):
         modality: np.ndarray,         # `(N,)` modality of each image, 0 RGB, 1 IR
         translated_emb: Tensor|None,  # `(N, D)` embeddings of translations
     ) -> ModalityClusters:
-        "Cluster, and match where the method does."
+        "Cluster the images; a subclass may also match the clusters."
         return cluster_per_modality(emb, modality, self.method, self.outliers, **self.method_kwargs)
 
     def find_clusters(self) -> CrossModalityState:
@@ -120,7 +120,7 @@ class MatchedClusterLabels(PerModalityClusterLabels):
     def __init__(
         self,
         matcher: str = 'hungarian', # A name in `MATCHERS`
-        use_votes: bool = False,    # Compare clusters by the votes of their images?
+        use_votes: bool = False,    # Compare clusters by the votes of their images instead of by their means?
         **kwargs: Any,              # As `PerModalityClusterLabels`
     ):
         super().__init__(**kwargs)

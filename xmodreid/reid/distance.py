@@ -20,7 +20,7 @@ DISTANCE_METRICS = ('cosine', 'euclidean')
 
 def check_embeddings(
     x: Tensor|np.ndarray, # `(N, D)`
-    name: str = 'emb',    # What to call it in an error
+    name: str = 'emb',    # Name of the embeddings in error messages
 ) -> Tensor:              # Floating-point `(N, D)` tensor on the device of `x`
     "Check embeddings: a matrix, floating point (half becomes single), finite. Raises `ProtocolError`."
     x = torch.as_tensor(x)

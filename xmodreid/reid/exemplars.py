@@ -27,9 +27,9 @@ from .translations import find_translations
 def invariance_loss(
     feat: Tensor,       # `(B, D)` embeddings, used as they are
     memory: Tensor,     # `(N, D)` exemplars
-    rows: Tensor,       # `(B,)` int64 exemplar of each image
+    rows: Tensor,       # `(B,)` int64 row in `memory` of each image's exemplar
     temp: float = .05,  # Temperature, above 0
-    knn: int = 0,       # Nearest exemplars that count as 1/k each; 0: only the image's own
+    knn: int = 0,       # Number k of nearest exemplars with weight 1/k; 0: only the image's own exemplar counts
 ) -> Tensor:            # Scalar
     """Exemplar and neighborhood invariance (ECN, CVPR 2019, equations 3 to 7). `ConfigError` for more neighbors than
     exemplars."""
@@ -46,11 +46,11 @@ class ExemplarMemory:
     "One vector for every unlabeled image."
     def __init__(
         self,
-        n: int,                    # Images
+        n: int,                    # Number of images
         dim: int,                  # Length of the embeddings
         temp: float = .05,         # Temperature, above 0
-        knn: int = 6,              # Neighbors
-        alpha: float = .01,        # The old exemplar keeps `alpha * epoch` of itself, at most all
+        knn: int = 6,              # Nearest exemplars that count as positives, see `invariance_loss`
+        alpha: float = .01,        # An update keeps the share `alpha * epoch` of the old exemplar, at most 1
         knn_start_epoch: int = 5,  # First epoch, from 0, with neighbors
     ):
         self.features = torch.zeros(n, dim)
@@ -93,10 +93,10 @@ class ExemplarLoader(ReidLoader):
     def __init__(
         self,
         store: ImageStore,              # Decoded images of `index`
-        index: pd.DataFrame,            # Source images above unlabeled ones
+        index: pd.DataFrame,            # Index: first the source images, then the unlabeled ones
         labels: np.ndarray,             # `(N,)` class of a source image, exemplar of an unlabeled one
-        source_rows: np.ndarray,        # Rows of the labeled source
-        original_rows: np.ndarray,      # Row of each exemplar
+        source_rows: np.ndarray,        # Rows of `index` with the labeled source images
+        original_rows: np.ndarray,      # `(E,)` row of `index` of each exemplar's image
         translated_rows: list,          # For each exemplar a list of the rows of its translations
         sampler: EpochSampler,          # Yields pairs of source and exemplar numbers
         translation_prob: float = .5,   # Probability that a translation takes the place of its image, 0..1
@@ -131,7 +131,7 @@ class ExemplarLoader(ReidLoader):
 
 # %% ../../nbs/122_reid.exemplars.ipynb #cell-018
 class _StackedTable(NamedTuple):
-    "Labeled source images above unlabeled ones."
+    "One table: first the labeled source images, then the unlabeled ones."
     index: pd.DataFrame
     labels: np.ndarray
     original_rows: np.ndarray
@@ -153,7 +153,7 @@ def ecn_dls(
     source: pd.DataFrame|None = None, # Index of labeled images; their `pid` is trained on. `None`: no labels at all
     size: tuple = (256, 128),         # `(height, width)` of training, pixels
     batch_size: int = 64,             # Images of each kind per batch
-    n_iters: int|None = None,         # Batches per epoch; `None`: once through the larger kind
+    n_iters: int|None = None,         # Batches per epoch; `None`: once through the larger set of images
     translation_prob: float = .5,     # Probability that a translation takes the place of its image, 0..1
     augment: str|dict = 'rgb1',       # As in `reid_dls`
     options: LoaderOptions = LoaderOptions(), # Seed, device, cache and threads

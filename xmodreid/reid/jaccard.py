@@ -37,7 +37,7 @@ def jaccard_from_neighbors(
     idx: np.ndarray,          # `(N, k1)` neighbors of each row, nearest first, itself included
     sq: np.ndarray,           # `(N, k1)` their squared distances
     k2: int = 6,              # Neighbors averaged; 1 for none
-    max_distance: float = 1., # Store distances below this only
+    max_distance: float = 1., # Only distances below this are stored
 ) -> sparse.csr_matrix:       # As `jaccard_distance`; zeros are stored
     "The part of `jaccard_distance` after the search, for neighbors that were found in another way."
     return sparse_jaccard(x, idx, sq, k2, max_distance)

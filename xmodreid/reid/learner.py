@@ -121,7 +121,7 @@ def history(self:ReIDMetrics) -> pd.DataFrame: # `epoch`, `rank1`, `rank5`, `ran
 
 @patch
 def best(self:ReIDMetrics, by:str='mAP') -> dict: # One row of `history`
-    "The evaluation with the highest `by`. Chosen on test images it is optimistic: say so beside the number."
+    "The evaluation with the highest `by`. If it is chosen on test images, state that it is optimistic."
     if not self.rows: raise ConfigError("nothing was evaluated yet: train first")
     return max(self.rows, key=lambda r: r[check_choice('by', by, self.rows[0])])
 
@@ -134,8 +134,8 @@ def reid_learner(
     lr: float = 3.5e-4,         # Peak learning rate of Adam
     wd: float = 5e-4,           # Weight decay, added to the gradient
     cbs: list|None = None,      # More callbacks, e.g. `ReIDMetrics`
-    seed: int = 0,              # Of the first weights
-    **kwargs: Any,              # Of the model's builder
+    seed: int = 0,              # Seed of the initial weights
+    **kwargs: Any,              # Passed to the model's builder when `model` is a name
 ) -> Learner:
     "A fastai learner for Re-ID. Train it with `learn.fit_reid(n_epoch)`."
     if isinstance(model, str):
@@ -160,7 +160,7 @@ def fit_reid(
     warmup:float=.1,         # Share of the training that warms up
     schedule:str='cosine',   # One of `training.schedules.SCHEDULES`: `'cosine'`, `'multistep'` or `'constant'`
     cbs:list|None=None,      # Callbacks for this fit only
-    **kwargs:Any,            # Of the schedule: `milestones` and `gamma` of `'multistep'`
+    **kwargs:Any,            # Passed to the schedule, e.g. `milestones` and `gamma` of `'multistep'`
 ) -> None:
     "Train with warm-up and a schedule; raises a `ConfigError` for an unknown one."
     check_choice('schedule', schedule, SCHEDULES)

@@ -177,7 +177,7 @@ class SoftLabelLoss(ReIDLoss):
     def __init__(
         self,
         weight: float|Callable = 1.,    # Multiplier in the total loss, or a schedule
-        certainty: float|Tensor = .5,   # Of the noisy labels, 0..1: a number, or `(N,)`, one for each row of the table
+        certainty: float|Tensor = .5,   # Certainty of noisy labels, 0..1: a number, or `(N,)`, one per row of the table
         label_smoothing: float = .1,    # Share of the annotated labels' target that is spread over all identities
     ):
         super().__init__(weight)

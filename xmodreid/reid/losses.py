@@ -61,7 +61,7 @@ def soft_label_loss(
 def reverse_cross_entropy_loss(
     logits:Tensor,           # `(B, K)` scores
     labels:Tensor,           # `(B,)` int64 in 0..K-1
-    floor:float=1e-4,        # What stands for 0 in the one-hot label
+    floor:float=1e-4,        # Value used instead of 0 in the one-hot label
     weight:Tensor|None=None, # `(B,)` trust in each label; all equal when `None`
 ) -> Tensor:                 # Scalar in 0..-log(floor)
     "Cross entropy with prediction and label exchanged (SCE, ICCV 2019, equation 5)."

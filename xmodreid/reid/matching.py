@@ -32,7 +32,7 @@ def cluster_similarity(
     clusters: ModalityClusters,        # Clusters of one modality each
     translated_emb: Tensor|None=None,  # `(N, D)` embeddings of each image's translation
     translation_weight: float = .5,    # Share of the translations, 0..1
-) -> np.ndarray:                       # `(R, I)` cosines, -1..1
+) -> np.ndarray:                       # `(R, I)` cosines, -1..1; a row per RGB cluster, a column per infrared cluster
     "Similarity of each RGB cluster's mean to each infrared cluster's."
     means, translated = _cluster_means(emb, translated_emb, clusters.labels)
     rgb, ir = (np.flatnonzero(clusters.modality == m) for m in (0, 1))
@@ -56,8 +56,8 @@ def cluster_votes(
     translated_emb: Tensor|None=None,  # `(N, D)` embeddings of each image's translation
     translation_weight: float = .5,    # Share of the translations, 0..1
 ) -> np.ndarray:                       # `(R, I)`, 0..1
-    """Mean of the shares of both clusters' images that vote for the other cluster; an image votes for the most similar
-    mean."""
+    """Share of the images that vote for the other cluster of the pair, averaged over both clusters. An image votes for
+    the most similar mean."""
     means, translated_means = _cluster_means(emb, translated_emb, clusters.labels)
     x = normalize_embeddings(emb).cpu()
     translated = None if translated_emb is None else normalize_embeddings(translated_emb).cpu()
@@ -77,7 +77,7 @@ def _check_similarity(S):
 def progressive_match(
     S: np.ndarray, # `(R, I)` similarities of RGB and infrared clusters
 ) -> np.ndarray:   # `(P, 2)` int64 pairs of row and column
-    """Hungarian matching with cost `1/exp(S)`, repeated with the clusters left over (PGM, CVPR 2023). `DataError` for
+    """Hungarian matching with cost `1/exp(S)`, repeated with the unmatched clusters (PGM, CVPR 2023). `DataError` for
     NaN."""
     S = _check_similarity(S)
     flip = S.shape[0] < S.shape[1]
@@ -93,7 +93,7 @@ def progressive_match(
 # %% ../../nbs/125_reid.matching.ipynb #cell-038
 def sinkhorn_plan(
     S: np.ndarray,     # `(R, I)` similarities
-    eps: float = .05,  # Strength of the entropy, above 0: small is sharp
+    eps: float = .05,  # Strength of the entropy term, above 0; a smaller value gives a sharper plan
     steps: int = 200,  # Rounds of Sinkhorn's scaling
 ) -> np.ndarray:       # `(R, I)` plan: rows sum to 1/R, columns to 1/I
     """Entropic optimal transport between clusters of equal mass (Cuturi, NeurIPS 2013), in logarithms. `DataError` for
@@ -108,9 +108,9 @@ def sinkhorn_plan(
 # %% ../../nbs/125_reid.matching.ipynb #cell-039
 def sinkhorn_match(
     S: np.ndarray,     # `(R, I)` similarities
-    eps: float = .05,  # Strength of the entropy, above 0
+    eps: float = .05,  # Strength of the entropy term, above 0
 ) -> np.ndarray:       # `(P, 2)` int64 pairs of row and column
-    "Match each cluster of the more numerous modality with the one that gets most of its mass. `DataError` for NaN."
+    "Match each cluster of the modality that has more with the one that gets most of its mass. `DataError` for NaN."
     plan = sinkhorn_plan(S, eps)
     if plan.shape[0] >= plan.shape[1]: return np.stack([np.arange(len(plan)), plan.argmax(1)], 1)
     return np.stack([plan.argmax(0), np.arange(plan.shape[1])], 1)
@@ -119,7 +119,7 @@ def sinkhorn_match(
 def mutual_match(
     S: np.ndarray, # `(R, I)` similarities
 ) -> np.ndarray:   # `(P, 2)` int64 pairs of row and column
-    "Pairs that are each other's best match; many clusters stay unmatched. `DataError` for NaN."
+    "Pairs of clusters that are each other's best match; the other clusters stay unmatched. `DataError` for NaN."
     S = _check_similarity(S)
     rows, best = np.arange(len(S)), S.argmax(1)
     mutual = S.argmax(0)[best] == rows
@@ -136,7 +136,7 @@ def match_clusters(
     use_votes: bool = False,           # Compare clusters by the votes of their images instead of by their means?
     translated_emb: Tensor|None=None,  # `(N, D)` embeddings of translations
     translation_weight: float = .5,    # Share of the translations in the similarity, 0..1
-) -> ModalityClusters:                 # The same; clusters matched directly or through others share their `identity`
+) -> ModalityClusters:                 # The same clusters; those matched directly or through others share `identity`
     "Match the clusters of both modalities."
     match = MATCHERS[check_choice('matcher', matcher, MATCHERS)]
     compare = cluster_votes if use_votes else cluster_similarity
@@ -161,7 +161,7 @@ def match_quality(
     clusters: ModalityClusters, # Matched clusters
     pids: np.ndarray|Tensor,    # `(N,)` true identities
 ) -> dict:                      # `match_rate`, share of matched clusters, and `precision`, NaN without a match; 0..1
-    "How many clusters are matched, and how likely the images of a pair show the same person."
+    "Share of matched clusters, and the probability that the images of a matched pair show the same person."
     shares = _identity_shares(clusters, np.asarray(pids))
     same = clusters.identity[:, None] == clusters.identity[None]
     rgb, ir = np.nonzero(same & (clusters.modality[:, None] == 0) & (clusters.modality[None] == 1))

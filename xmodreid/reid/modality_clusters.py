@@ -30,7 +30,7 @@ class ModalityClusters(NamedTuple):
 # %% ../../nbs/124_reid.modality_clusters.ipynb #cell-009
 def modality_codes(
     modality: np.ndarray|Tensor|list, # `(N,)` 0 (RGB) or 1 (IR), or the names `'rgb'` and `'ir'`
-    n: int|None=None, # How many there must be; `None`: any number
+    n: int|None=None, # Expected number of images; `None`: any number
 ) -> np.ndarray:      # `(N,)` int64 of 0 and 1
     "Check the modality of each image. `DataError` unless both are present, and nothing else."
     codes = np.asarray(modality)
@@ -49,7 +49,7 @@ def modality_codes(
 
 # %% ../../nbs/124_reid.modality_clusters.ipynb #cell-012
 def _modality_clusters(labels, modality, identity=None):
-    "`ModalityClusters` of clusters that contain one modality each; by default every cluster is a person of its own."
+    "`ModalityClusters` of clusters that contain one modality each; by default each cluster is a separate person."
     first = np.unique(labels[labels >= 0], return_index=True)[1]
     if identity is None: identity = np.arange(len(first))
     return ModalityClusters(labels.astype(np.int64), modality[labels >= 0][first], identity)
@@ -60,7 +60,7 @@ def cluster_per_modality(
     method: str = 'dbscan',  # A name in `cluster.CLUSTERINGS`
     outliers: str = 'drop',  # One of `cluster.OUTLIER_POLICIES`
     ir: dict|None = None,    # Settings that differ for infrared, e.g. `dict(min_samples=2)`
-    **kwargs: Any,           # Of the method: `eps`, `min_samples`, `k1`, `k2`, or `k` and `seed`
+    **kwargs: Any,           # Settings: `eps`, `min_samples`, `k1`, `k2` for DBSCAN; `k`, `seed` for k-means
 ) -> ModalityClusters:       # No cluster is matched yet
     "Cluster each modality separately. Errors as `pseudo_labels`."
     x, codes = normalize_embeddings(emb), modality_codes(modality, len(emb))
@@ -78,8 +78,8 @@ def blend_translations(
     translated_a: Tensor|None,  # `(A, D)` embeddings of the translations of `a`; `None`: no translations
     translated_b: Tensor|None,  # `(B, D)` embeddings of the translations of `b`
     translation_weight: float,  # Share of the translations in a similarity, 0..1
-) -> tuple:                     # `(A, 3D)` and `(B, 3D)` vectors; `a` and `b` without translations
-    "Vectors whose products are the similarities of `a` and `b`, with a share of the similarities to translations."
+) -> tuple:                     # `(A, 3D)` and `(B, 3D)` vectors; without translations `a` and `b` themselves
+    "Vectors whose products are the similarities of `a` and `b`, blended with the similarities to translations."
     if translated_a is None or not translation_weight: return a, b
     direct, through = 1 - translation_weight, translation_weight/2
     return torch.cat([direct*a, through*translated_a, through*a], 1), torch.cat([b, b, translated_b], 1)
@@ -100,7 +100,7 @@ def modality_neighbors(
     k: int = 30,                       # Neighbors, an even number: half from each modality
     translated_emb: Tensor|None=None,  # `(N, D)` embeddings of each image's translation into the other modality
     translation_weight: float = .5,    # Share of the translations in a similarity across modalities, 0..1
-    chunk: int|None = None,            # Rows at a time
+    chunk: int|None = None,            # Rows per step, to limit memory; `None`: chosen automatically
 ) -> tuple:                            # `(N, k)` int64 neighbors and squared distances: own, other, own, other, ...
     "Half of the neighbors from each modality, nearest first, interleaved. `ProtocolError` for an impossible `k`."
     x, codes = normalize_embeddings(emb), modality_codes(modality, len(emb))
@@ -126,11 +126,11 @@ def modality_jaccard(
     emb: Tensor,                       # `(N, D)` embeddings
     modality: np.ndarray,              # `(N,)` modality of each image, 0 RGB, 1 IR
     k1: int = 30,                      # Neighbors, even: half from each modality
-    k2: int = 6,                       # Neighbors averaged: the first of the interleaved list
-    max_distance: float = 1.,          # Store distances below this only, 0..1
+    k2: int = 6,                       # Number of first entries of the interleaved list whose descriptions are averaged
+    max_distance: float = 1.,          # Only distances below this are stored, 0..1
     translated_emb: Tensor|None=None,  # `(N, D)` embeddings of translations
     translation_weight: float = .5,    # Share of the translations in a similarity across modalities, 0..1
-    chunk: int|None = None,            # Rows at a time
+    chunk: int|None = None,            # Rows per step, to limit memory; `None`: chosen automatically
 ) -> sparse.csr_matrix:                # `(N, N)`, as `reid.jaccard.jaccard_distance`
     "Modality-aware Jaccard distance: half of the neighbors from each modality (BMIL, AAAI 2026)."
     neighbors, distances = modality_neighbors(emb, modality, k1, translated_emb, translation_weight, chunk)
@@ -140,8 +140,8 @@ def modality_jaccard(
 def split_by_modality(
     labels: np.ndarray,  # `(N,)` clusters over both modalities; -1 left out
     modality: np.ndarray, # `(N,)` modality of each image
-) -> ModalityClusters:   # One cluster for each modality of each old one; `identity` is the old one
-    "Split clusters of both modalities into clusters of one."
+) -> ModalityClusters:   # One cluster per modality of each given cluster; `identity` is the number of the given one
+    "Split clusters that contain both modalities into clusters of one modality."
     labels, codes = np.asarray(labels), modality_codes(modality, len(labels))
     ok, new, n = labels >= 0, np.full(len(labels), -1), labels.max() + 1
     pairs, new[ok] = np.unique(codes[ok]*n + labels[ok], return_inverse=True)
@@ -149,7 +149,7 @@ def split_by_modality(
 
 # %% ../../nbs/124_reid.modality_clusters.ipynb #cell-025
 def _joint_neighbors(x, modality, k1, modality_aware, translated_emb, translation_weight):
-    "Neighbors from each modality in turn, or the nearest wherever they are."
+    "Neighbors from each modality in turn, or the nearest of any modality."
     k = k1 if modality_aware else 2*k1
     neighbors, distances = modality_neighbors(x, modality, k, translated_emb, translation_weight)
     if modality_aware: return neighbors, distances
@@ -159,10 +159,10 @@ def _joint_neighbors(x, modality, k1, modality_aware, translated_emb, translatio
 def cluster_jointly(
     emb: Tensor,                       # `(N, D)` embeddings
     modality: np.ndarray,              # `(N,)` modality of each image, 0 RGB, 1 IR
-    # Half of the neighbors from each modality? `False`: the nearest wherever they are
+    # Half of the neighbors from each modality? `False`: the nearest of any modality
     modality_aware: bool = True,
     eps: float = .6,                   # Radius in Jaccard distance, between 0 and 1
-    min_samples: int = 4,              # Images within the radius that make a core
+    min_samples: int = 4,              # Least number of images within the radius of a core image
     k1: int = 30,                      # Neighbors that describe an image
     k2: int = 6,                       # Neighbors whose descriptions are averaged
     outliers: str = 'drop',            # One of `cluster.OUTLIER_POLICIES`

@@ -41,7 +41,7 @@ def label_certainty(
 def subsample_noisy(
     index:pd.DataFrame, # Table with original and generated images (column `noisy`)
     percent:float,   # Wanted `percent_noisy_labels`, 0..100
-    seed:int=0,      # Which images are dropped
+    seed:int=0,      # Seed of the choice of the dropped images
 ) -> pd.DataFrame:   # Fewer rows, in their old order
     "Drop original or generated images until `percent` of the labels come from generation."
     if not 0 <= percent <= 100: raise ConfigError(f"`percent` must lie in 0..100; got {percent}")

@@ -19,7 +19,7 @@ from .resnet import ResNetReID
 # %% ../../nbs/103_reid.pcb.ipynb #cell-007
 def stripe_pool(
     x:Tensor,   # `(B, C, h, w)` feature map
-    parts:int,  # Stripes
+    parts:int,  # Number of stripes
 ) -> Tensor:    # `(B, C, parts)`
     "The mean of each of `parts` horizontal stripes; `ModelError` for a map with fewer rows than that."
     if x.shape[2] < parts:
@@ -33,7 +33,7 @@ class RefinedPooling(nn.Module):
     def __init__(
         self,
         dim: int,   # Channels of the map
-        parts: int, # Parts
+        parts: int, # Number of parts
     ):
         super().__init__()
         self.part_classifier = nn.Conv2d(dim, parts, 1, bias=False)
@@ -62,7 +62,7 @@ class PCBHead(nn.Module):
         self,
         dim: int,               # Channels of the feature map
         n_classes: int = 0,     # Identities to classify; 0 for no classifiers
-        parts: int = 6,         # Stripes
+        parts: int = 6,         # Number of stripes
         reduced_dim: int = 256, # Channels each stripe is reduced to
         dropout: float = .5,    # Share of the stripes' channels dropped while training
         refined_pooling: bool = False, # Add a part classifier, for refined part pooling?
@@ -105,7 +105,7 @@ class PCB(nn.Module):
     def __init__(
         self,
         n_classes: int = 0,     # Identities to classify; 0 for no classifiers
-        parts: int = 6,         # Stripes
+        parts: int = 6,         # Number of stripes
         reduced_dim: int = 256, # Channels each stripe is reduced to
         dropout: float = .5,    # Share of the stripes' channels dropped while training
         refined_pooling: bool = False, # Add a part classifier, for refined part pooling?

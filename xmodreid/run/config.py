@@ -72,10 +72,10 @@ def _differences(old: dict, config: dict, hashes: dict) -> list[str]:
 def open_run_dir(
     out_dir: str|os.PathLike,   # Folder of the outputs; made if missing
     config: dict,               # Plain settings, as from `config_to_dict`
-    description: str = 'a run', # What lies there, for the message
-    **inputs: Any,              # What else decides the outputs, by name: anything that `hash_object` accepts
+    description: str = 'a run', # Kind of run, for the error message
+    **inputs: Any,              # Other inputs of the run, by name: anything that `hash_object` accepts
 ) -> Path:                      # The folder
-    "Write settings and hashes to `out_dir/config.json`; raises a `ConfigError` if a run with others lies there."
+    "Write settings and hashes to `out_dir/config.json`; raises a `ConfigError` if others are there."
     path = Path(out_dir)/'config.json'
     remove_stale_temp_files(out_dir)
     hashes = {k: hash_object(v) for k,v in inputs.items()}
@@ -96,7 +96,7 @@ class StepRunner:
     "The steps of a run in one folder, each done once."
     def __init__(self,
         out_dir: str|os.PathLike,                 # Folder of the run; made if missing
-        config: Any,                              # Its configuration, a dataclass
+        config: Any,                              # Configuration of the run, a dataclass
         log: Callable[[str], None]|None = None,   # Called with a sentence as each step begins or is skipped
     ):
         self.out_dir = open_run_dir(out_dir, config_to_dict(config))

@@ -46,7 +46,7 @@ from ..synth.world import SYNTH_PRESETS
 def split_pairs(
     index: pd.DataFrame, # Table of a pair folder
     n_test: int = 14,    # Pairs to hold out
-    seed: int = 0,       # Which pairs
+    seed: int = 0,       # Seed of the choice of pairs
 ) -> pd.DataFrame:       # The same rows with `split` `'train'` or `'test'`
     "Hold out some of the pairs; raises a `DataError` when too few are left to train on."
     pids = np.unique(index.pid)
@@ -77,7 +77,7 @@ def pose_config(
 def evaluator_config(
     config: DemoConfig, # Settings of the demo
 ) -> PoseConfig:        # Settings of the independent evaluator
-    "Settings of the pose network that evaluates; robust where it meets real cameras, which it was not trained on."
+    "Settings of the independent evaluator; `robust` for real pairs, whose cameras it was not trained on."
     real = config.data!='synth'
     return PoseConfig(size=tuple(config.size), width=24, epochs=config.pose_epochs, augment=real, robust=real,
                       seed=config.seed+1)

@@ -45,8 +45,8 @@ _MARKER_FILES = dict(index='index.csv', sysu='cam1', regdb='idx', pairs='visible
 
 def _split_kind(data:str) -> tuple[str, str]:
     "Kind and folder of `KIND:FOLDER`. An existing folder of that name wins; one letter before the colon is a drive."
-    kind,_,root = data.partition(':')
-    return ('',data) if len(kind)<=1 or os.path.exists(data) else (kind,root)
+    kind,colon,root = data.partition(':')
+    return (kind,root) if colon and len(kind)>1 and not os.path.exists(data) else ('',data)
 
 def split_data_list(
     data: str,   # Data sets with commas between them
@@ -174,7 +174,7 @@ def parse_losses(
 # %% ../../nbs/156_run.options.ipynb #cell-023
 def parse_rerank(
     text: str|None, # `'K1,K2,LAMBDA'`, e.g. `'20,6,.3'`; empty for no re-ranking
-) -> dict|None:     # Arguments of `reid.jaccard.rerank`
+) -> dict|None:     # Arguments of `reid.rerank.rerank`
     "Read the settings of re-ranking; raises a `ConfigError` for anything else."
     if not text: return None
     try: k1,k2,lambda_value = (kind(part) for kind,part in zip((int,int,float), text.split(','), strict=True))

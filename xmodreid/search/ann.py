@@ -42,7 +42,7 @@ def _new_faiss(kind, dim, n, half_precision):
 
 # %% ../../nbs/131_search.ann.ipynb #cell-019
 class FaissIndex:
-    "A FAISS index that is filled as the gallery grows. `rows` is how many vectors it holds."
+    "A FAISS index that is filled as the gallery grows. `rows` is the number of its vectors."
     def __init__(
         self,
         kind: str,                    # One of `INDEX_KINDS`
@@ -55,15 +55,15 @@ class FaissIndex:
 
     @property
     def rows(self) -> int:
-        "How many vectors it holds."
+        "Number of vectors in the index."
         return self.index.ntotal if self.index is not None else 0
 
     def update(
         self,
-        chunks: Callable[[int], Iterable], # Start -> `(positions, vectors)` from there on
-        n: int,                            # Vectors in all
+        chunks: Callable[[int], Iterable], # `f(start)` -> chunks `(positions, vectors)` of all vectors from `start` on
+        n: int,                            # Number of vectors in the gallery
     ) -> None:
-        "Add the vectors `rows..n`. Cells are learned again when the gallery has become more than four times as large."
+        "Add the vectors `rows..n`. When the gallery is over four times as large as at the last training, train again."
         if self.index is None or (self.kind.startswith('ivf') and n > 4*self.trained):
             self.index, self.trained = _new_faiss(self.kind, self.dim, n, self.half_precision), n
             if not self.index.is_trained or self.kind != 'exact' and self.half_precision:

@@ -32,7 +32,7 @@ class GalleryIndex(BaseGallery):
     def __init__(
         self,
         kind: str = 'exact',      # One of `INDEX_KINDS`
-        dtype: str = 'float32',   # Of the stored vectors: `'float32'` or `'float16'`
+        dtype: str = 'float32',   # Type of the stored vectors: `'float32'` or `'float16'`
         duplicates: str = 'skip', # One of `DUPLICATE_POLICIES`
     ):
         self.kind = check_choice('kind', kind, INDEX_KINDS)
@@ -66,11 +66,11 @@ class GalleryIndex(BaseGallery):
     def add(
         self,
         embeddings: np.ndarray|torch.Tensor, # `(N, D)` embeddings; normalized here
-        # `N` rows with `path`, and `pid`, `camid`, `modality` where they are known; or `N` names
+        # `N` rows with `path` and, where known, `pid`, `camid`, `modality`; or a list of `N` paths
         table: pd.DataFrame|Sequence,
         model_hash: str = '',    # `hash_module` of the model that made them
-    ) -> int:                    # How many were added
-        "Add ready embeddings; in memory until `save`. Raises `ProtocolError`, `DataError` or `ModelError`."
+    ) -> int:                    # Number of images added
+        "Add embeddings; they are on disk only after `save`. Raises `ProtocolError`, `DataError` or `ModelError`."
         index, x = check_rows(self, embeddings, table)
         self.check_model(model_hash)
         keep, old = resolve_duplicates(index, self.ids_by_path(index.path), self.duplicates)
@@ -168,10 +168,10 @@ class GalleryIndex(BaseGallery):
 # %% ../../nbs/132_search.gallery.ipynb #cell-029
 def resolve_duplicates(
     index: pd.DataFrame, # Rows to add
-    existing: dict,      # Path -> ids in the gallery already, of the paths of `index`
+    existing: dict,      # Path -> its ids in the gallery, from `ids_by_path`
     policy: str,         # One of `DUPLICATE_POLICIES`
 ) -> tuple[np.ndarray, list]: # Positions in `index` to add, and ids to remove
-    "Resolve images that are already in the gallery, or twice among the new ones. Raises `DataError` for `'error'`."
+    "Choose what to add when paths are in the gallery already, or twice in `index`. `DataError` for `'error'`."
     again = index.path.isin(existing)
     twice = index.path.duplicated(keep='last' if policy == 'replace' else 'first')
     if policy == 'keep' or not (again|twice).any(): return np.arange(len(index)), []
@@ -185,7 +185,7 @@ def resolve_duplicates(
 def check_rows(
     gallery: BaseGallery, # The gallery to add to
     embeddings: np.ndarray|torch.Tensor, # `(N, D)` embeddings
-    table: pd.DataFrame|Sequence,        # Table of `N` images, or `N` names
+    table: pd.DataFrame|Sequence,        # Table of `N` images, or a list of `N` paths
 ) -> tuple[pd.DataFrame, np.ndarray]:    # Complete table, and `(N, D)` unit vectors
     "Complete the table and normalize the embeddings to be added. Raises `ProtocolError` or `DataError`."
     if not isinstance(table, pd.DataFrame): table = pd.DataFrame({'path': list(table)})

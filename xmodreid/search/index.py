@@ -25,7 +25,7 @@ def _is_server(location): return '://' in str(location) or str(location).endswit
 def open_gallery(
     location: str|Path,    # Folder, `http://...` of a Milvus server, or a file that ends in `.db`
     name: str = 'gallery', # Collection on a server
-    **kwargs: Any,         # `kind`, `duplicates`, `token` of a server's collection
+    **kwargs: Any,         # Only for a server: `kind`, `duplicates`, `token` of `MilvusIndex`
 ) -> BaseGallery:          # A `GalleryIndex` or a `MilvusIndex`
     "Open the gallery at a location."
     return MilvusIndex(str(location), name, **kwargs) if _is_server(location) else load_gallery(location)
@@ -36,7 +36,7 @@ def build_gallery(
     location: str|Path,        # Folder to create or to add to, or a Milvus address
     modality: str = 'rgb',     # Modality of all images when the table has no column `modality`
     kind: str = 'exact',       # One of `INDEX_KINDS`, for a new gallery
-    dtype: str = 'float32',    # Of the stored vectors of a new gallery: 'float32' or 'float16'
+    dtype: str = 'float32',    # Type of the stored vectors of a new gallery: `'float32'` or `'float16'`
     duplicates: str = 'skip',  # One of `DUPLICATE_POLICIES`
     batch_size: int = 64,      # Images per batch
     chunk_size: int = 4096,    # Images between two saves
@@ -62,7 +62,7 @@ def search_gallery(
     modality: str|Sequence|None = None,   # Only images of this modality
     query_modality: str = 'rgb',   # Modality of all queries when their table has no column `modality`
     device: str|torch.device|None = None, # Device, e.g. `'cuda'`
-) -> pd.DataFrame:                 # As `BaseGallery.search_images` gives it
+) -> pd.DataFrame:                 # Result of `BaseGallery.search_images`
     "The nearest images of a gallery. Raises `DataError`, `ModelError` or `ConfigError`."
     if not isinstance(gallery, BaseGallery): gallery = open_gallery(gallery)
     model = model or gallery.model_path

@@ -50,9 +50,9 @@ class Gait:
     elbow: tuple = (.2, .2)          # Bend of the elbow
     arm_spread: tuple = (.12, .12)   # Upper arm to the outside
     fold: tuple = (0., 0.)           # Forearm to the inside
-    twist: float = 0.                # Shoulders against hips
+    twist: float = 0.                # Shoulders relative to the hips
     lean: float = 0.                 # Trunk to the front
-    turn: float = 0.                 # Head against shoulders
+    turn: float = 0.                 # Head relative to the shoulders
     nod: float = 0.                  # Chin down
 
 # %% ../../nbs/020_synth.body.ipynb #cell-010

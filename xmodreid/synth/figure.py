@@ -60,7 +60,7 @@ class FigureOutline:
     t_end: np.ndarray        # `(P,)` where it ends
     half_width: np.ndarray   # `(P, N_STATIONS)` half width, pixels
     offset: np.ndarray       # `(P, N_STATIONS)` sideways offset of the middle, pixels
-    radius: np.ndarray       # `(P, N_STATIONS)` radius for the light, pixels
+    radius: np.ndarray       # `(P, N_STATIONS)` radius for the shading, pixels
     depth_order: np.ndarray  # `(P,)` larger is nearer
     yaw: np.ndarray          # `(P,)` facing, radians
     is_drawn: np.ndarray     # `(P,)` bool

@@ -31,13 +31,13 @@ MATERIALS = dict(cotton=Material(base=.10, slope=.80, gloss=0.), denim=Material(
 def rgb_luminance(
     rgb: np.ndarray|tuple,  # `(..., 3)` in 0..1
 ) -> np.ndarray:            # `(...)` in 0..1
-    "Brightness of a color to a gray camera (ITU-R BT.601 weights)."
+    "Brightness of a color in a gray image (ITU-R BT.601 weights)."
     return np.asarray(rgb)@np.array([.299, .587, .114])
 
 def ir_reflectance(
     rgb: np.ndarray|tuple,           # `(3,)` color of the fabric, 0..1
     material: str,                   # One of `MATERIALS`
-    residual: float = .5,            # What RGB does not show, 0..1; .5 is its mean
+    residual: float = .5,            # Random part that RGB does not show, 0..1; .5 is its mean
     visible_fraction: float = .75,   # Share of the reflectance that RGB shows, 0..1
 ) -> float:                          # 0..1
     "Infrared reflectance: a share fixed by luminance and material, and the residual of the garment."
@@ -65,7 +65,7 @@ class Garment:
     print_on_back: bool = False          # A print is on the back
     material: str = 'cotton'             # One of `MATERIALS`
     residual: tuple = (.5, .5)           # What RGB does not show of infrared, for fabric and pattern, 0..1
-    texture_seed: int = 0                # Where its folds and prints are cut from
+    texture_seed: int = 0                # Seed of its folds and of its print
 
 # %% ../../nbs/023_synth.garments.ipynb #cell-018
 def _noise_sheet(rng: np.random.Generator, sigma_x: float, sigma_y: float) -> np.ndarray:

@@ -49,7 +49,7 @@ def sample_garment(
     colors: tuple = tuple(COLORS),    # Colors to choose from
     patterns: tuple = ('plain',),     # Patterns to choose from; repeat one to make it more likely
     materials: tuple = ('cotton',),   # Materials to choose from
-) -> Garment:                         # With a texture of its own
+) -> Garment:                         # A garment with its own `texture_seed`
     "Sample a garment; its pattern color is drawn up to eight times to differ from the fabric in luminance."
     color = _sample_color(rng, colors)
     for _ in range(8):

@@ -156,7 +156,7 @@ def sample_pose(
     self: SynthWorld,
     rng: np.random.Generator,  # Source of randomness
     camid: int,                # Camera, 1..6
-    pid: int|None = None,      # Person with whose proportions; average ones when `None`
+    pid: int|None = None,      # Person whose proportions to use; average ones when `None`
     action: str|None = None,   # One of `synth.body.ACTIONS`; drawn when `None`
 ) -> Pose:                     # `(18, 4)` in pixels of the image
     "A pose as this camera would record it, every joint marked visible; `sample_image` returns the true visibility."
@@ -241,7 +241,7 @@ def render(
     self: SynthWorld,
     pid: int,                 # Person, 1..
     pose: Pose,               # `(18, 4)` in pixels of the image
-    modality: str|None = None, # `'rgb'` or `'ir'`: must be that of the camera; `None` takes it
+    modality: str|None = None, # `'rgb'` or `'ir'`, must be that of the camera; `None`: that of the camera
     camid: int = 1,           # Camera, 1..6
     rng: np.random.Generator|None = None, # For background, light, noise and occluder; `None` = the clean truth
 ) -> np.ndarray:              # `(H, W, 3)` uint8
@@ -282,7 +282,7 @@ def oracle_render(
     pose: Pose,         # `(18, 4)` in pixels of the image; only x, y, z are used
     camid: int,         # Camera; 3 and 6 are infrared
     rng: np.random.Generator|None = None, # For noise and occluders; `None` = clean
-    given: str = 'material', # What RGB shows: `'material'`, of every fabric, and its luminance; or `'luminance'` alone
+    given: str = 'material', # What RGB is taken to show: `'material'` (and luminance) of each fabric, or `'luminance'`
 ) -> np.ndarray:        # `(H, W, 3)` uint8
     "The true image with only the part of infrared that RGB shows."
     _person(world, pid)

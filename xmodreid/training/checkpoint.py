@@ -74,7 +74,7 @@ def fit_resumable(
     every: int = 1,              # Epochs between two checkpoints
     **kwargs: Any,               # Passed on to `fit`, e.g. `lr`
 ) -> int:                        # Epoch the training resumed from; 0 for a new training
-    "Train, or resume from the checkpoint in `out_dir`; a finished training is only loaded. Raises a `ConfigError`."
+    "Train, or resume from `out_dir`; a finished training is only loaded. `ConfigError` if `n_epoch` differs."
     if n_epoch < 1: raise ConfigError(f"a training takes at least one epoch; got {n_epoch}")
     remove_stale_temp_files(out_dir)
     path = Path(out_dir)/'last.safetensors'

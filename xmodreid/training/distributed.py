@@ -78,7 +78,7 @@ def average_gradients(
 
 def all_reduce_mean(
     xs: list[Tensor],  # Scalar tensors
-) -> list[Tensor]:     # As many
+) -> list[Tensor]:     # The mean of each, in the same order
     "The mean over processes of each number."
     if world_size() == 1 or not xs: return xs
     flat = torch.stack([x.detach().double() for x in xs])

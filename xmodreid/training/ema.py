@@ -60,7 +60,7 @@ class GeneratorEMA(Callback):
     def after_cancel_validate(self): self.after_validate()
 
     def cleanup(self):
-        "Restore the weights of the training when a fit breaks off."
+        "Restore the weights of the training when a fit is interrupted."
         self.after_validate()
 
     def state_tree(self) -> dict: # A tree for `save_state`

@@ -17,7 +17,7 @@ from ..progress import progress_bar
 
 # %% ../../nbs/013_training.learner.ipynb #03-a7b9f964
 class InterruptibleLearner(Learner):
-    "fastai's `Learner`; when a fit breaks off, it calls `cleanup` of every callback that has one."
+    "fastai's `Learner`; when a fit is interrupted, it calls `cleanup` of every callback that has one."
     def _with_events(self, f, event_type, ex, final=noop):
         try:
             super()._with_events(f, event_type, ex, final)
@@ -68,5 +68,5 @@ class TrainingProgressBar(Callback):
         self.learn.logger = self._original_logger
 
     def cleanup(self):
-        "Close the bar when a fit breaks off."
+        "Close the bar when a fit is interrupted."
         self.after_fit()

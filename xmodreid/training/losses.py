@@ -38,7 +38,7 @@ class LossCallback(Callback):
         return self
 
     def __init__(self,
-        weight: float|Callable = 1., # Multiplier in the total loss, `>= 0`; or a function of the share of training done
+        weight: float|Callable = 1., # Multiplier in the total loss, `>= 0`; or `f(share of training done, 0..1)`
     ):
         if not callable(weight) and not (weight >= 0 and math.isfinite(weight)):
             name = type(self).__name__

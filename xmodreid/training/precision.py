@@ -76,7 +76,7 @@ class HalfPrecision(MixedPrecision):
         self.on = False
 
     def cleanup(self):
-        "Leave half precision if a batch broke off inside it."
+        "Leave half precision if a batch was interrupted."
         if self.on: self.autocast.__exit__(None, None, None)
         self.on = False
 

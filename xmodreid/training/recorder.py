@@ -79,7 +79,7 @@ class LossRecorder(Callback):
         self._original_logger = None
 
     def cleanup(self):
-        "Restore the learner's logger when a fit breaks off."
+        "Restore the learner's logger when a fit is interrupted."
         self.after_fit()
 
     def _log(self, line: list):

@@ -79,7 +79,7 @@ def _load_fastai_optimizer(opt: Optimizer, tree: dict) -> None:
     for s,p in zip(tree['state'], params):
         state.append({k: v.to(p.device) if isinstance(v, torch.Tensor) else v for k,v in s.items()})
     opt.load_state_dict(dict(state=state, hypers=L(tree['hypers'])))
-    # fastai sets gradients to zero: in batches that do not use a weight, it still moves by its momentum
+    # fastai keeps gradients as zeros, so a weight that a batch does not use still moves by its momentum
     for p,stepped in zip(params, tree['stepped']):
         if stepped and p.grad is None: p.grad = torch.zeros_like(p)
 
@@ -102,7 +102,7 @@ def load_optimizer_state(
 # %% ../../nbs/014_training.state.ipynb #cell-012
 def stateful_callbacks(
     learn: Learner, # Any learner
-) -> dict:          # Name -> callback; the second of a name is `name_1`
+) -> dict:          # Name -> callback; a second callback with the same name gets `name_1`
     "Callbacks that have a `state_tree`."
     out = {}
     for cb in learn.cbs:

@@ -30,8 +30,8 @@ def feature_maps(
 ) -> tuple[Tensor,Tensor]:         # `(B, C, h, w)` last feature map and `(B, D)` embedding
     """Last feature map and embedding of one pass in evaluation mode, with gradients where they are enabled.
 
-    Of several networks that were trained together, the one that `final` returns is used. Raises `ModelError` for a
-    network without `feature_map`."""
+    For a model that contains several networks or extra heads, the network of its `final` is used. Raises `ModelError`
+    for a network without `feature_map`."""
     model = final_network(model)
     if not hasattr(model, 'feature_map'):
         raise ModelError(f"{type(model).__name__} has no `feature_map`, so there is no map to show. "
@@ -69,7 +69,7 @@ def activation_maps(
 def similarity_maps(
     model: nn.Module,                # A network with `feature_map`
     a: Tensor,                       # `(B, 3, H, W)` images, ImageNet-normalized
-    b: Tensor,                       # `(B, 3, H, W)` images each is compared with
+    b: Tensor,                       # `(B, 3, H, W)` images to compare with, one for each of `a`
     modality_a: Tensor|None = None,  # `(B,)` 0 RGB, 1 IR, for networks with a stem for each
     modality_b: Tensor|None = None,  # `(B,)` 0 RGB, 1 IR
     per_position: bool = True,       # Gradients per position (HiResCAM), or averaged over the map (Grad-CAM)
@@ -109,7 +109,7 @@ def plot_attention(
     model: nn.Module,                  # A network with `feature_map`
     img: Tensor,                       # `(B, 3, H, W)` ImageNet-normalized
     modality: Tensor|None = None,      # `(B,)` 0 RGB, 1 IR
-    reference: int|None = None,        # Row of the image all are compared with; `None` shows activation alone
+    reference: int|None = None,        # Row of the image that all are compared with; `None`: show only the activation
     titles: Sequence[str]|None = None, # Title of each image
     scale: float = .8,                 # Width of a picture in inches
 ) -> Figure:                           # The figure, closed

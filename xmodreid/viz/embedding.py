@@ -26,9 +26,9 @@ PROJECTION_METHODS = ('pca','tsne')
 def embedding_map(
     emb: np.ndarray|Tensor,  # `(N, D)` embeddings
     method: str = 'tsne',    # One of `PROJECTION_METHODS`; t-SNE starts from 50 principal components
-    metric: str = 'cosine',  # `'cosine'`: directions are mapped; `'euclidean'`: positions
+    metric: str = 'cosine',  # `'cosine'`: embeddings are normalized to length 1 first; `'euclidean'`: used as they are
     perplexity: float = 30., # About how many neighbors t-SNE tries to keep; lowered for few images
-    seed: int = 0,           # Of t-SNE
+    seed: int = 0,           # Seed of t-SNE
 ) -> np.ndarray:             # `(N, 2)` float32
     """Project embeddings into the plane (t-SNE: van der Maaten and Hinton, JMLR 2008).
 
@@ -66,9 +66,9 @@ def _legend_handles(index: pd.DataFrame, color_by: str, colors: dict) -> list:
 
 def plot_embedding(
     xy: np.ndarray,        # `(N, 2)` from `embedding_map`
-    index: pd.DataFrame,   # Table of the images, row for row: `pid`, `camid`, `modality`
+    index: pd.DataFrame,   # Table of the images, in the order of `xy`: `pid`, `camid`, `modality`
     color_by: str = 'pid', # Color: one of `COLOR_BY`
-    max_groups: int = 20,  # People (or cameras) that get a color of their own; the others are gray
+    max_groups: int = 20,  # Number of people (or cameras) that get a color; the others are gray
     pid: int|None = None,  # Only this person in color, with lines to the mean of the person's points
     ax: Axes|None = None,  # Axes to draw on; new ones when `None`
     title: str = '',       # Title of the axes
@@ -111,9 +111,9 @@ def distance_groups(
     emb: np.ndarray|Tensor, # `(N, D)` embeddings
     index: pd.DataFrame,    # Table of the images: `pid`, `modality`
     metric: str = 'cosine', # `'cosine'` or `'euclidean'`
-    max_images: int = 3000, # Images used at most; sampled with `seed` when there are more
-    seed: int = 0,          # Of the sampling
-) -> dict:                  # `(where, who)` -> distances of such pairs
+    max_images: int = 3000, # Largest number of images used; sampled with `seed` when there are more
+    seed: int = 0,          # Seed of the sampling
+) -> dict:                  # `(where, who)` -> distances of these pairs
     """Distances of all pairs of images, by what the pair shares. Raises `DataError` where the table does not fit.
 
     `where` is `'within'` or `'between'` modalities, `who` the `'same'` or a `'different'` person."""
@@ -156,7 +156,7 @@ def plot_distances(
     models: dict|np.ndarray|Tensor, # Name -> embeddings `(N, D)`; or one such array
     index: pd.DataFrame,    # Table of the images
     metric: str = 'cosine', # `'cosine'` or `'euclidean'`
-    bins: int = 50,         # Of the histograms
+    bins: int = 50,         # Number of bins of the histograms
 ) -> Figure:                # The figure, closed
     "Histograms of distances of same and different people, within and between modalities; a column per model."
     if not isinstance(models, dict): models = {'': models}
@@ -181,8 +181,8 @@ class EmbeddingExplorer:
         index: pd.DataFrame,    # Table of the images: `pid`, `camid`, `modality`
         emb: np.ndarray|Tensor, # `(len(index), D)` embeddings
         metric: str = 'cosine', # `'cosine'` or `'euclidean'`
-        max_images: int = 2000, # Images on the map at most; sampled with `seed`
-        seed: int = 0,          # Of the sampling and of t-SNE
+        max_images: int = 2000, # Largest number of images on the map; sampled with `seed` when there are more
+        seed: int = 0,          # Seed of the sampling and of t-SNE
     ):
         _check_rows(emb, index)
         rows = _sample_rows(len(index), max_images, seed)

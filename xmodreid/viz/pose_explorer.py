@@ -26,7 +26,7 @@ from .poses import PoseExplorer
 from .translation_explorer import to_data_uri
 
 # %% ../../nbs/148_viz.pose_explorer.ipynb #cell-033
-POSE_ACTIONS = dict( # Requests of the explorer's page: name -> `f(state, ...arguments)`
+POSE_ACTIONS = dict( # Messages from the page: name -> `f(state, ...arguments)`
     step=PoseExplorer.step,
     go=PoseExplorer.go_to,
     filter=PoseExplorer.filter,
@@ -80,7 +80,7 @@ class PoseWidget(anywidget.AnyWidget):
     settings = traitlets.Dict().tag(sync=True)
 
     def __init__(self,
-        state: PoseExplorer, # What is shown
+        state: PoseExplorer, # The explorer to display
     ):
         self.state = state
         self._only = _filters(state.index)
@@ -132,7 +132,7 @@ class PoseWidget(anywidget.AnyWidget):
 def explore_poses(
     index: pd.DataFrame,   # Table of images: `path`, `pid`, `camid`, `modality`
     keypoints: np.ndarray, # `(len(index), 18, 3)` joints in pixels of the files and confidence; 0 is not visible
-    estimator: PoseEstimator|PoseNet|None = None, # Its prediction is shown beside the annotation
+    estimator: PoseEstimator|PoseNet|None = None, # Its prediction is shown beside the annotation, if given
     **kwargs: Any,         # `thr`, `max_side` of `PoseExplorer`
 ) -> PoseWidget:           # Put it last in a cell to show it; `.state` is the `PoseExplorer`
     "Browse the poses of a table in a notebook: step through images, choose a joint, compare with an estimator."

@@ -26,9 +26,9 @@ class RankExplorer:
     "Browse the ranked lists of a protocol: of all queries, of those with a wrong first hit, or of one person."
     def __init__(self,
         index: pd.DataFrame,                   # Table of images
-        emb: Any,                              # `(len(index), D)` embeddings, row for row
-        protocol: Protocol,                    # Which trials and which gallery
-        images: Sequence|Callable|None = None, # Images by row, as in `plot_ranks`
+        emb: Any,                              # `(len(index), D)` embeddings, in the order of `index`
+        protocol: Protocol,                    # Defines the queries and the galleries
+        images: Sequence|Callable|None = None, # Pictures by row, as in `plot_ranks`
         k: int = 10,                           # Length of the list
         metric: str = 'cosine',                # `'cosine'` or `'euclidean'`
     ):
@@ -144,7 +144,7 @@ def _rank_controls(state: RankExplorer) -> dict:
 
 def explore_ranks(
     index: pd.DataFrame, # Table of images
-    emb: np.ndarray|Tensor, # `(len(index), D)` embeddings, row for row
+    emb: np.ndarray|Tensor, # `(len(index), D)` embeddings, in the order of `index`
     protocol: Protocol,  # A `Protocol`
     **kwargs: Any,       # `images`, `k`, `metric` of `RankExplorer`
 ) -> Any:                # An ipywidgets box, its `.state` the `RankExplorer`; without ipywidgets, the first figure

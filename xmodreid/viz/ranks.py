@@ -31,7 +31,7 @@ def _check_rows(emb, index: pd.DataFrame):
                         "pass one row per image, in the order of the table")
 
 def select_trial(
-    protocol: Protocol,  # Which trials there are
+    protocol: Protocol,  # Defines the trials
     index: pd.DataFrame, # Table of images
     trial: int,          # Number of the trial, from 0
 ) -> tuple[np.ndarray,np.ndarray]: # Rows of the queries, rows of the gallery
@@ -44,8 +44,8 @@ def select_trial(
 
 def ranked_list(
     index: pd.DataFrame,    # Table of images
-    emb: np.ndarray|Tensor, # `(len(index), D)` embeddings, row for row
-    protocol: Protocol,     # A `Protocol`; its rule decides what is left out
+    emb: np.ndarray|Tensor, # `(len(index), D)` embeddings, in the order of `index`
+    protocol: Protocol,     # A `Protocol`; its rule excludes gallery images
     queries: Sequence[int], # Rows of `index` to search for, each a query of the protocol
     k: int = 10,            # Length of each list
     trial: int = 0,         # Which of the protocol's galleries, from 0
@@ -95,7 +95,7 @@ def _find_queries(queries, ranks: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(ranks.attrs['queries']) if queries is None else read_image_table(queries)
 
 def _is_same_person(query, hit) -> bool|None:
-    "`None` where one of them is unknown, which is `pid` -1."
+    "Whether both show one person; `None` if one of them is unknown (`pid` -1)."
     return None if query.pid<0 or hit.pid<0 else bool(query.pid==hit.pid)
 
 # %% ../../nbs/141_viz.ranks.ipynb #61-cell-015
@@ -108,7 +108,7 @@ def _draw_tile(ax: Axes, im: np.ndarray, kind, title: str, scale: float):
 
 # %% ../../nbs/141_viz.ranks.ipynb #61-cell-016
 def plot_ranks(
-    queries: pd.DataFrame|str|Path|None,   # Table of the query images, or what `read_image_table` takes
+    queries: pd.DataFrame|str|Path|None,   # Table of the query images, or a folder or file for `read_image_table`
     ranks: pd.DataFrame,                   # From `ranked_list`, `search` or `search_images`
     images: Sequence|Callable|None = None, # Pictures by row, `(H, W, 3)` uint8: a list or a function; files when `None`
     k: int|None = None,                    # Longest list shown; all when `None`
@@ -142,7 +142,7 @@ def plot_ranks(
 
 # %% ../../nbs/141_viz.ranks.ipynb #61-cell-024
 def plot_cmc(
-    results: dict|pd.DataFrame, # Name -> what `evaluate_reid` gives; or one such table
+    results: dict|pd.DataFrame, # Name -> table from `evaluate_reid`; or one such table
     max_rank: int = 20,         # Last rank shown
     ax: Axes|None = None,       # Axes to draw on; new ones when `None`
 ) -> Figure:                    # The figure, closed

@@ -33,7 +33,7 @@ from ..training.recorder import LossRecorder
 # %% ../../nbs/142_viz.training.ipynb #62-cell-007
 def moving_average(
     values: Sequence[float], # `(N,)` numbers, NaN where there is none
-    beta: float = .95,       # Share of the past kept at each step, 0 (no smoothing) to below 1
+    beta: float = .95,       # Weight of the previous average at each step, 0 (no smoothing) to below 1
 ) -> np.ndarray:             # `(N,)`, NaN before the first value
     """Exponential moving average with bias correction (as in Adam, arXiv 1412.6980).
 
@@ -56,7 +56,7 @@ def _is_batches(history) -> bool:
 def loss_curves(
     history: LossRecorder|pd.DataFrame, # A `LossRecorder`, or its `.epochs` or `.batches`
     kind: str = 'raw',  # `'raw'` or `'weighted'`; only epochs have weighted values
-) -> pd.DataFrame:      # A column per loss; the index is the epoch, fractional for batches
+) -> pd.DataFrame:      # A column per loss; the index is the epoch, with fractions for batches
     "A curve per loss, in the order of the table. Raises `DataError` where `history` is not such a table."
     check_choice('kind', kind, ('raw','weighted'))
     history = getattr(history, 'epochs', history)
@@ -237,8 +237,8 @@ class LossDashboard(Callback):
         every: int = 1,               # Epochs between two drawings; the last one is always drawn
         score: Callable|None = None,  # `f(generators) -> number`, `generators` as `get_generators` gives them
         score_name: str = 'score',    # Name of the score, e.g. `'PCK@.1'`
-        live: bool = True,            # Display it? `False`: only `to_html()` shows it
-        display: Callable = display,  # Shows HTML, as `IPython.display.display` does
+        live: bool = True,            # Display the dashboard? `False`: get it from `to_html()`
+        display: Callable = display,  # Function that shows HTML, called like `IPython.display.display`
     ):
         if every<1: raise ConfigError(f"`every` must be at least 1 epoch; got {every}")
         self.every = every

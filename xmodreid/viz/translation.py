@@ -46,8 +46,8 @@ def plot_translations(
     src: Tensor|Sequence,                  # Source images: `(N, 3, H, W)` in [-1, 1], or uint8 pictures `(H, W, 3)`
     tgt_kpts: Tensor|np.ndarray,           # `(N, 18, 3)` target poses, pixels
     fake: Tensor|Sequence,                 # Generated images
-    rec: Tensor|Sequence|None = None,      # Recovered images
-    true: Tensor|Sequence|None = None,     # True images of the sources in the target poses
+    rec: Tensor|Sequence|None = None,      # Images translated back; `None`: no such column
+    true: Tensor|Sequence|None = None,     # True images of the sources in the target poses; `None`: no such column
     src_kpts: Tensor|np.ndarray|None = None, # `(N, 18, 3)` source poses, drawn over the sources
     real: Tensor|Sequence|None = None,     # Real images of the target poses, drawn under them
     n: int = 8,                            # Rows at most
@@ -83,7 +83,7 @@ def plot_translation_samples(
     samples: TranslationSamples, # `TranslationSamples` with generated images, from `translate_samples`
     n: int = 8,              # Rows at most
     real: bool = True,       # Draw the target pose over the real image that it comes from, not on a dark background
-    skeletons: bool = False, # Draw the source poses over the sources? It hides much of a small person
+    skeletons: bool = False, # Draw the source poses over the sources? They hide much of a small person
     **kwargs: Any,           # Passed on to `plot_translations`
 ) -> Figure:                 # The figure, closed
     "`plot_translations` of samples, with the person of each row. Raises `DataError` without generated images."

@@ -41,12 +41,12 @@ def check_number(
     return int(value)
 
 class TranslationExplorer:
-    """A source, a target pose that can be edited, and the images a generator makes of the two.
+    """A source, a target pose that can be edited, and the images that a generator makes from them.
 
     Raises `ConfigError` for no samples, `ModelError` for no generator."""
     def __init__(self,
         samples: TranslationSamples,   # `TranslationSamples`, from `sample_translation`
-        generators: Any,               # As `resolve_generators` takes them
+        generators: Any,               # A learner, a model, a pair or a dict of generators, see `resolve_generators`
         truth: Callable|None = None,   # `f(source, target, keypoints)` -> true image, see `synth_truth`
     ):
         if not len(samples.src): raise ConfigError("there is nothing to explore: the samples are empty")
@@ -150,9 +150,9 @@ class TranslationExplorer:
 # %% ../../nbs/145_viz.translation_explorer.ipynb #cell-013
 def synth_truth(
     samples: TranslationSamples, # `TranslationSamples` of synthetic people
-    world: SynthWorld,   # Their `SynthWorld`
-    index: pd.DataFrame, # Their table
-    poses: np.ndarray,   # `(len(index), 18, 4)` poses with depth, `lookup_poses`
+    world: SynthWorld,   # The `SynthWorld` of these people
+    index: pd.DataFrame, # The table of their images
+    poses: np.ndarray,   # `(len(index), 18, 4)` poses with depth, from `lookup_poses`
 ) -> Callable:           # `f(source, target, keypoints) -> (H, W, 3)` uint8: two sample numbers, `(18, 3)` pose
     "True image of a source in any pose, by the camera of the target pose. Raises `PoseError` for poses without depth."
     if np.shape(poses)!=(len(index),18,4):
@@ -177,7 +177,7 @@ def to_data_uri(
     return f'data:image/png;base64,{base64.b64encode(png).decode()}'
 
 # %% ../../nbs/145_viz.translation_explorer.ipynb #cell-026
-TRANSLATION_ACTIONS = dict( # Requests of the explorer's page: name -> `f(state, ...arguments)`
+TRANSLATION_ACTIONS = dict( # Messages from the page: name -> `f(state, ...arguments)`
     pick=TranslationExplorer.pick,
     move=TranslationExplorer.move,
     interpolate=TranslationExplorer.interpolate,
@@ -194,7 +194,7 @@ class TranslationWidget(anywidget.AnyWidget):
     settings = traitlets.Dict().tag(sync=True)
 
     def __init__(self,
-        state: TranslationExplorer, # What is explored
+        state: TranslationExplorer, # The explorer to display
     ):
         self.state = state
         samples = state.samples
@@ -236,7 +236,7 @@ class TranslationWidget(anywidget.AnyWidget):
 # %% ../../nbs/145_viz.translation_explorer.ipynb #cell-028
 def explore_translation(
     samples: TranslationSamples, # `TranslationSamples`, from `sample_translation`
-    generators: Any,             # As `resolve_generators` takes them
+    generators: Any,             # A learner, a model, a pair or a dict of generators, see `resolve_generators`
     truth: Callable|None = None, # `f(source, target, keypoints)`, see `TranslationExplorer`
 ) -> TranslationWidget:          # Put it last in a cell to show it; `.state` is the `TranslationExplorer`
     "Explore a translation in a notebook: choose, drag, interpolate."

@@ -4,13 +4,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 OUT    ?= runs/demo
 
-.PHONY: demo test test-slow check-resume counts docs lab readme clean
+.PHONY: demo test test-slow check-resume counts lock docs lab readme clean
 
-$(VENV)/.ready: settings.ini setup.py
-	$(PYTHON) -c "import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,12) and 'xmodreid needs Python 3.11 or 3.12; this is ' + sys.version.split()[0] + '. Call: make PYTHON=python3.11')"
+$(VENV)/.ready: requirements.lock settings.ini setup.py
+	$(PYTHON) -c "import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,14) and 'xmodreid needs Python 3.11 to 3.14; this is ' + sys.version.split()[0] + '. Call: make PYTHON=python3.11')"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --editable ".[dev]"
+	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --requirement requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --editable .
 	touch $@
 
 demo: $(VENV)/.ready
@@ -27,6 +28,10 @@ check-resume: $(VENV)/.ready
 
 counts: $(VENV)/.ready
 	$(BIN)/python scripts/surface.py
+
+lock:  # the newest versions that fit, with hashes, for every system and Python
+	uv pip compile setup.py --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \
+		--output-file requirements.lock
 
 docs: $(VENV)/.ready
 	$(BIN)/python scripts/docs.py

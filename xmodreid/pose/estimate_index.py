@@ -6,6 +6,8 @@
 __all__ = ['estimate_resized_keypoints', 'hash_estimator', 'estimate_keypoints']
 
 # %% ../../nbs/061_pose.estimate_index.ipynb #pose-keypoint-cache-h4
+import hashlib
+import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.images import images_to_tensor
-from ..data.pixels import read_image
+from ..data.pixels import find_depth, read_image
 from ..data.transforms import check_size, resize_keypoints
 from ..errors import DataError
 from ..files import atomic_path
@@ -116,10 +118,13 @@ def _stack(keypoints:list[np.ndarray]) -> np.ndarray:
     return np.stack(keypoints) if keypoints else np.zeros((0,18,3), np.float32)
 
 def _hash_images(index:pd.DataFrame) -> list[str]:
-    "SHA-256 of every image file of an index."
+    "A hash of every image file of an index, and of its folder's rule for deep images if there is one."
     missing = [p for p in index['path'] if not Path(p).is_file()]
     if missing: raise DataError(f"{missing[0]}: no such image; check the column `path` of the index")
-    return [hash_file(p) for p in index['path']]
+    rules = [find_depth(os.path.dirname(p)) for p in index['path']]
+    hashes = [hash_file(p) for p in index['path']]
+    def with_rule(h, rule): return hashlib.sha256(f'{h} {rule}'.encode()).hexdigest()
+    return [h if rule=='percentile' else with_rule(h, rule) for h,rule in zip(hashes, rules)]
 
 def estimate_keypoints(
     index: pd.DataFrame,                # Index with a `path` column

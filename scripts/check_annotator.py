@@ -7,18 +7,24 @@
 Needs Playwright (`pip install playwright`), a Chromium (`--chromium PATH`, or found by name), voila, jupyterlab and
 notebook. Not part of `make test`.
 """
+import http.client
 import json
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.parse
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import psutil
+import websocket
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -231,7 +237,6 @@ FILE_PREFIXES = ("/voila/files/", "/files/", "/", "/voila/render/", "/api/conten
 def check_refusals(base, token, folder):
     "No token, wrong token, other paths; the number of requests."
     secret = folder.parent/"secret.png"
-    Image.new("RGB", (8, 8), (1, 2, 3)).save(secret)
     for path in FORBIDDEN_PATHS:
         code, text = http_request(base+path)
         assert code == 403 and b"ipynb" not in text, (path, code)
@@ -244,6 +249,232 @@ def check_refusals(base, token, folder):
             assert code != 200, (prefix, file, code)
             assert b"root:" not in text and secret.read_bytes() not in text, (prefix, file, code)
     return len(files)*len(FILE_PREFIXES)+len(FORBIDDEN_PATHS)+1
+
+
+MAX_PAGES = 3  # in this check
+SELECT_JS = "(joint) => document.querySelector('.xm-annotator').xmSend({op: 'select', joint})"
+HTTP_END = b"\r\n\r\n"
+BIG = 8 << 20  # bytes: more than the server may take
+
+
+def raw_request(port, head, body=b""):
+    "Status of a request that is sent as it stands, without what a client would correct; 0 where there is no answer."
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+        try:
+            s.sendall(head+HTTP_END+body)
+        except OSError: pass  # the server may hang up before it has everything
+        try:
+            answer = s.recv(65536)
+        except OSError: return 0, b""
+    status = re.match(rb"HTTP/1\.[01] (\d+)", answer)
+    return int(status[1]) if status else 0, answer
+
+
+def check_raw_requests(port, token):
+    "Hosts, origins, paths and sizes that no browser sends; the number of requests."
+    host, auth = f"Host: 127.0.0.1:{port}".encode(), f"Authorization: token {token}".encode()
+    def head(line, *headers): return b"\r\n".join([line, *headers])
+    get = b"GET / HTTP/1.1"
+    refused = [
+        head(get, b"Host: evil.example", auth),
+        head(get, b"Host: evil.example:%d" % port, auth),
+        head(get, b"Host: 192.168.1.2", auth),
+        head(get, host, b"Host: evil.example", auth),
+        head(get, auth),
+        head(b"GET http://evil.example/ HTTP/1.1", b"Host: evil.example", auth),
+        head(get, host, auth, b"Origin: http://evil.example"),
+        head(get, host, auth, b"Origin: null"),
+        head(get, host, auth, b"Origin: http://127.0.0.1:1"),
+        head(get, host, b"Authorization: token "),
+        head(get, host, b"Cookie: username-x=2|1:0|10:1|10:username-x|4:bWU=|00"),
+        head(b"POST /voila/api/shutdown/x HTTP/1.1", host, b"Content-Length: 0"),
+        head(get, host, auth, b"X: "+b"y"*BIG),
+        head(b"GET /"+b"a"*BIG+b" HTTP/1.1", host, auth),
+        head(b"POST / HTTP/1.1", host, auth, b"Content-Length: -1"),
+        head(b"POST / HTTP/1.1", host, auth, b"Content-Length: 5", b"Transfer-Encoding: chunked"),
+        head(b"POST / HTTP/1.1", host, auth, b"Content-Length: 5", b"Content-Length: 6"),
+        head(b"GET / HTTP/9.9", host, auth),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # another protocol
+    ]
+    for request in refused:
+        status, answer = raw_request(port, request)
+        assert status in (0, 400, 403, 405, 431) and b"<html" not in answer.lower(), (request[:200], answer[:200])
+    traversals = [b"/../../etc/passwd", b"/..\\..\\etc\\passwd", b"//etc/passwd", b"/%2e%2e/%2e%2e/etc/passwd",
+                  b"/\x00", b"/voila/static/../../../../etc/passwd", b"/voila/static/%2e%2e%2f%2e%2e%2fapp.py",
+                  b"/voila/static//etc/passwd", b"/voila/templates/lab/static/../../../../../../etc/passwd",
+                  b"/voila/files/..%252f..%252fetc/passwd", b"file:///etc/passwd"]
+    for path in traversals:
+        status, answer = raw_request(port, head(b"GET "+path+b" HTTP/1.1", host, auth, b"Connection: close"))
+        assert status != 200 and b"root:" not in answer and b"Voila(" not in answer, (path, answer[:300])
+    big = [
+        (head(b"POST /voila/api/shutdown/x HTTP/1.1", host, b"Content-Length: %d" % BIG), b"z"*BIG),
+        (head(b"POST /voila/api/shutdown/x HTTP/1.1", host, auth, b"Content-Length: %d" % BIG), b"z"*BIG),
+        (head(b"POST / HTTP/1.1", host, auth, b"Content-Length: 99999999999999"), b"z"),
+        (head(b"POST / HTTP/1.1", host, auth, b"Transfer-Encoding: chunked"), (b"100000\r\n"+b"z"*(1 << 20)+b"\r\n")*8),
+    ]
+    for request, body in big:
+        status, answer = raw_request(port, request, body)
+        assert status in (0, 400, 413), (request[:80], answer[:200])
+    return len(refused)+len(traversals)+len(big)
+
+
+def kernels_of(server):
+    "Processes of the open pages."
+    def is_kernel(process):
+        try:
+            return "ipykernel" in " ".join(process.cmdline())
+        except psutil.NoSuchProcess: return False  # it ends just now
+    return [child for child in psutil.Process(server.pid).children(recursive=True) if is_kernel(child)]
+
+
+def check_socket(port, token, page, server):
+    "The socket to a kernel: no token, another origin, a message that runs code, a message that is too large."
+    kernel = page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
+    url = f"ws://127.0.0.1:{port}/api/kernels/{kernel}/channels"
+    header = {"Authorization": f"token {token}"}
+    for options in ({}, dict(header=header, origin="http://evil.example"), dict(header=header, host="evil.example")):
+        try:
+            websocket.create_connection(url, timeout=20, **options).close()
+        except websocket.WebSocketBadStatusException as e:
+            assert e.status_code == 403, (options, e)
+        else: raise AssertionError(f"a socket opens with {options}")
+    marker = Path(f"/proc/{server.pid}/cwd").resolve()/"ran_code"
+    for content in (dict(code=f"open({str(marker)!r}, 'w')"), dict(code="0", padding="z"*BIG)):
+        link = websocket.create_connection(url, timeout=20, header=header, origin=f"http://127.0.0.1:{port}")
+        message = dict(header=dict(msg_id="1", msg_type="execute_request", session="s", username="u", version="5.3"),
+                       parent_header={}, metadata={}, content=dict(silent=False, **content), channel="shell")
+        try:
+            link.send(json.dumps(message))
+            time.sleep(1)
+            link.close()
+        except (OSError, websocket.WebSocketException): pass
+    assert not marker.exists(), "a message ran code"
+    return 5
+
+
+def check_two_users(browser, url, page, folder):
+    "Two pages on one image, joint by joint in turn: every joint of both is on disk, and undo takes back one's own."
+    other = browser.new_context(viewport=dict(width=1280, height=860)).new_page()
+    other.goto(url, timeout=3*MIN)
+    other.locator(".xm-stage img").wait_for(timeout=3*MIN)
+    for user in (page, other):
+        jump_to(user, 3)
+        wait_image(Mouse(user), "the third image", "0002.png")
+    def stored(): return rows(folder)["0002.png"][1]
+    for j in range(12):
+        user = (page, other)[j % 2]
+        user.evaluate(SELECT_JS, j)
+        user.wait_for_timeout(250)
+        Mouse(user).click(10+2*j, 20+5*j)
+        if j % 3 == 0: continue  # some clicks of both are under way at the same time
+        wait_until(f"joint {j} on disk", lambda j=j: stored()[j] == 3)
+    wait_until("joints of both users", lambda: (stored()[:12] == 3).all())
+    keypoints = rows(folder)["0002.png"][0]
+    expected = [[10+2*j, 20+5*j] for j in range(12)]
+    assert np.abs(keypoints[:12, :2]-expected).max() < .6, keypoints
+    page.keyboard.press("z")
+    wait_until("own joint undone", lambda: stored()[10] == 0)
+    assert (np.delete(stored()[:12], 10) == 3).all(), stored()
+    for user in (page, other):
+        for _ in range(7): user.keyboard.press("z")
+    wait_until("all undone", lambda: "0002.png" not in rows(folder))
+    other.close(run_before_unload=True)
+    return 12
+
+
+def check_links(page, folder):
+    "An image, and the folder of exports, that become links out of the folder: neither is followed."
+    assert Mouse(page).text(".xm-top .xm-dim") == "/ 3", "a link out of the folder is listed"
+    away = folder.parent/"away"
+    away.mkdir()
+    kept = {name: folder.parent/f"kept_{name}" for name in ("0002.png", "export")}
+    for name, place in kept.items(): (folder/name).rename(place)
+    (folder/"0002.png").symlink_to(folder.parent/"secret.png")
+    (folder/"export").symlink_to(away)
+    try:
+        jump_to(page, 3)
+        wait_until("a note about the image", lambda: "leads out of the folder" in Mouse(page).text(".xm-note"))
+        width = page.evaluate("document.querySelector('.xm-stage img').naturalWidth")
+        assert width == 1, f"a picture {width} pixels wide is shown"
+        jump_to(page, 1)
+        wait_image(Mouse(page), "the first image", "0000.png")
+        page.locator("select.xm-b").select_option("coco")
+        wait_until("a note about the export", lambda: "export/ is a link" in Mouse(page).text(".xm-note"))
+        assert not list(away.iterdir()), "an export left the folder"
+    finally:
+        for name, place in kept.items():
+            (folder/name).unlink()
+            place.rename(folder/name)
+
+
+def flood(port, token, seconds=10, rate=1000, threads=10):
+    "Answers to many requests, most of them to be refused: `(counter, seconds it took)`."
+    auth = {"Authorization": f"token {token}"}
+    kinds = [
+        ("/", {}, 403),
+        ("/?token=wrong", {}, 403),
+        ("/", {**auth, "Host": "evil.example"}, 403),
+        ("/", {**auth, "Origin": "http://evil.example"}, 403),
+        ("/voila/files/..%2fsecret.png", auth, 403),
+        ("/voila/api/shutdown/x", {}, 403),
+        ("/api/kernels", {}, 403),
+        ("/voila/static/none.js", auth, 403),
+        ("/login", {}, 403),
+        ("/"+"a"*2000, {}, 403),
+    ]
+    answers, lock, start = Counter(), threading.Lock(), time.time()
+    def work(worker):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        mine = Counter()
+        for k in range(seconds*rate//threads):
+            time.sleep(max(0, start+k*threads/rate-time.time()))
+            path, headers, expected = kinds[(k+worker) % len(kinds)]
+            try:
+                connection.request("GET", path, headers=headers)
+                response = connection.getresponse()
+                response.read()
+                mine["as expected" if response.status == expected else f"{path[:30]}: {response.status}"] += 1
+            except (OSError, http.client.HTTPException) as e:
+                mine[type(e).__name__] += 1
+                connection.close()
+        with lock: answers.update(mine)
+    with ThreadPoolExecutor(threads) as pool: list(pool.map(work, range(threads)))
+    return answers, time.time()-start
+
+
+def check_flood(port, token, server, page, folder):
+    "1,000 requests a second for ten seconds: all are answered, the server does not grow, the page works meanwhile."
+    process = psutil.Process(server.pid)
+    flood(port, token, seconds=1)
+    before, kernels = process.memory_info().rss, len(kernels_of(server))
+    with ThreadPoolExecutor(1) as pool:
+        flooding = pool.submit(flood, port, token)
+        page.wait_for_timeout(3000)
+        start = time.time()
+        page.evaluate(SELECT_JS, 5)
+        page.wait_for_timeout(300)
+        Mouse(page).click(22, 33)
+        wait_until("a click during the flood", lambda: rows(folder)["0002.png"][1][5] == 3, 60)
+        waited = time.time()-start
+        answers, took = flooding.result()
+    page.keyboard.press("z")
+    wait_until("undone", lambda: "0002.png" not in rows(folder))
+    grown = (process.memory_info().rss-before) >> 20
+    assert set(answers) == {"as expected"} and answers.total() == 10_000, answers
+    assert grown < 30, f"the server grew by {grown} MB"
+    assert len(kernels_of(server)) == kernels, "requests started kernels"
+    return (f"{answers.total():,} requests in {took:.1f} s ({answers.total()/took:,.0f} per second); "
+            f"a click on disk after {waited:.1f} s; the server grew by {grown} MB")
+
+
+def check_page_limit(base, token, server):
+    "More pages than the server allows: the rest is answered 503, and pages without a browser are no new processes."
+    with ThreadPoolExecutor(MAX_PAGES+3) as pool:
+        answers = pool.map(lambda _: http_request(f"{base}/?token={token}", timeout=180)[0], range(MAX_PAGES+3))
+        codes = Counter(answers)
+    n = len(kernels_of(server))
+    assert n <= MAX_PAGES and codes[503] >= 3, (n, codes)
+    return n, codes[503]
 
 
 MESSAGES_JS = """async () => {
@@ -279,11 +510,11 @@ def check_killed_kernel(page, folder, server):
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     wait_image(mouse, "the third image", "0002.png")
+    page.evaluate(SELECT_JS, 0)
     page.wait_for_timeout(300)
     mouse.click(20, 30)
     wait_until("the click before", lambda: rows(folder)["0002.png"][1][0] == 3)
-    children = psutil.Process(server.pid).children(recursive=True)
-    kernels = [child for child in children if "ipykernel" in " ".join(child.cmdline())]
+    kernels = kernels_of(server)
     assert kernels, "no kernel found"
     for kernel in kernels: kernel.kill()
     mouse.click(25, 40)
@@ -295,7 +526,8 @@ def check_killed_kernel(page, folder, server):
 def start_app(folder, log):
     "Start the server of the web page; its output goes to a file."
     script = folder.parent/"annotate.py"  # what the installed command does, also where the package is not installed
-    script.write_text("from xmodreid.cli import main\nmain()\n")
+    script.write_text("from xmodreid.annotate import web\nfrom xmodreid.cli import main\n"
+                      f"web._MAX_PAGES = {MAX_PAGES}\nmain()\n")
     command = [sys.executable, str(script), "annotate", str(folder), "--no-browser", "--port", str(free_port())]
     with open(log, "w") as out:
         return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
@@ -312,7 +544,9 @@ def app_address(server, log):
 def use_app(browser, server, url, folder, truth, shot):
     "Annotate in the web page, and try what it must refuse."
     base, token = url.split("/?token=")
+    port = int(base.rsplit(":", 1)[1])
     print(f"app: {check_refusals(base, token, folder)} requests refused")
+    print(f"app: {check_raw_requests(port, token)} requests that no browser sends refused")
     page = browser.new_page(viewport=dict(width=1280, height=860))
     page.goto(url, timeout=3*MIN)
     def app_shot(what, name): shot(what, f"app_{name}")
@@ -322,20 +556,31 @@ def use_app(browser, server, url, folder, truth, shot):
     annotate_second(page, folder, truth[1], app_shot)
     check_reload(page, folder, lambda: page.reload(timeout=3*MIN))
     assert near(folder, 10, to)
+    wait_until("the process of the page before the reload ends", lambda: len(kernels_of(server)) == 1)
     print("app: still there after a reload")
     check_exports(page, folder)
     print("app: exports are what was clicked; heatmaps (18, 128, 64)")
     print("app:", check_message_refusals(page), "messages refused")
+    print("app:", check_socket(port, token, page, server), "sockets and their messages refused")
+    check_links(page, folder)
+    print("app: links out of the folder are not followed")
+    print("app:", check_two_users(browser, url, page, folder), "joints of two users on one image, none lost")
+    wait_until("the process of the closed page ends", lambda: len(kernels_of(server)) == 1)
+    print("app:", check_flood(port, token, server, page, folder))
+    print("app: {} pages open, {} more refused".format(*check_page_limit(base, token, server)))
     check_killed_kernel(page, folder, server)
     print("app: a killed kernel is noticed, and everything answered before is on disk")
     other_context = browser.new_context().new_page()
     assert other_context.goto(base).status == 403
-    assert loopback_only(int(base.rsplit(":", 1)[1])), "the port answers on another address than 127.0.0.1"
+    assert loopback_only(port), "the port answers on another address than 127.0.0.1"
 
 
 def check_app(browser, folder, truth, shot):
     "The web page."
     log = folder.parent/"app.log"
+    secret = folder.parent/"secret.png"
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(secret)
+    (folder/"0003.png").symlink_to(secret)
     server = start_app(folder, log)
     try:
         use_app(browser, server, app_address(server, log), folder, truth, shot)

@@ -71,14 +71,14 @@ def wait_until(what, ok, seconds=20):
     raise AssertionError(f"did not happen in {seconds} s: {what}")
 
 
-def http_request(url, method="GET", **headers):
+def http_request(url, method="GET", timeout=30, **headers):
     "Status and text of a request; redirects are not followed."
     class NoRedirects(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *args): return None
     data = b"" if method == "POST" else None
     request = urllib.request.Request(url, headers=headers, method=method, data=data)
     try:
-        with urllib.request.build_opener(NoRedirects).open(request, timeout=30) as response:
+        with urllib.request.build_opener(NoRedirects).open(request, timeout=timeout) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as e:
         return e.code, e.read()

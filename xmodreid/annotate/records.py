@@ -4,14 +4,22 @@
 
 # %% auto #0
 __all__ = ['UNLABELED', 'ABSENT', 'OCCLUDED', 'VISIBLE', 'FLAG_NAMES', 'flags_to_keypoints', 'keypoints_to_flags',
-           'AnnotationRow', 'same_row', 'empty_row', 'joint_label', 'read_rows']
+           'AnnotationRow', 'same_row', 'empty_row', 'joint_label', 'read_rows', 'scale_row', 'fit_row',
+           'normalize_name', 'match_names']
 
 # %% ../../nbs/070_annotate.records.ipynb #annotate-records-h3
+import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 
+from ..data.files import summarize_list
 from ..data.keypoints import read_keypoints
 from ..errors import DataError
 
@@ -80,3 +88,97 @@ def read_rows(
     rows = {name: AnnotationRow(k[:,:2].copy(), np.array(f, np.uint8), bool(d))
             for (name,k),f,d in zip(keypoints.items(), flags, done)}
     return rows,{name: tuple(map(int, s)) for name,s in zip(keypoints, sizes)}
+
+# %% ../../nbs/070_annotate.records.ipynb #records-size
+def scale_row(
+    row: AnnotationRow,       # Positions in pixels of an image of `size`
+    size: tuple[int,int],     # `(height, width)` at which it was annotated
+    new_size: tuple[int,int], # `(height, width)` of the image here
+) -> AnnotationRow:           # The same joints at `new_size`
+    "Scale positions to another size. Raises `DataError` where the shapes differ by more than a pixel of rounding."
+    if tuple(size)==tuple(new_size): return row
+    (h,w),(new_h,new_w) = size,new_size
+    x_scale,y_scale = new_w/w,new_h/h
+    if abs(x_scale/y_scale-1) > 1/min(w, new_w)+1/min(h, new_h):
+        turned = ' It was annotated lying on its side.' if (w>h)!=(new_w>new_h) else ''
+        raise DataError(f"was annotated at {w} x {h} pixels, and is {new_w} x {new_h} here: another shape.{turned} "
+                        "Annotate the image that is here")
+    xy = (row.xy+.5)*np.float32([x_scale,y_scale])-np.float32(.5)
+    return row._replace(xy=np.where(row.flags[:,None]>ABSENT, xy, 0).astype(np.float32))
+
+def fit_row(
+    row: AnnotationRow,         # Positions of another tool
+    size: tuple[int,int]|None,  # `(height, width)` at which it was annotated; `None` where the tool does not say
+    image_size: tuple[int,int], # `(height, width)` of the image here
+) -> AnnotationRow:             # In pixels of the image; joints outside are absent
+    "Bring an annotation into the image. Raises `DataError` where it does not belong to an image of this size."
+    placed = row.flags>ABSENT
+    if not np.isfinite(row.xy[placed]).all(): raise DataError('has a joint at a position that is not a number')
+    if size is not None: row = scale_row(row, size, image_size)
+    h,w = image_size
+    outside = placed & ((row.xy < -1) | (row.xy > (w,h))).any(1)
+    if outside.any() and (size is None or outside[placed].all()):
+        raise DataError(f"has {outside.sum()} joints outside the image of {w} x {h} pixels. "
+                        "It was annotated at another size, or on another image")
+    flags = np.where(outside, ABSENT, row.flags).astype(np.uint8)
+    xy = np.where(flags[:,None]>ABSENT, row.xy.clip(0, (w-1,h-1)), 0).astype(np.float32)
+    return row._replace(xy=xy, flags=flags)
+
+# %% ../../nbs/070_annotate.records.ipynb #records-names
+_UPLOAD_PREFIX = re.compile(r'(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8,32})[-_](?=.)', re.I)
+_MAX_PARTS = 16 # folders of a name that are compared
+
+def normalize_name(
+    name: str, # Path of an image
+) -> str:      # With `/`, in Unicode's form NFC
+    "One spelling of a path for all operating systems."
+    return unicodedata.normalize('NFC', str(name).replace('\\', '/')).removeprefix('./')
+
+def _spellings(name: str) -> Iterator[str]:
+    "A name, then the same without what an upload adds: an address with %-signs, a prefix."
+    yield name
+    plain = unquote(name.rsplit('?d=', 1)[-1])
+    yield plain
+    folder,slash,base = plain.rpartition('/')
+    yield folder+slash+_UPLOAD_PREFIX.sub('', base, count=1)
+
+def _suffixes(name: str) -> list[str]:
+    "'a/b/c' -> 'a/b/c', 'b/c', 'c'."
+    parts = name.split('/')[-_MAX_PARTS:]
+    return ['/'.join(parts[i:]) for i in range(len(parts))]
+
+def _find_name(name: str, by_suffix: dict) -> list[str]:
+    "Images whose path ends as `name` does, by the longest such ending."
+    for spelling in _spellings(normalize_name(name)):
+        for suffix in _suffixes(spelling.casefold()):
+            if suffix in by_suffix: return sorted(by_suffix[suffix])
+    return []
+
+def match_names(
+    given: Iterable[str], # Names in another tool's file; one without an ending matches any ending
+    known: Iterable[str], # Names of the images here
+) -> tuple[dict,dict]:    # Given name -> known name, and given name -> why there is none
+    "Match image names of another tool; each image is matched at most once."
+    given,known = list(given),list(known)
+    exact = {normalize_name(name): name for name in known} | {name: name for name in known}
+    by_suffix = defaultdict(set)
+    for name in known:
+        plain = normalize_name(name).casefold()
+        for spelling in (plain, os.path.splitext(plain)[0]):
+            for suffix in _suffixes(spelling): by_suffix[suffix].add(name)
+    problems = {}
+    claims = defaultdict(list)
+    for name in given:
+        image = exact.get(name, exact.get(normalize_name(name)))
+        found = [image] if image is not None else _find_name(name, by_suffix)
+        if len(found)==1: claims[found[0]].append((image is None,name))
+        else: problems[name] = f"could be {summarize_list(found, 3)}" if found else 'is not here'
+    matched = {}
+    for image,names in claims.items():
+        names.sort()
+        if len(names)>1 and names[1][0]==names[0][0]:
+            problems |= {name: f"is {image}, and so is another name" for _,name in names}
+            continue
+        matched[names[0][1]] = image
+        problems |= {name: f"is {image}, which {names[0][1]} is already" for _,name in names[1:]}
+    return matched,problems

@@ -45,8 +45,8 @@ class AnnotationSession(AnnotatedFolder):
 
     @property
     def path(self) -> Path:
-        "File of the open image."
-        return self.root/self.names[self.position]
+        "File of the open image; see `image_path`."
+        return self.image_path(self.position)
 
     @property
     def keypoints(self) -> np.ndarray:
@@ -75,6 +75,7 @@ def go_to(self: AnnotationSession,
     if not 0<=i<len(self.names):
         raise DataError(f"there is no image {where!r} here; numbers go from 0 to {len(self.names)-1}, "
                         f"names are like {self.names[0]!r}")
+    self.reload()
     self.position = i
     self.forget_size(i)
     self.joint = self._next_unlabeled(0)
@@ -249,10 +250,12 @@ def initial_keypoints(
 # %% ../../nbs/072_annotate.state.ipynb #session-import
 @patch
 def import_rows(self: AnnotationSession,
-    rows: dict,              # Name -> `AnnotationRow`, or name -> `(18, 3)` keypoints
-    overwrite: bool = False, # Replace annotations of images that are started, too
-) -> int:                    # Number of images that changed
+    rows: dict,                  # Name -> `AnnotationRow`, or name -> `(18, 3)` keypoints
+    overwrite: bool = False,     # Replace annotations of images that are started, too
+    sizes: dict|None = None,     # Name -> `(height, width)` at which it was annotated
+    problems: dict|None = None,  # Name -> why it has no row; reported with the others
+) -> int:                        # Number of images that changed
     "See `AnnotatedFolder.import_rows`."
-    n = AnnotatedFolder.import_rows(self, rows, overwrite)
+    n = AnnotatedFolder.import_rows(self, rows, overwrite, sizes, problems)
     self.joint = self._next_unlabeled(0)
     return n

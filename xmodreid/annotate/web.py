@@ -8,9 +8,11 @@ __all__ = ['annotator_page', 'annotator_notebook', 'serve_annotator']
 # %% ../../nbs/075_annotate.web.ipynb #annotate-web-h4
 import hmac
 import json
+import re
 import secrets
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from .state import AnnotationSession
@@ -57,20 +59,64 @@ def _is_authorized(
     cookies = {n: c.value for n,c in request.cookies.items() if n.startswith('username-')}
     return any(decode_signed_value(secret, name, value) for name,value in cookies.items())
 
+_LOCAL_HOST = re.compile(r'(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?', re.I)
+
+def _is_local(
+    request, # A tornado request
+) -> bool:
+    "Whether a request names this machine, once, and does not come from a page of another address."
+    hosts = request.headers.get_list('Host')
+    if len(hosts)>1 or not _LOCAL_HOST.fullmatch(request.host): return False
+    origin = request.headers.get('Origin')
+    return origin is None or origin==f'http://{request.host}'
+
+def _refusal(
+    request,        # A tornado request
+    token: str,     # The token of this server
+    secret: bytes,  # Key that it signs cookies with
+) -> str|None:
+    "Why a request is refused, or `None`."
+    if not _is_local(request): return "this page is served to 127.0.0.1 and localhost only"
+    if not _is_authorized(request, token, secret):
+        return "open the address that `xmodreid annotate` printed; it ends in ?token=..."
+    return None
+
 def _authorization_rule(token: str, secret: bytes):
-    "A tornado rule that answers unauthorized requests."
+    "A tornado rule that answers requests that are refused."
     from tornado.routing import Matcher, Rule
     from tornado.web import RequestHandler
-    class Unauthorized(Matcher):
-        def match(self, request): return None if _is_authorized(request, token, secret) else {}
+    class Refused(Matcher):
+        def match(self, request):
+            reason = _refusal(request, token, secret)
+            return None if reason is None else dict(target_kwargs=dict(reason=reason))
     class Forbidden(RequestHandler):
+        def initialize(self, reason): self.reason = reason
         def prepare(self):
             self.set_status(403)
-            self.finish("403: open the address that `xmodreid annotate` printed; it ends in ?token=...")
+            self.finish(f"403: {self.reason}")
         def check_xsrf_cookie(self): pass
-    return Rule(Unauthorized(), Forbidden)
+        def _log(self): pass # a flood of requests does not fill the terminal
+    return Rule(Refused(), Forbidden)
 
 # %% ../../nbs/075_annotate.web.ipynb #cell-030
+_MAX_BYTES = 1 << 20 # of a request's body or a message of a page; the largest message has about 1,000
+_MAX_PAGES = 8       # pages at a time, each with a process of its own
+_IDLE_SECONDS = 600  # until a page that lost its browser ends
+
+def _limit_pages(kernels) -> None:
+    "Answer 503 instead of starting more than `_MAX_PAGES` kernels."
+    from tornado.web import HTTPError
+    start = kernels.start_kernel
+    starting = set()
+    async def start_kernel(*args, **kwargs):
+        if len(kernels)+len(starting)>=_MAX_PAGES:
+            raise HTTPError(503, f"{_MAX_PAGES} pages are open. Close one of them, then reload this one")
+        mark = object()
+        starting.add(mark)
+        try: return await start(*args, **kwargs)
+        finally: starting.discard(mark)
+    kernels.start_kernel = start_kernel
+
 def _server_class() -> type:
     "Voila behind the authorization rule, with its own banner. Raises `ConfigError` where it is not installed."
     try: from voila.app import Voila
@@ -84,6 +130,10 @@ def _server_class() -> type:
         def listen(self):
             rule = _authorization_rule(self.token, self.app.settings['cookie_secret'])
             self.app.default_router.rules.insert(0, rule)
+            self.app.settings['websocket_max_message_size'] = _MAX_BYTES
+            self.app.settings['disable_check_xsrf'] = True # else a closed page cannot end its kernel; see `_is_local`
+            self.app.listen = partial(self.app.listen, max_body_size=_MAX_BYTES)
+            _limit_pages(self.kernel_manager)
             super().listen()
         def launch_browser(self): # called once the port is bound
             address = f"http://127.0.0.1:{self.port}/?token={self.token}"
@@ -102,6 +152,8 @@ def _server_options(notebook: Path, port: int, token: str) -> list[str]:
         '--Voila.open_browser=True',
         '--Voila.log_level=WARN',
         '--VoilaConfiguration.file_denylist=.*',
+        f'--MappingKernelManager.cull_idle_timeout={_IDLE_SECONDS}',
+        '--MappingKernelManager.cull_interval=60',
         '--VoilaConfiguration.show_tracebacks=True',
     ]
 

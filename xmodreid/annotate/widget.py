@@ -19,7 +19,7 @@ from .records import joint_label
 from .state import AnnotationSession
 from .store import export_coco, export_heatmaps, export_keypoints
 from ..draw import JOINT_COLORS
-from ..errors import PoseError, XModError, check_choice
+from ..errors import DataError, PoseError, XModError, check_choice
 from ..files import read_static
 from ..skeleton import JOINTS, LIMBS
 
@@ -34,7 +34,10 @@ def _export(session: AnnotationSession, kind: str = 'keypoints') -> str:
     "Write the finished images below `export/`; returns a notice."
     write,name = _EXPORTS[check_choice('export', kind, _EXPORTS)]
     if not session.counts['done']: raise PoseError("no image is done yet. Finish one (Done, or Enter), then export")
-    n = write(session, session.root/'export'/name)
+    folder = session.root/'export'
+    if session.skip_external_links and not folder.resolve().is_relative_to(session.root.resolve()):
+        raise DataError("export/ is a link that leads out of the folder. Delete the link, then export")
+    n = write(session, folder/name)
     return f"{n} finished image{'s' if n>1 else ''} written to export/{name}"
 
 def _step(session: AnnotationSession, by: int) -> str:

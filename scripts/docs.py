@@ -303,7 +303,7 @@ def lead_figure(p):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(png)
         title = html.escape(p.title)
-        where = f' from “<a href="#{slug(heading)}">{html.escape(heading)}</a>” below' if heading else " at work"
+        where = f' from “<a href="#{slug(heading).lower()}">{html.escape(heading)}</a>” below' if heading else " at work"
         image = f'<img src="images/lead/{p.name}.png" alt="{title}: a picture of it at work">'
         return f'<figure class="lead">{image}<figcaption>{title}:{where}</figcaption></figure>'
     if not (p.needs or p.users): return ""
@@ -439,9 +439,17 @@ def search_entries(body, p):
     return entries
 
 
+def with_small_anchors(body):
+    "Anchors of headings in lower case, as Quarto writes them, so that one link serves both sites."
+    def small(match): return match[1]+match[2].lower()
+    body = re.sub(r'(<h[1-6] id=")([^"]+)', small, body)
+    return re.sub(r'(href="#)([^"]+)', small, body)
+
+
 def render(p, exporter):
     "The text of a page; fills `p.entries` for the search."
     body, _ = exporter.from_notebook_node(p.nb)
+    body = with_small_anchors(body)
     body = body.replace(BADGE, "colab.svg")
     body = with_page_links(body, p.path.parent.name == "experiments")
     body = with_math(extract_images(body, p.name))

@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 OUT    ?= runs/demo
+SEED   ?= 0
 
-.PHONY: demo test test-slow check-resume counts lock docs lab readme clean
+.PHONY: demo test test-slow fuzz check-resume counts lock docs lab readme clean
 
 $(VENV)/.ready: requirements.lock settings.ini setup.py
 	$(PYTHON) -c "import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,14) and 'xmodreid needs Python 3.11 to 3.14; this is ' + sys.version.split()[0] + '. Call: make PYTHON=python3.11')"
@@ -22,6 +23,9 @@ test: $(VENV)/.ready
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python scripts/check.py --flags slow
+
+fuzz: $(VENV)/.ready
+	$(BIN)/python scripts/fuzz.py --n 10000 --seed $(SEED)
 
 check-resume: $(VENV)/.ready
 	$(BIN)/python scripts/check_resume.py

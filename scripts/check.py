@@ -250,6 +250,14 @@ def all_faults(books):
             *surface.faults(), *prose.faults()]
 
 
+def fuzz_faults():
+    "What a short run of the fuzzer finds; `make fuzz` is the long one."
+    command = [sys.executable, ROOT/"scripts"/"fuzz.py", "--n", "25"]
+    run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    print(run.stdout, end="")
+    if run.returncode: yield "the fuzzer found faults, see above; or call scripts/fuzz.py"
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("prefixes", nargs="*", help="beginnings of notebook names, e.g. 46")
@@ -265,6 +273,10 @@ def main():
     faults = [] if args.prefixes else all_faults(books)
     for fault in faults: print("FAULT ", fault)
     passed, failed = ([], []) if args.tidy else run_all(books, args.flags.split(), args.workers, args.seed)
+    if not (args.tidy or args.prefixes):
+        for fault in fuzz_faults():
+            faults.append(fault)
+            print("FAULT ", fault)
     if failed: print("failed:", ", ".join(p.name for p in failed))
     print(f"{len(faults)} faults in the files")
     if not args.tidy: print(f"{len(passed)} passed, {len(failed)} failed")

@@ -303,7 +303,8 @@ def lead_figure(p):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(png)
         title = html.escape(p.title)
-        where = f' from “<a href="#{slug(heading).lower()}">{html.escape(heading)}</a>” below' if heading else " at work"
+        link = f'<a href="#{slug(heading).lower()}">{html.escape(heading)}</a>' if heading else ""
+        where = f" from “{link}” below" if heading else " at work"
         image = f'<img src="images/lead/{p.name}.png" alt="{title}: a picture of it at work">'
         return f'<figure class="lead">{image}<figcaption>{title}:{where}</figcaption></figure>'
     if not (p.needs or p.users): return ""

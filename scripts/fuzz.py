@@ -4,26 +4,43 @@
     python scripts/fuzz.py --n 10000           the long run (`make fuzz`)
     python scripts/fuzz.py images --seed 7     one kind, another seed
 
-A fault is an exception that is no `XModError`, an input that takes longer than `--seconds`, or a run that takes more
-than `--gb` of memory. Each fault is printed with its number, so that `--only NUMBER` repeats it.
+A fault is
+
+- an exception that is no `XModError`, or an answer of the annotator's server that is neither a refusal nor a page,
+- a changed weight, checkpoint, keypoint file or gallery that is read and gives other values,
+- a download that leaves another file than the published one,
+- an input that takes longer than `--seconds`, or a run that takes more than `--gb` of memory.
+
+Each fault is printed with its number, so that `--only NUMBER` repeats it.
 """
 import argparse
 import contextlib
+import hashlib
+import inspect
 import io
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
+import socket
+import socketserver
+import subprocess
 import sys
 import tempfile
+import threading
+import time
 import traceback
 import warnings
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from in_browser import free_port, http_request, stop, wait_until
 
 TRICKY = [
     "", " ", "0", "-1", "1e309", "nan", "inf", "None", "true", "[]", "{}", "null", "\x00", "a,b", "../x", "/", "~",
@@ -115,22 +132,44 @@ class Tables:
         self.root = Path(write_synth(folder/"sysu", config, progress=False))
         save_index(read_sysu(self.root), folder/"table")
         self.table = (folder/"table"/"index.csv").read_bytes()
+        self.attrs = (folder/"table"/"index.json").read_bytes()
         self.folder = folder
 
     def run(self, rng):
-        from xmodreid.data.index import read_index
         from xmodreid.data.readers import READERS, read_dataset
-        if rng.random() < .7:
-            text = self.table
-            if rng.random() < .6:
-                lines = [line.split(b",") for line in text.split(b"\n")]
-                line = rng.choice(lines)
-                line[rng.randrange(len(line))] = rng.choice(TRICKY).encode("utf-8", "surrogatepass")
-                text = b"\n".join(b",".join(line) for line in lines)
-            else: text = mutate_bytes(text, rng)
-            (self.folder/"table"/"index.csv").write_bytes(text)
-            read_index(self.folder/"table")
+        if rng.random() < .7: return self.run_table(rng)
+        self.change_tree(rng)
+        kind = rng.choice(["sysu", "sysu", "sysu", *READERS])
+        options = inspect.signature(READERS[kind]).parameters
+        wanted = dict(verify=rng.choice([True, False, "full"]), on_bad=rng.choice(["raise", "skip"]))
+        read_dataset(kind, self.folder/"tree", **{k: v for k, v in wanted.items() if k in options})
+
+    def run_table(self, rng):
+        "A changed table; beside its index.json it must be refused, alone it may be read."
+        from xmodreid.data.index import read_index
+        file, attrs = (self.folder/"table"/name for name in ("index.csv", "index.json"))
+        attrs.unlink(missing_ok=True)
+        file.write_bytes(self.table)
+        if rng.random() < .2:
+            changed, whole = rng.choice([(file, self.table), (attrs, self.attrs)])
+            attrs.write_bytes(self.attrs)
+            expected = read_index(self.folder/"table")
+            changed.write_bytes(mutate_bytes(whole, rng))
+            found = read_index(self.folder/"table")
+            assert found.equals(expected) and found.attrs == expected.attrs, f"a changed {changed.name} was read"
             return
+        text = self.table
+        if rng.random() < .6:
+            lines = [line.split(b",") for line in text.split(b"\n")]
+            line = rng.choice(lines)
+            line[rng.randrange(len(line))] = rng.choice(TRICKY).encode("utf-8", "surrogatepass")
+            text = b"\n".join(b",".join(line) for line in lines)
+        else: text = mutate_bytes(text, rng)
+        file.write_bytes(text)
+        read_index(self.folder/"table")
+
+    def change_tree(self, rng):
+        "Remove, rename, empty or add files and folders."
         tree = self.folder/"tree"
         shutil.rmtree(tree, ignore_errors=True)
         shutil.copytree(self.root, tree)
@@ -147,54 +186,111 @@ class Tables:
                 folder = path if path.is_dir() else path.parent
                 folder.joinpath(f"{rng.randrange(99)}.jpg").mkdir(exist_ok=True)
             elif not path.is_dir(): path.write_bytes(b"")
-        kind = rng.choice(["sysu", "sysu", "sysu", *READERS])
-        read_dataset(kind, tree, verify=rng.choice([True, False]))
+
+
+def plain(value):
+    "What was loaded as values that `==` compares: networks, tables and tensors become bytes or text."
+    import pandas as pd
+    import torch
+    if isinstance(value, torch.nn.Module): return plain(dict(value.state_dict())), repr(value)
+    if isinstance(value, torch.Tensor): return str(value.dtype), tuple(value.shape), value.flatten().view(
+        torch.uint8).numpy().tobytes()
+    if isinstance(value, np.ndarray): return str(value.dtype), value.shape, np.ascontiguousarray(value).tobytes()
+    if isinstance(value, pd.DataFrame): return value.to_csv()
+    if isinstance(value, dict): return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)): return [plain(v) for v in value]
+    return repr(value)
 
 
 class Weights:
-    "Weights, checkpoints and galleries, mutated; a flipped bit must be found."
+    "Weights, checkpoints, keypoints and galleries; a changed file is refused, or gives what the whole one gives."
     def __init__(self, folder):
         import torch
+        from xmodreid.data.keypoints import save_keypoints
         from xmodreid.files import save_state
         from xmodreid.gan.learner import pose_cyclegan, save_generators
         from xmodreid.pose.compact import compact_pose
         from xmodreid.pose.weights import save_compact_pose
         from xmodreid.reid.models import reid_model, save_reid
-        from xmodreid.search.gallery import GalleryIndex
-        from xmodreid.search.storage import save_gallery
+        self.folder = folder
         save_reid(reid_model("resnet10_small", 3, width=.1), folder/"reid.safetensors", size=[32, 16])
         save_compact_pose(compact_pose(8, stride=2), folder/"pose.safetensors", (32, 16))
         save_generators(pose_cyclegan("warp", 4, 4).generators, folder/"gan.safetensors")
-        save_state(folder/"state.safetensors", dict(a=torch.arange(9.), b=[1, "x", None], c=dict(d=np.arange(3))))
-        save_state(folder/"state.safetensors", dict(a=torch.arange(9.), b=[1, "x", None]))
-        np.savez(folder/"keypoints.npz", path=np.array(["a.jpg"]), keypoints=np.zeros((1, 18, 3), np.float32))
-        gallery = GalleryIndex()
-        import pandas as pd
-        table = pd.DataFrame(dict(path=["a.jpg", "b.jpg"], pid=[1, 2], camid=[1, 1], modality=["rgb", "rgb"]))
-        gallery.add(np.eye(2, 4, dtype=np.float32), table)
-        save_gallery(gallery, folder/"gallery")
-        self.seeds = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-        self.folder = folder
+        save_state(folder/"state.safetensors", dict(a=torch.arange(9.), b=[1, "x", None, 1e-3], c=dict(d=np.arange(3))))
+        torch.save(dict(w=torch.arange(99.), b=torch.ones(3)), folder/"theirs.pth")
+        save_keypoints(folder/"keypoints.npz", ["a.jpg", "b.jpg"], np.ones((2, 18, 3)), (64, 32),
+                       flags=np.full((2, 18), 3), done=np.array([True, False]))
+        self.write_checkpoint()
+        for kind in ("exact", "hnsw"): self.write_gallery(kind)
+        self.seeds = {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+        for name in ("pose_synth", "translator_synth"): # the weights of the package
+            import xmodreid
+            self.seeds[Path(f"{name}.safetensors")] = (Path(xmodreid.__file__).parent/"weights"/f"{name}.safetensors"
+                                                       ).read_bytes()
+        for name, data in self.seeds.items(): (folder/name).write_bytes(data)
+        self.expected = {name: plain(self.read(name)) for name in self.seeds}
 
-    def run(self, rng):
-        from xmodreid.data.keypoints import read_keypoints
-        from xmodreid.files import load_state
+    def write_checkpoint(self):
+        "A training of one epoch."
+        from fastai.data.core import DataLoaders
+        from fastai.learner import Learner
+        from torch import nn, rand
+        from torch.utils.data import DataLoader, TensorDataset
+        from xmodreid.training.checkpoint import fit_resumable
+        def batches(): return DataLoader(TensorDataset(rand(4, 2), rand(4, 1)), 2)
+        learn = Learner(DataLoaders(batches(), batches()), nn.Linear(2, 1), nn.MSELoss())
+        with learn.no_bar(), learn.no_logging(): fit_resumable(learn, 1, self.folder/"run")
+
+    def write_gallery(self, kind):
+        "A gallery with a removed image."
+        import pandas as pd
+        from xmodreid.search.gallery import GalleryIndex
+        from xmodreid.search.storage import save_gallery
+        gallery = GalleryIndex(kind)
+        table = pd.DataFrame(dict(path=["a.jpg", "b.jpg", "c.jpg"], pid=1, camid=1, modality="rgb"))
+        gallery.add(np.eye(3, 4, dtype=np.float32), table)
+        gallery.search(np.eye(1, 4, dtype=np.float32), 2)
+        gallery.remove(2)
+        save_gallery(gallery, self.folder/f"gallery_{kind}")
+
+    def read(self, name):
+        "What a file gives."
+        from xmodreid.annotate.records import read_rows
+        from xmodreid.files import load_state, load_weights
         from xmodreid.gan.learner import load_generators
         from xmodreid.pose.weights import load_compact_pose
         from xmodreid.reid.models import load_reid
         from xmodreid.search.storage import load_gallery
-        read = {"reid": load_reid, "pose": load_compact_pose, "gan": load_generators, "state": load_state,
-                "keypoints": read_keypoints}
+        if name.parts[0].startswith("gallery"):
+            gallery = load_gallery(self.folder/name.parts[0])
+            return gallery.images(), gallery.search(np.eye(1, 4, dtype=np.float32), 2)
+        readers = dict(reid=load_reid, pose=load_compact_pose, pose_synth=load_compact_pose, gan=load_generators,
+                       translator_synth=load_generators, keypoints=read_rows, theirs=load_weights)
+        return readers.get(name.stem, load_state)(self.folder/name)
+
+    def run(self, rng):
         name = rng.choice(sorted(self.seeds))
-        path = self.folder/name
-        data = self.seeds[name]
-        changed = mutate_bytes(data, rng)
+        path, data = self.folder/name, self.seeds[name]
+        if name.suffix == ".safetensors" and rng.random() < .1: return self.run_other_content(rng, name)
+        changed = bytearray(data)
+        if rng.random() < .7:
+            at = rng.randrange(len(data) if rng.random() < .5 else min(len(data), 4096))
+            changed[at] ^= 1 << rng.randrange(8)
+        else: changed = mutate_bytes(data, rng)
         path.write_bytes(changed)
-        try:
-            if name.parts[0] == "gallery": load_gallery(self.folder/"gallery").search(np.eye(1, 4, dtype=np.float32), 2)
-            else: read[path.stem](path)
-            assert changed == data, f"a changed {name} was read without an error"
+        try: assert plain(self.read(name)) == self.expected[name], f"a changed {name} was read and gave other values"
         finally: path.write_bytes(data)
+
+    def run_other_content(self, rng, name):
+        "A state with a right checksum that holds something else; the readers may refuse it by their own error only."
+        from xmodreid.files import load_state, save_state
+        path = self.folder/name
+        tree = load_state(path)
+        for _ in range(rng.choice([1, 1, 2])): tree = mutate_json(tree, rng)
+        try:
+            save_state(path, tree)
+            self.read(name)
+        finally: path.write_bytes(self.seeds[name])
 
 
 class Annotations:
@@ -202,29 +298,42 @@ class Annotations:
     def __init__(self, folder):
         from PIL import Image
         from xmodreid.annotate.state import AnnotationSession
-        from xmodreid.annotate.store import export_coco
+        from xmodreid.annotate.store import export_coco, export_keypoints
         for name in ("a.png", "b.png"): Image.fromarray(np.zeros((64, 32, 3), np.uint8)).save(folder/name)
         session = AnnotationSession(folder)
         for x in range(18): session.place(5+x, 10+2*x)
         export_coco(session, folder/"coco.json", only_done=False)
+        export_keypoints(session, folder/"joints.npz", only_done=False)
+        self.keypoints = (folder/"joints.npz").read_bytes()
         self.coco = json.loads((folder/"coco.json").read_text())
         self.folder = folder
 
     def run(self, rng):
         from xmodreid.annotate.state import AnnotationSession
-        from xmodreid.annotate.store import import_coco
+        from xmodreid.annotate.store import import_coco, import_keypoints
+        (self.folder/"annotations.npz").unlink(missing_ok=True) # each input begins with no annotation
+        session = AnnotationSession(self.folder)
+        if rng.random() < .2:
+            (self.folder/"in.npz").write_bytes(mutate_bytes(self.keypoints, rng))
+            import_keypoints(session, self.folder/"in.npz", overwrite=True)
+            return
         if rng.random() < .2: text = mutate_bytes(json.dumps(self.coco).encode(), rng)
         else:
             value = self.coco
             for _ in range(rng.choice([1, 1, 2, 5])): value = mutate_json(value, rng)
             text = json.dumps(value).encode("utf-8", "surrogatepass")
         (self.folder/"in.json").write_bytes(text)
-        import_coco(AnnotationSession(self.folder), self.folder/"in.json", overwrite=True)
+        import_coco(session, self.folder/"in.json", overwrite=True)
+        keypoints = np.stack([session.rows[name].xy for name in session.names if name in session.rows] or [np.zeros(2)])
+        assert np.isfinite(keypoints).all(), "joints that are not finite were stored"
 
 
 class Commands:
     "Command lines with wrong options and values; exit code 0, 1, 2 or 130 and no traceback."
     def __init__(self, folder):
+        import xmodreid.all
+        import xmodreid.run.train_commands
+        import xmodreid.run.use_commands # noqa: F401 - an import that the alarm stops cannot be repeated
         self.folder = folder
         (folder/"empty").mkdir()
         (folder/"file.txt").write_text("x")
@@ -249,34 +358,201 @@ class Commands:
         assert "Traceback" not in out.getvalue(), words
 
 
-KINDS = {"images": Images, "tables": Tables, "weights": Weights, "annotations": Annotations, "commands": Commands}
+class Downloads:
+    "A server that truncates, stalls, redirects and lies; only the published file may be left."
+    def __init__(self, folder):
+        rng = np.random.default_rng(0)
+        self.folder = folder
+        self.content = rng.integers(0, 256, 3000, dtype=np.uint8).tobytes()
+        self.sha256 = hashlib.sha256(self.content).hexdigest()
+        self.answer, self.stall = b"", 0.
+        target = self
+        class Liar(socketserver.BaseRequestHandler):
+            "Send `answer`, wait in the middle of it where `stall` says so, and end."
+            def handle(self):
+                request = self.request.recv(65536)
+                answer, half = target.answer, len(target.answer)//2
+                if request.startswith(b"GET /good"): answer = target.whole(200, 0)
+                with contextlib.suppress(OSError): # the client may have given up
+                    self.request.sendall(answer[:half])
+                    time.sleep(target.stall)
+                    self.request.sendall(answer[half:])
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Liar)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.base = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def close(self):
+        "End the server."
+        self.server.shutdown()
+        self.server.server_close()
+
+    def whole(self, status, start, body=None, **headers):
+        "A right answer."
+        body = self.content[start:] if body is None else body
+        headers = {"Content-Length": len(body), **headers}
+        lines = "".join(f"{k}: {v}\r\n" for k, v in headers.items())
+        return f"HTTP/1.1 {status} Answer\r\n{lines}Connection: close\r\n\r\n".encode("utf-8", "replace")+body
+
+    def make_answer(self, rng, have):
+        "An answer that is right, wrong in one way, or garbled."
+        start = rng.choice([have, have, 0, 7])
+        status = rng.choice([200, 206, 206, 204, 301, 302, 307, 400, 404, 416, 429, 500, 503, 999])
+        body, headers = self.content[start:], {}
+        kind = rng.randrange(8)
+        if kind == 0: headers["Content-Length"] = rng.choice([*TRICKY, 0, 1, 1 << 62, len(body)+1, len(body)-1])
+        elif kind == 1: headers["Location"] = rng.choice([
+            "/good", "/loop", "//", "file:///etc/hostname", "ftp://127.0.0.1:1/x", "http://127.0.0.1:1/x", "http://[",
+            f"{self.base}/good", "javascript:x", *TRICKY])
+        elif kind == 2: body = mutate_bytes(body, rng)
+        elif kind == 3: body += rng.randbytes(rng.randrange(1, 5000))
+        elif kind == 4: body = body[:rng.randrange(len(body)+1)]
+        elif kind == 5: headers = {"Transfer-Encoding": rng.choice(["chunked", "gzip", *TRICKY])}
+        elif kind == 6: headers["Content-Range"] = rng.choice([f"bytes {start}-2999/3000", "bytes 0-1/2", *TRICKY])
+        answer = self.whole(status, start, body, **headers)
+        return mutate_bytes(answer, rng) if rng.random() < .3 else answer
+
+    def run(self, rng):
+        from xmodreid.files import download
+        file, part = self.folder/"w.bin", self.folder/"w.bin.part"
+        for path in (file, part): path.unlink(missing_ok=True)
+        have = rng.choice([0, 0, 0, 1000, 3000, 3001])
+        if have: part.write_bytes((self.content+b"x")[:have] if rng.random() < .8 else rng.randbytes(have))
+        self.stall = .4 if rng.random() < .01 else 0.
+        self.answer = self.make_answer(rng, have)
+        size = rng.choice([None, 3000])
+        download(f"{self.base}/x", file, size, self.sha256, progress=False, timeout=.2 if self.stall else 5.)
+        assert file.read_bytes() == self.content, "another file than the published one was left"
+
+
+class Requests:
+    "Raw requests to the annotator's server: refused, or a page that holds nothing of the user; the server stays up."
+    def __init__(self, folder):
+        from PIL import Image
+        self.images, self.token, self.port = folder/"people", "fuzz-token-"+"7"*20, free_port()
+        self.images.mkdir()
+        Image.fromarray(np.zeros((64, 32, 3), np.uint8)).save(self.images/"a.png")
+        self.secret = b"secret-"+os.urandom(8).hex().encode()
+        (folder/"secret.txt").write_bytes(self.secret)
+        (self.images/"secret.txt").write_bytes(self.secret)
+        self.log = folder/"server.log"
+        code = ("import sys; from xmodreid.annotate.web import serve_annotator as f; "
+                "f(sys.argv[1], int(sys.argv[2]), browser=False, token=sys.argv[3])")
+        with open(self.log, "w") as out:
+            self.server = subprocess.Popen([sys.executable, "-c", code, str(self.images), str(self.port), self.token],
+                                           stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        wait_until("the server is up", lambda: "?token=" in self.log.read_text() or self.server.poll() is not None, 90)
+        self.port = int(re.search(r"127\.0\.0\.1:(\d+)/\?token", self.log.read_text())[1])
+        self.paths = [
+            "/", "/?token=wrong", "/login", "/logout", "/voila/static/voila.js", "/voila/files/annotate.ipynb",
+            "/api/kernels", "/api/kernels/0/channels", "/voila/render/annotate.ipynb", "/voila/api/shutdown/0",
+            "/voila/templates/x", "/static/x", "/nbextensions/x", "/../secret.txt", "/voila/files/../secret.txt",
+            "/voila/static/..%2f..%2fsecret.txt", "/%2e%2e/secret.txt", "/voila/static//etc/passwd",
+            f"/voila/files/{self.images}/secret.txt", "/metrics", "/voila/query/", "*", "http://x/", "/\x00", "/é",
+        ]
+
+    def close(self):
+        "The server still answers a right request; end it."
+        try: self.check_up()
+        finally: stop(self.server)
+
+    def check_up(self):
+        assert self.server.poll() is None, f"the server has ended: {self.log.read_text()[-300:]}"
+        address = f"http://127.0.0.1:{self.port}"
+        assert http_request(f"{address}/voila/static/voila.js")[0] == 403, "no token, and not refused"
+        code, _ = http_request(f"{address}/voila/static/voila.js", Authorization=f"token {self.token}")
+        assert code == 200, f"the token was shown, and the answer is {code}"
+
+    def make_request(self, rng):
+        "The bytes of a request; the right token only where no page is opened, because each page starts a process."
+        method = rng.choice(["GET", "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "x"])
+        path = rng.choice(self.paths)
+        headers = {"Host": rng.choice([f"127.0.0.1:{self.port}", "evil.example", *TRICKY])}
+        if rng.random() < .3: headers["Authorization"] = rng.choice(["token ", "Basic x", f"token {self.token[:-1]}"])
+        if rng.random() < .2: headers["Cookie"] = f"username-127-0-0-1-{self.port}={rng.choice(TRICKY)}"
+        if rng.random() < .2: headers["Content-Length"] = rng.choice(["0", "5", "-1", "1"*30, *TRICKY])
+        if rng.random() < .1: headers |= {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "x",
+                                          "Sec-WebSocket-Version": "13", "Origin": "http://evil.example"}
+        if rng.random() < .1: headers["Transfer-Encoding"] = rng.choice(["chunked", *TRICKY])
+        if rng.random() < .05: headers["X"] = "x"*rng.randrange(200_000)
+        lines = "".join(f"{k}: {v}\r\n" for k, v in headers.items())
+        request = f"{method} {path} HTTP/1.{rng.choice('0117')}\r\n{lines}\r\n".encode("utf-8", "surrogatepass")
+        request += rng.randbytes(rng.choice([0, 0, 5, 5000]))
+        if rng.random() < .4: request = mutate_bytes(request, rng)
+        opens_page = re.match(rb"\S+ (/|\*|http|/voila/render\S*)[ ?]", request)
+        if rng.random() < .3 and not opens_page:
+            request = request.replace(b"\r\n", f"\r\nAuthorization: token {self.token}\r\n".encode(), 1)
+        return request
+
+    def send(self, request):
+        "Send a request and end the sending side; the answer until the server closes, or pauses after it."
+        answer = b""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as s:
+            with contextlib.suppress(OSError): # the server may refuse before it has read everything
+                s.sendall(request)
+                s.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):
+                while block := s.recv(65536): answer += block
+        return answer
+
+    def run(self, rng):
+        from xmodreid.errors import DataError
+        answer = self.send(self.make_request(rng))
+        assert self.server.poll() is None, "the server has ended"
+        assert self.secret not in answer and b"root:" not in answer, "a file of the user was sent"
+        if rng.random() < .01: self.check_up()
+        if not answer: raise DataError("no answer, closed")
+        status = re.match(rb"HTTP/1\.\d (\d{3}) ", answer)
+        assert status, f"no HTTP answer: {answer[:60]!r}"
+        code = int(status[1])
+        assert code < 500, f"answer {code}"
+        if code >= 400: raise DataError(f"answer {code}")
+
+
+KINDS = {"images": Images, "tables": Tables, "weights": Weights, "annotations": Annotations, "commands": Commands,
+         "downloads": Downloads, "requests": Requests}
+
+
+class TooLong(BaseException):
+    "Raised by the alarm; no `except Exception` of the package can swallow it."
 
 
 def time_out(*_):
     "What the alarm does."
-    raise TimeoutError("took too long")
+    raise TooLong("took too long")
+
+
+def describe(error):
+    "Class, text and place of an exception, without numbers that differ from input to input."
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if "xmodreid" in f.filename or f.filename == __file__]
+    where = (ours or frames)[-1]
+    return f"{type(error).__name__}: {str(error)[:200]} ({Path(where.filename).name}:{where.lineno})"
+
+
+def run_inputs(target, kind, numbers, seed, seconds):
+    "Counts of accepted and refused inputs, and the faults as (number, text)."
+    from xmodreid.errors import XModError
+    counts, faults = Counter(), []
+    for number in numbers:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            target.run(random.Random(f"{kind} {seed} {number}"))
+            counts["accepted"] += 1
+        except XModError: counts["refused"] += 1
+        except KeyboardInterrupt: raise
+        except BaseException as e: faults.append((number, describe(e)))
+        finally: signal.setitimer(signal.ITIMER_REAL, 0)
+    return counts, faults
 
 
 def fuzz(kind, n, seed, seconds, only=None):
-    "Run `n` inputs of a kind: counts of accepted and refused ones, and the faults as (number, text)."
-    from xmodreid.errors import XModError
-    counts, faults = Counter(), []
+    "Run `n` inputs of a kind, or the one whose number is `only`."
     with tempfile.TemporaryDirectory() as d:
         target = KINDS[kind](Path(d))
-        for number in range(n) if only is None else [only]:
-            rng = random.Random(f"{kind} {seed} {number}")
-            signal.setitimer(signal.ITIMER_REAL, seconds)
-            try:
-                target.run(rng)
-                counts["accepted"] += 1
-            except XModError: counts["refused"] += 1
-            except BaseException as e:
-                if isinstance(e, KeyboardInterrupt): raise
-                where = traceback.extract_tb(e.__traceback__)[-1]
-                text = f"{type(e).__name__}: {str(e)[:200]} ({Path(where.filename).name}:{where.lineno})"
-                faults.append((number, text))
-            finally: signal.setitimer(signal.ITIMER_REAL, 0)
-    return counts, faults
+        with contextlib.suppress(Exception): target.run(random.Random(0)) # imports what it needs, without a limit
+        try: return run_inputs(target, kind, range(n) if only is None else [only], seed, seconds)
+        finally: getattr(target, "close", lambda: None)()
 
 
 def main():
@@ -292,11 +568,15 @@ def main():
     warnings.filterwarnings("ignore")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     failed = False
+    unknown = set(args.kinds)-set(KINDS)
+    if unknown: parser.error(f"no kind {', '.join(sorted(unknown))}; choose of {', '.join(KINDS)}")
     for kind in args.kinds or KINDS:
+        begin = time.monotonic()
         counts, faults = fuzz(kind, args.n, args.seed, args.seconds, args.only)
         kinds = Counter(text for _, text in faults)
         print(f"{kind:12} {sum(counts.values())+len(faults):6} inputs, {counts['accepted']:6} accepted, "
-              f"{counts['refused']:6} refused, {len(faults):4} faults of {len(kinds)} kinds", flush=True)
+              f"{counts['refused']:6} refused, {len(faults):4} faults of {len(kinds)} kinds, seed {args.seed}, "
+              f"{time.monotonic()-begin:.0f} s", flush=True)
         for text, times in kinds.most_common(20):
             print(f"    {times} x {text}; first --only {next(n for n, t in faults if t == text)}")
         failed = failed or bool(faults)

@@ -22,6 +22,7 @@ import numpy as np
 from ..data.files import summarize_list
 from ..data.keypoints import read_keypoints
 from ..errors import DataError
+from ..files import read_npz
 
 # %% ../../nbs/070_annotate.records.ipynb #cell-006
 UNLABELED,ABSENT,OCCLUDED,VISIBLE = range(4)
@@ -77,7 +78,8 @@ def read_rows(
 
     Without an array `flags` they follow from the confidences; without `done`, no image is done."""
     keypoints = read_keypoints(npz)
-    with np.load(npz, allow_pickle=False) as f: extra = {k: f[k] for k in ('flags','done','size') if k in f}
+    arrays = read_npz(npz)
+    extra = {k: arrays[k] for k in ('flags','done','size') if k in arrays}
     for name in ('flags','done'):
         if name in extra and len(extra[name])!=len(keypoints):
             raise DataError(f"{npz}: `{name}` has {len(extra[name])} rows for {len(keypoints)} images. "

@@ -77,9 +77,13 @@ def _refusal(
 ) -> str|None:
     "Why a request is refused, or `None`."
     if not _is_local(request): return "this page is served to 127.0.0.1 and localhost only"
+    if _BROKEN_ADDRESS.fullmatch(request.path): return "there is no such page"
     if not _is_authorized(request, token, secret):
         return "open the address that `xmodreid annotate` printed; it ends in ?token=..."
     return None
+
+# A template without a file, and a page that this server does not have: Voila would answer 500
+_BROKEN_ADDRESS = re.compile('/voila/templates/[^/]*/?[^/]*|/logout')
 
 def _authorization_rule(token: str, secret: bytes):
     "A tornado rule that answers requests that are refused."

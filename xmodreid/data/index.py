@@ -22,6 +22,7 @@ import pandas as pd
 from .files import summarize_list
 from ..errors import DataError
 from ..files import read_json, write_csv, write_json
+from ..hashing import hash_file
 from ..skeleton import MODALITIES
 
 # %% ../../nbs/034_data.index.ipynb #cell-007
@@ -240,6 +241,8 @@ def _map_paths(paths: Iterable[str], f: Callable) -> list[str]:
     "`f` of each path; an empty path stays empty."
     return [f(p) if p else '' for p in paths]
 
+_TABLE_HASH = 'index.csv' # name, in index.json, of the SHA-256 of the table
+
 def save_index(
     index: pd.DataFrame,       # A valid table of images
     out_dir: str|os.PathLike,  # Folder for `index.csv` and `index.json`; made if missing
@@ -250,8 +253,10 @@ def save_index(
     out = index.copy()
     for c in ('path','source_path'):
         if c in out: out[c] = _map_paths(index[c], lambda p: Path(os.path.relpath(p, out_dir)).as_posix())
+    (out_dir/'index.json').unlink(missing_ok=True) # a process killed here leaves no hash of the old table
     write_csv(out_dir/'index.csv', out)
-    write_json(out_dir/'index.json', index.attrs)
+    attrs = {**index.attrs, _TABLE_HASH: hash_file(out_dir/'index.csv')}
+    write_json(out_dir/'index.json', attrs, checksum=True)
     return out_dir/'index.csv'
 
 # %% ../../nbs/034_data.index.ipynb #cell-030
@@ -271,6 +276,15 @@ def _local_path(folder: Path, path: str) -> str:
         path = windows.as_posix()
     return _existing_spelling(Path(os.path.normpath(folder/path)).as_posix())
 
+def _read_attrs(folder: Path) -> dict:
+    "What index.json says of the table beside it; a `DataError` where the table is another one."
+    if not (folder/'index.json').is_file(): return {}
+    attrs = read_json(folder/'index.json', checksum=True)
+    if attrs.pop(_TABLE_HASH, None) != hash_file(folder/'index.csv'):
+        raise DataError(f"{folder/'index.csv'} was changed after it was written: it does not fit its SHA-256 in "
+                        "index.json. Restore a copy. If you changed it yourself, delete index.json")
+    return attrs
+
 def read_index(
     folder: str|os.PathLike, # A folder with `index.csv`
 ) -> pd.DataFrame:           # The table, its paths valid from the current folder
@@ -280,11 +294,12 @@ def read_index(
     if not file.is_file():
         raise DataError(f"there is no index.csv in {folder}. `save_index(index, folder)` writes one; the readers "
                         "(`read_sysu`, `read_regdb`, ...) make a table from a data set's own layout")
+    attrs = _read_attrs(folder)
     try:
         index = pd.read_csv(file, keep_default_na=False, dtype=dict(path=str, source_path=str, generator=str))
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as e:
+    except (ValueError, OverflowError) as e: # also the errors of the parser
         raise DataError(f"{file} is not a table: {e}") from None
     for c in ('path','source_path'):
         if c in index: index[c] = _map_paths(index[c], partial(_local_path, folder))
-    if (folder/'index.json').is_file(): index.attrs = read_json(folder/'index.json')
+    index.attrs = attrs
     return check_index(index)

@@ -8,7 +8,6 @@ __all__ = ['save_keypoints', 'read_keypoints', 'lookup_keypoints', 'lookup_poses
 # %% ../../nbs/036_data.keypoints.ipynb #data-keypoints-h4
 import os
 import unicodedata
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +18,7 @@ import pandas as pd
 from .files import summarize_list
 from .index import rows_of_split
 from ..errors import ConfigError, DataError
-from ..files import atomic_path
+from ..files import atomic_path, read_npz
 
 # %% ../../nbs/036_data.keypoints.ipynb #cell-048
 def _check_keypoints(paths: np.ndarray, keypoints: np.ndarray, extra: dict) -> None:
@@ -62,13 +61,14 @@ def _read_keypoint_array(npz: str|os.PathLike, key: str) -> dict:
     if not npz.is_file():
         raise DataError(f"there is no keypoint file {npz}. `save_keypoints` writes one; "
                         "`PoseEstimator` finds keypoints in images")
-    try:
-        with np.load(npz, allow_pickle=False) as f: arrays = {k: f[k] for k in ('path',key) if k in f}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, AttributeError) as e:
-        raise DataError(f"{npz} is not a whole npz file of keypoints ({e}). Delete it and make it again") from None
+    arrays = read_npz(npz)
     missing = sorted({'path',key}-arrays.keys())
     if missing: raise DataError(f"{npz} lacks the array(s) {', '.join(missing)}; expected `path` and `{key}`")
     paths, rows = arrays['path'], arrays[key]
+    joints = dict(keypoints=(18,3), pose=(18,4))[key]
+    if rows.dtype.kind != 'f' or rows.shape[1:] != joints or paths.dtype.kind != 'U' or paths.ndim != 1:
+        raise DataError(f"{npz} has `path` of {paths.dtype} and `{key}` of {rows.dtype} {rows.shape}; "
+                        f"expected text and (N, {joints[0]}, {joints[1]}) numbers")
     if len(paths) != len(rows): raise DataError(f"{npz} has {len(paths)} paths but {len(rows)} rows of `{key}`")
     return dict(zip(map(_normalize_name, paths), rows))
 

@@ -20,7 +20,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from ..draw import IMAGENET_MEAN, IMAGENET_STD
 from ..errors import ModelError, check_choice
-from ..files import download
+from ..files import download, load_weights
 from ..hashing import hash_file
 from ..random import fixed_seed
 from ..training.precision import full_precision, upcast_half
@@ -74,7 +74,7 @@ def load_vgg_weights(
     if not found.startswith(sha):
         raise ModelError(f"{path} is not the published {arch}: sha256 is {found}, expected {sha}. "
                          "Delete the file and call again")
-    state = torch.load(path, map_location='cpu', weights_only=True)
+    state = load_weights(path)
     return {k.removeprefix('features.'): v for k,v in state.items() if k.startswith('features.')}
 
 # %% ../../nbs/082_gan.feature_losses.ipynb #cell-032

@@ -200,10 +200,15 @@ def load_generators(
     pretrained = PRETRAINED_GENERATORS.get(str(path))
     if pretrained is not None: path = Path(str(files('xmodreid')))/'weights'/pretrained['file']
     tree = load_state(path)
-    if set(tree)!={'config','weights'}:
-        raise ModelError(f"{path} holds {sorted(tree)}, not generators. Write them with save_generators")
-    generators = nn.ModuleDict({k: build_generator(**c) for k,c in tree['config'].items()})
-    for k,g in generators.items(): g.load_state_dict(tree['weights'][k])
+    if not isinstance(tree, dict) or set(tree)!={'config','weights'}:
+        raise ModelError(f"{path} holds {list(tree) if isinstance(tree, dict) else type(tree).__name__}, "
+                         "not generators. Write them with save_generators")
+    try:
+        generators = nn.ModuleDict({k: build_generator(**c) for k,c in tree['config'].items()})
+        for k,g in generators.items(): g.load_state_dict(tree['weights'][k])
+    except (TypeError, ValueError, RuntimeError, KeyError, AttributeError) as e:
+        raise ModelError(f"{path} holds settings or weights of other networks ({str(e)[:200]}). "
+                         "Use the version of the package that wrote it") from None
     return generators.requires_grad_(False).eval()
 
 # %% ../../nbs/089_gan.learner.ipynb #load-2

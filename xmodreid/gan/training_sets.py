@@ -106,7 +106,7 @@ def make_training_set(
     """One training set of the method, with a note of where its images and labels come from. `DataError` for an
     unfinished translation."""
     check_choice('name', name, TRAINING_SETS)
-    note = read_json(Path(generated)/'translate.json')
+    note = read_json(Path(generated)/'translate.json', checksum=True)
     if not note['finished']:
         raise DataError(f"{generated} is not finished. Call `translate` with the same settings again")
     chosen = make_training_sets(index, read_index(generated), **kwargs)[name]

@@ -49,7 +49,7 @@ def _open_out_dir(out_dir:Path, settings:dict):
     note = out_dir/'translate.json'
     remove_stale_temp_files(out_dir)
     if note.is_file():
-        found = read_json(note).get('settings', {})
+        found = read_json(note, checksum=True).get('settings', {})
         changes = [_describe_change(k, found.get(k), v) for k,v in settings.items() if found.get(k)!=v]
         if changes:
             raise ConfigError(f"{out_dir} holds images made with other settings: {'; '.join(changes)}. "
@@ -58,7 +58,7 @@ def _open_out_dir(out_dir:Path, settings:dict):
     elif out_dir.exists() and (not out_dir.is_dir() or any(p.name!='keypoints' for p in out_dir.iterdir())):
         raise ConfigError(f"{out_dir} is not empty and was not made by `translate`. "
                           "Choose a new folder, so that none of your files is touched")
-    else: write_json(note, dict(settings=settings, finished=False))
+    else: write_json(note, dict(settings=settings, finished=False), checksum=True)
     for m in MODALITIES:
         if (out_dir/m).exists() and not (out_dir/m).resolve().is_relative_to(out_dir.resolve()):
             raise ConfigError(f"{out_dir/m} leads out of {out_dir}. Replace the link by a folder")
@@ -159,7 +159,7 @@ def translate(
     settings = _provenance(plan, src, tgt, generators, config)
     _open_out_dir(out_dir, settings)
     _generate_missing(plan, src, tgt, generators, out_dir, config, batch_size, device, progress)
-    finished = read_json(out_dir/'translate.json')['finished']
+    finished = read_json(out_dir/'translate.json', checksum=True)['finished']
     if not finished or not all(is_complete(out_dir/f) for f in ('index.csv','keypoints.npz')):
         _write_tables(plan, src, tgt, settings, out_dir, config.size)
     return read_index(out_dir)
@@ -180,5 +180,5 @@ def _write_tables(plan, src, tgt, settings:dict, out_dir:Path, size):
     columns = ['path','pid','camid','modality','split','source_path','generator','noisy']
     save_keypoints(out_dir/'keypoints.npz', plan.name, tgt, size, source_kpts=src, source_row=plan.row.to_numpy())
     save_index(new[columns], out_dir)
-    write_json(out_dir/'translate.json', dict(settings=settings, finished=True))
+    write_json(out_dir/'translate.json', dict(settings=settings, finished=True), checksum=True)
     for d in (out_dir, out_dir/RGB, out_dir/IR): remove_stale_temp_files(d)

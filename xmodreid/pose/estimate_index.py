@@ -21,7 +21,7 @@ from ..data.images import images_to_tensor
 from ..data.pixels import find_depth, read_image
 from ..data.transforms import check_size, resize_keypoints
 from ..errors import DataError
-from ..files import atomic_path
+from ..files import atomic_path, read_npz
 from ..hashing import hash_config, hash_file, hash_module
 from .estimate import PoseEstimator
 from ..progress import progress_bar
@@ -85,10 +85,11 @@ class _KeypointCache:
         if len(shards) > max_shards: self._merge(shards)
 
     def _read(self, shard:Path) -> dict:
+        if not shard.exists(): return {} # another process has merged it
         try:
-            with np.load(shard, allow_pickle=False) as f: return dict(zip(f['sha256'].tolist(), f['keypoints']))
-        except FileNotFoundError: return {} # another process has merged it
-        except Exception as e:
+            arrays = read_npz(shard)
+            return dict(zip(arrays['sha256'].tolist(), arrays['keypoints'], strict=True))
+        except (DataError, KeyError, ValueError) as e:
             raise DataError(f"{shard}: not a file of stored keypoints ({type(e).__name__}). Delete it; "
                             "the keypoints of its images are then estimated again") from None
 

@@ -17,11 +17,10 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from ..errors import ConfigError, ModelError, check_choice
-from ..files import cache_dir, download, load_state, save_state
+from ..files import cache_dir, download, load_state, load_weights, save_state
 from .base import PoseNet
 from .compact import CompactPose, compact_pose
 from .openpose import OpenPoseBody, cpm, lightweight_pose, openpose_body
@@ -118,11 +117,8 @@ def load_pose_weights(
         raise ModelError(f"{path}: no such weights file. Give the path of a .pth, .safetensors or .caffemodel")
     kind = path.suffix.lower()
     if kind=='.caffemodel': state = _read_caffe(model, path)
-    elif kind=='.safetensors': state = load_file(path)
-    elif kind in ('.pth','.pt'):
-        try: state = torch.load(path, map_location='cpu', weights_only=True)
-        except Exception as e:
-            raise ModelError(f"{path}: not a PyTorch weights file ({type(e).__name__}). Fetch it again") from None
+    elif kind in ('.safetensors','.pth','.pt'):
+        state = load_weights(path)
         state = state.get('state_dict', state)
     else: raise ModelError(f"{path}: unknown ending {kind!r}; expected .pth, .pt, .safetensors or .caffemodel")
     _load_matching_state(model, state, path.name)
@@ -153,11 +149,16 @@ def load_compact_pose(
     if not isinstance(saved, dict) or {'config','size','weights'} - saved.keys():
         raise ModelError(f"{path} is not a compact pose network; expected config, size and weights. "
                          "Give a file of `save_compact_pose`")
-    net = CompactPose(**saved['config'])
-    own = net.state_dict()
-    state = {k: v.to(own[k].dtype) if k in own else v for k,v in saved['weights'].items()}
-    _load_matching_state(net, state, Path(path).name)
-    net.size = tuple(saved['size'])
+    try:
+        net = CompactPose(**saved['config'])
+        own = net.state_dict()
+        state = {k: v.to(own[k].dtype) if k in own else v for k,v in saved['weights'].items()}
+        _load_matching_state(net, state, Path(path).name)
+        height,width = saved['size']
+    except (TypeError, ValueError, RuntimeError, KeyError, AttributeError) as e:
+        raise ModelError(f"{path} holds settings or weights of another network ({e}). "
+                         "Give a file of `save_compact_pose`") from None
+    net.size = height,width
     return net.eval()
 
 # %% ../../nbs/056_pose.weights.ipynb #cell-045

@@ -73,8 +73,13 @@ def load_reid(
 ) -> tuple[nn.Module, dict]: # The network in evaluation mode, and the `info` dict
     "Read a network back; `ModelError` for a file that holds something else."
     tree = load_state(path)
-    if set(tree) != {'config', 'info', 'weights'}:
-        raise ModelError(f"{path} holds {sorted(tree)}, not a Re-ID network. Write it with save_reid")
-    model = reid_model(**tree['config'])
-    model.load_state_dict(tree['weights'])
+    if not isinstance(tree, dict) or set(tree) != {'config', 'info', 'weights'}:
+        raise ModelError(f"{path} holds {list(tree) if isinstance(tree, dict) else type(tree).__name__}, "
+                         "not a Re-ID network. Write it with save_reid")
+    try:
+        model = reid_model(**tree['config'])
+        model.load_state_dict(tree['weights'])
+    except (TypeError, ValueError, RuntimeError, KeyError, AttributeError) as e:
+        raise ModelError(f"{path} holds settings or weights of another network ({str(e)[:200]}). "
+                         "Use the version of the package that wrote it") from None
     return model.eval(), tree['info']

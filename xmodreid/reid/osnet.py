@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ModelError
+from ..files import load_weights
 from .base import ConvBN, ReIDOutput, check_images, init_weights
 
 # %% ../../nbs/101_reid.osnet.ipynb #cell-013
@@ -152,7 +153,7 @@ def load_osnet(
     state: dict|str|Path, # State dict, or a `.pth`/`.tar`/`.safetensors` file of one
 ) -> list[str]:           # Names left at their old values: nothing, or the classifier
     "Copy published (or our) OSNet weights into `model`; raise `ModelError` if they do not fit."
-    if not isinstance(state, dict): state = _read_state(Path(state))
+    if not isinstance(state, dict): state = load_weights(state)
     state = {osnet_key(k): v for k, v in state.get('state_dict', state).items()}
     own = model.state_dict()
     fits = {k: k in state and state[k].shape == own[k].shape for k in own}
@@ -172,10 +173,3 @@ def load_osnet(
 def _mismatch(key, state, own):
     found = tuple(state[key].shape) if key in state else 'missing'
     return f"{key}: {found}, expected {tuple(own[key].shape)}"
-
-def _read_state(path):
-    if not path.exists(): raise ModelError(f"no weights at {path}")
-    if path.suffix == '.safetensors':
-        from safetensors.torch import load_file
-        return load_file(path)
-    return torch.load(path, map_location='cpu', weights_only=True)

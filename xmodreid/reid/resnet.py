@@ -7,6 +7,7 @@ __all__ = ['RESNETS', 'gem_pool', 'GeM', 'NonLocal', 'resnet_layer', 'ResNetStem
 
 # %% ../../nbs/102_reid.resnet.ipynb #reid-resnet-h4
 import re
+from pathlib import Path
 
 import torch
 import torchvision
@@ -14,6 +15,8 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..errors import ModelError
+from ..files import download, load_weights
+from ..hashing import hash_file
 from .base import BNNeck, ReIDOutput, check_images
 
 # %% ../../nbs/102_reid.resnet.ipynb #cell-006
@@ -155,7 +158,13 @@ def _non_local_counts(non_local, blocks, depth):
 def _imagenet_state(layers, width):
     if width != 1 or layers == 10:
         raise ModelError(f"there are no ImageNet weights for ResNet-{layers} at width {width}; use `pretrained=False`")
-    return getattr(torchvision.models, f'resnet{layers}')(weights='IMAGENET1K_V1').state_dict()
+    url = torchvision.models.get_model_weights(f'resnet{layers}').IMAGENET1K_V1.url
+    path = Path(torch.hub.get_dir())/'checkpoints'/Path(url).name
+    found = hash_file(download(url, path, progress=False))
+    if not found.startswith(path.stem.split('-')[1]): # the name has the first digits of the published SHA-256
+        raise ModelError(f"{path} is not the published {path.stem}: its sha256 is {found}. "
+                         "Delete the file and call again")
+    return load_weights(path)
 
 # %% ../../nbs/102_reid.resnet.ipynb #cell-026
 @patch

@@ -81,11 +81,11 @@ def open_run_dir(
     hashes = {k: hash_object(v) for k,v in inputs.items()}
     # settings alone are a run that failed at its start
     has_outputs = path.exists() and any(p != path for p in path.parent.iterdir())
-    differences = _differences(read_json(path), config, hashes) if has_outputs else []
+    differences = _differences(read_json(path, checksum=True), config, hashes) if has_outputs else []
     if differences:
         raise ConfigError(f"{out_dir} holds {description} with other settings ({', '.join(differences)}). "
                           "Choose another folder, or delete it")
-    write_json(path, {**config, 'inputs': hashes} if hashes else config)
+    write_json(path, {**config, 'inputs': hashes} if hashes else config, checksum=True)
     return Path(out_dir)
 
 # %% ../../nbs/150_run.config.ipynb #cell-013

@@ -194,7 +194,7 @@ def load_gan_config(
     "Settings of trained generators: what images they take."
     if str(run_dir) in PRETRAINED_GENERATORS: return PRETRAINED_GENERATORS[str(run_dir)]
     folder = Path(run_dir).parent if Path(run_dir).is_file() else Path(run_dir)
-    settings = read_json(folder/'config.json')
+    settings = read_json(folder/'config.json', checksum=True)
     return settings.get('config', settings)  # the row of a table keeps them one level deeper
 
 # %% ../../nbs/152_run.train.ipynb #cell-017
@@ -253,7 +253,7 @@ def load_run_seed(
 ) -> int|None:         # `None` where the folder has no settings
     "Seed of a training run."
     path = Path(run_dir)/'config.json'
-    return read_json(path).get('seed') if path.is_file() else None
+    return read_json(path, checksum=True).get('seed') if path.is_file() else None
 
 # %% ../../nbs/152_run.train.ipynb #as-embedder
 def as_embedder(

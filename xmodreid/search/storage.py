@@ -15,6 +15,7 @@ import pandas as pd
 
 from ..errors import ConfigError, DataError
 from ..files import atomic_path, read_json, remove_stale_temp_files, write_json
+from ..hashing import hash_file
 from .ann import FaissIndex
 from .base import COLUMN_TYPES
 from .gallery import GalleryIndex
@@ -29,7 +30,7 @@ def _next_generation(gallery, out_dir):
         if manifest.exists():
             raise DataError(f"{out_dir} holds a gallery already. Load that one and add to it, or choose another folder")
         return 1
-    if read_json(manifest)['generation'] != gallery.generation:
+    if _read_manifest(out_dir)['generation'] != gallery.generation:
         raise DataError(f"another process has written to {out_dir} since it was opened here. Load it again, and add "
                         "again")
     return gallery.generation+1
@@ -65,6 +66,16 @@ def _write_ann(gallery, out_dir, generation):
     return ann
 
 # %% ../../nbs/133_search.storage.ipynb #cell-044
+def _segment_files(segments):
+    "Names of the files of segments."
+    return [f'{name}.{ext}' for name, _ in segments for ext in ('csv', 'npy')]
+
+def _hash_files(gallery, out_dir, files):
+    "File name -> SHA-256; a file that the last manifest lists has not changed since, and keeps its hash."
+    manifest = out_dir/'manifest.json'
+    known = _read_manifest(out_dir)['files'] if out_dir == gallery.folder and manifest.exists() else {}
+    return {name: known.get(name) or hash_file(out_dir/name) for name in files}
+
 def save_gallery(
     gallery: GalleryIndex,         # The gallery
     out_dir: str|Path|None = None, # Folder; by default the one it was loaded from or saved to
@@ -77,17 +88,16 @@ def save_gallery(
     segments = _write_segments(gallery, out_dir, generation)
     removed = _write_removed(gallery, out_dir, generation)
     ann = _write_ann(gallery, out_dir, generation)
+    files = _segment_files(segments)+[name for name in (removed, ann and ann['file']) if name]
     write_json(out_dir/'manifest.json', dict(
         format='xmodreid gallery', version=1, generation=generation, kind=gallery.kind, dtype=gallery.dtype,
         duplicates=gallery.duplicates, dim=gallery.dim, model=gallery.model, model_path=gallery.model_path,
         next_id=gallery.next_id, segments=[dict(name=name, rows=len(x)) for name, x in segments], removed=removed,
-        ann=ann))
+        ann=ann, files=_hash_files(gallery, out_dir, files)), checksum=True)
     gallery.segments = segments      # only now: a save that fails changes nothing in memory
     gallery.folder, gallery.generation = out_dir, generation
     remove_stale_temp_files(out_dir)
     if generation > 1:               # a folder that was no gallery before holds no old files of ours
-        files = {f'{name}.{ext}' for name, _ in segments for ext in ('csv', 'npy')}
-        files |= {removed, ann and ann['file']}
         _remove_old_files(out_dir, files)
     return out_dir
 
@@ -117,10 +127,21 @@ def _read_manifest(folder):
     if not (folder/'manifest.json').is_file():
         raise DataError(f"there is no gallery in {folder}: it has no manifest.json. "
                         "Build one with `xmodreid index`, build_gallery or GalleryIndex.save")
-    m = read_json(folder/'manifest.json')
-    if not isinstance(m, dict) or m.get('format') != 'xmodreid gallery' or m.get('version') != 1:
-        raise DataError(f"{folder}/manifest.json is not of a gallery this version can read")
+    m = read_json(folder/'manifest.json', checksum=True)
+    if m.get('format') != 'xmodreid gallery' or m.get('version') != 1 or not isinstance(m.get('files'), dict):
+        raise DataError(f"{folder}/manifest.json is not of a gallery this version can read. Build it again")
     return m
+
+def _check_files(folder, manifest):
+    "`DataError` for a file that is missing or was changed."
+    for name, sha256 in manifest['files'].items():
+        try: found = hash_file(folder/name)
+        except OSError as e:
+            raise DataError(f"{folder/name} is missing or damaged ({e.strerror}). "
+                            "Restore the folder from a copy") from None
+        if found != sha256:
+            raise DataError(f"{folder/name} is damaged: its content does not fit its SHA-256 in manifest.json. "
+                            "Restore the folder from a copy")
 
 def load_gallery(
     folder: str|Path, # Written by `GalleryIndex.save`
@@ -128,6 +149,7 @@ def load_gallery(
     "Open a gallery at its last complete state. The vectors stay on disk until they are needed. Raises `DataError`."
     folder = Path(folder)
     m = _read_manifest(folder)
+    _check_files(folder, m)
     g = GalleryIndex(m['kind'], m['dtype'], m['duplicates'])
     g.folder = folder
     for name in ('generation', 'next_id', 'dim', 'model', 'model_path'): setattr(g, name, m[name])

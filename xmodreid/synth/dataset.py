@@ -31,7 +31,7 @@ def _as_config(config: SynthConfig|str) -> SynthConfig:
 
 def _read_config(root: Path) -> tuple:
     "Configuration and version of a written data set."
-    saved = read_json(root/'synth.json')
+    saved = read_json(root/'synth.json', checksum=True)
     try: return SynthConfig(**saved['config']),int(saved['version'])
     except (TypeError, KeyError, ValueError) as e:
         raise DataError(f"{root/'synth.json'} is not the configuration of a synthetic data set ({e}). "
@@ -91,7 +91,8 @@ def _write_all(root: Path, world: SynthWorld, progress: bool):
     poses = np.stack([pose for _,pose in written]) if written else np.zeros((0, 18, 4), np.float32)
     np.savez_compressed(root/'keypoints.npz', path=np.array([name for name,_ in written], dtype=np.str_), pose=poses,
                         keypoints=poses[:, :, [0, 1, 3]], size=np.array(config.size))
-    write_json(root/'synth.json', dict(version=SYNTH_VERSION, images=len(written), config=asdict(config)))
+    note = dict(version=SYNTH_VERSION, images=len(written), config=asdict(config))
+    write_json(root/'synth.json', note, checksum=True)
 
 # %% ../../nbs/047_synth.dataset.ipynb #cell-035
 def write_synth(

@@ -118,8 +118,11 @@ def kid(
 ) -> tuple[float,float]: # Mean and standard deviation over subsets; 0 is expected for two samples of one distribution
     """Kernel Inception Distance, the unbiased squared MMD with kernel `(x.y/D + 1)^3` (Binkowski et al. 2018), on any
     features. If `real` holds the true images of the `N` fakes, the value is lower. The difference is `2/N` times (mean
-    kernel value of matching pairs - that of other pairs). Raises `DataError` for wrong shapes."""
+    kernel value of matching pairs - that of other pairs). Raises `DataError` for wrong shapes or fewer than two
+    images."""
     fake,real = _check_feature_pair(fake, real)
+    if subsets<1 or subset_size<2:
+        raise DataError(f"KID needs at least 1 subset of 2 images; got {subsets} of {subset_size}")
     m = min(subset_size, len(fake), len(real))
     rng = np.random.default_rng(seed)
     def subset(features): return features[torch.as_tensor(rng.permutation(len(features))[:m], device=features.device)]
@@ -132,7 +135,7 @@ def fid(
     real:ArrayLike, # `(M, D)` features of the images they should look like
 ) -> float:         # 0 for equal means and covariances; biased upwards on small samples
     """Frechet distance of two Gaussians fitted to the features (Heusel et al. 2017), on any features. `DataError` for
-    wrong shapes."""
+    wrong shapes or fewer than two images."""
     fake,real = _check_feature_pair(fake, real)
     d = fake.shape[1]
     cov_fake,cov_real = (torch.cov(x.T).reshape(d,-1) for x in (fake,real))
@@ -179,6 +182,7 @@ def identity_rank(
     queries without a match in it, or with none but the excluded one."""
     query,gallery = (F.normalize(torch.as_tensor(o).detach().float(), dim=1) for o in (query,gallery))
     query_pids,gallery_pids = np.asarray(query_pids),np.asarray(gallery_pids)
+    if not len(query): raise DataError("there is no query, so there is no share. Pass at least one image")
     missing = sorted(set(query_pids.tolist())-set(gallery_pids.tolist()))
     if missing:
         raise DataError(f"{len(missing)} persons of the queries are not in the gallery, e.g. {missing[:5]}. "
@@ -223,8 +227,9 @@ def shuffle_across_identities(
     seed:int=0,      # Seed of the exchange
 ) -> np.ndarray:     # `(N,)` row whose image each row gets
     """An exchange of images in which no row gets an image of its own person, if that is possible. `DataError` for a
-    single person."""
+    single person or none."""
     pids = np.arange(pids) if np.ndim(pids)==0 else np.asarray(pids)
+    if not len(pids): raise DataError("there are no images to exchange. Pass images of several persons")
     _,person,counts = np.unique(pids, return_inverse=True, return_counts=True)
     largest = counts.max()
     if largest==len(pids):
@@ -290,9 +295,9 @@ def diversity(
     first:Tensor,     # `(N, 3, H, W)` images in [-1, 1]
     second:Tensor,    # `(N, 3, H, W)` other persons' images in the same poses
     keypoints:Tensor, # `(N, 18, 3)` those poses, pixels
-) -> float:           # 0 to 2
+) -> float:           # 0 to 2; NaN where no image shows a body
     "Mean absolute difference inside the body between images of different persons in one pose."
     _check_pair(first, second)
     mask = person_mask(part_masks(keypoints, first.shape[-2:], .6))
     difference = (first-second).abs().mean(1, keepdim=True)
-    return (difference*mask).sum().div(mask.sum().clamp_min(1e-6)).item()
+    return (difference*mask).sum().div(mask.sum()).item()

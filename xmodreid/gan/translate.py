@@ -6,6 +6,7 @@
 __all__ = ['is_complete', 'write_image', 'translate']
 
 # %% ../../nbs/095_gan.translate.ipynb #cell-004
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch import Tensor
 from ..data.index import read_index, save_index
 from ..data.keypoints import save_keypoints
 from ..errors import ConfigError, DataError
-from ..files import atomic_path, read_json, remove_stale_temp_files, write_json
+from ..files import atomic_path, read_json, remove_stale_temp_files, write_csv, write_json
 from .inference import generate, load_images, resolve_generators, trained_on_gray
 from .translation_plan import TranslationConfig, plan_translation
 from ..hashing import file_signature, hash_arrays, hash_object
@@ -44,7 +45,12 @@ def _describe_change(key:str, old, new) -> str:
     "Describe a changed setting; table, sources and keypoints are hashes, which are left out."
     return f'{key} changed' if key in ('table','sources','keypoints') else f'{key} was {old!r}, now {new!r}'
 
-def _open_out_dir(out_dir:Path, settings:dict):
+def _skipped_rows(plan, out_dir:Path) -> list:
+    "The sources that were left out, with paths relative to the folder."
+    return [dict(row=s['row'], source_path=Path(os.path.relpath(s['where'], out_dir)).as_posix(), joints=s['joints'],
+                 problem=s['problem']) for s in plan.attrs['skipped']]
+
+def _open_out_dir(out_dir:Path, settings:dict, skipped:list):
     "Create the folder, or check that it was begun with the same settings. `ConfigError` otherwise."
     note = out_dir/'translate.json'
     remove_stale_temp_files(out_dir)
@@ -58,7 +64,7 @@ def _open_out_dir(out_dir:Path, settings:dict):
     elif out_dir.exists() and (not out_dir.is_dir() or any(p.name!='keypoints' for p in out_dir.iterdir())):
         raise ConfigError(f"{out_dir} is not empty and was not made by `translate`. "
                           "Choose a new folder, so that none of your files is touched")
-    else: write_json(note, dict(settings=settings, finished=False), checksum=True)
+    else: write_json(note, dict(settings=settings, finished=False, skipped=skipped), checksum=True)
     for m in MODALITIES:
         if (out_dir/m).exists() and not (out_dir/m).resolve().is_relative_to(out_dir.resolve()):
             raise ConfigError(f"{out_dir/m} leads out of {out_dir}. Replace the link by a folder")
@@ -142,26 +148,30 @@ def translate(
     ext:str='.jpg',                # `'.jpg'` or `'.png'`
     jpeg_quality:int=95,           # Quality of JPEG files, 1 to 100
     min_joints:int=8,              # Images with fewer visible joints give no pose
+    min_source_joints:int=6,       # Images with fewer visible joints are left out, as in `train_gan`
     progress:bool=True,            # Show a progress bar
-) -> pd.DataFrame:                 # Index of the generated images, in the order of the sources
+) -> pd.DataFrame: # Index of the generated images, in the order of the sources; `attrs['skipped']`: sources left out
     """Translate a data set into images on disk with `index.csv`, `keypoints.npz` and `translate.json`; an interrupted
-    run is continued. `ConfigError` for a folder with other files."""
+    run is continued. Sources that show no person are left out, with a warning. `ConfigError` for a folder with other
+    files."""
     given = not isinstance(poses, str)
     generators = resolve_generators(generators)
     if gray is None: gray = trained_on_gray(generators)
     config = TranslationConfig(poses='given' if given else poses, direction=direction, size=size, gray=gray, seed=seed,
-                               ext=ext, jpeg_quality=jpeg_quality, min_joints=min_joints)
+                               ext=ext, jpeg_quality=jpeg_quality, min_joints=min_joints,
+                               min_source_joints=min_source_joints)
     if not (isinstance(batch_size, int) and batch_size>0):
         raise ConfigError(f"`batch_size` must be a positive whole number of images; got {batch_size!r}")
     out_dir = Path(out_dir)
     plan,src,tgt = plan_translation(index, keypoints, config, poses if given else None)
     _check_generators(generators, plan)
     settings = _provenance(plan, src, tgt, generators, config)
-    _open_out_dir(out_dir, settings)
+    skipped = _skipped_rows(plan, out_dir)
+    _open_out_dir(out_dir, settings, skipped)
     _generate_missing(plan, src, tgt, generators, out_dir, config, batch_size, device, progress)
     finished = read_json(out_dir/'translate.json', checksum=True)['finished']
     if not finished or not all(is_complete(out_dir/f) for f in ('index.csv','keypoints.npz')):
-        _write_tables(plan, src, tgt, settings, out_dir, config.size)
+        _write_tables(plan, src, tgt, settings, skipped, out_dir, config.size)
     return read_index(out_dir)
 
 # %% ../../nbs/095_gan.translate.ipynb #tables-0
@@ -173,12 +183,13 @@ def _check_generators(generators:dict, plan):
         raise ConfigError(f"there is no generator for {d}, but the index holds {source} images. "
                           f"Pass direction='{target}2{source}' or the other generator too")
 
-def _write_tables(plan, src, tgt, settings:dict, out_dir:Path, size):
+def _write_tables(plan, src, tgt, settings:dict, skipped:list, out_dir:Path, size):
     "Index, keypoints and, last, the mark that the data set is finished."
     new = plan.assign(path=[(out_dir/n).as_posix() for n in plan.name], noisy=True)
     new['generator'] = [f"{settings['generators'][d]}-{settings['weights'][d][:8]}" for d in plan.direction]
     columns = ['path','pid','camid','modality','split','source_path','generator','noisy']
     save_keypoints(out_dir/'keypoints.npz', plan.name, tgt, size, source_kpts=src, source_row=plan.row.to_numpy())
     save_index(new[columns], out_dir)
-    write_json(out_dir/'translate.json', dict(settings=settings, finished=True), checksum=True)
+    if skipped: write_csv(out_dir/'skipped.csv', pd.DataFrame(skipped))
+    write_json(out_dir/'translate.json', dict(settings=settings, finished=True, skipped=skipped), checksum=True)
     for d in (out_dir, out_dir/RGB, out_dir/IR): remove_stale_temp_files(d)

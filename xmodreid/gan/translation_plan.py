@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from ..data.files import DataProblems
 from ..data.index import check_index
 from ..data.pixels import read_image_size
 from ..data.transforms import check_size, resize_keypoints
@@ -35,6 +36,7 @@ class TranslationConfig:
     ext: str = '.jpg'             # `'.jpg'` or `'.png'`
     jpeg_quality: int = 95        # Quality of JPEG files, 1 to 100
     min_joints: int = 8           # Images with fewer visible joints give no pose
+    min_source_joints: int = 6    # Images with fewer visible joints are left out, as in `train_gan`
 
     def __post_init__(self):
         check_seed(self.seed)
@@ -42,6 +44,9 @@ class TranslationConfig:
         check_choice('ext', self.ext, ('.jpg','.png'))
         if self.direction is not None: check_choice('direction', self.direction, DIRECTIONS)
         if not 1<=self.jpeg_quality<=100: raise ConfigError(f"`jpeg_quality` must be 1 to 100; got {self.jpeg_quality}")
+        for name in ('min_joints','min_source_joints'):
+            n = getattr(self, name)
+            if not (isinstance(n, int) and 0<=n<=18): raise ConfigError(f"`{name}` must be 0 to 18 joints; got {n!r}")
         object.__setattr__(self, 'size', check_size(self.size))
 
     def to_dict(self) -> dict: # JSON values
@@ -73,6 +78,30 @@ def _rescale(index, keypoints, rows, size) -> np.ndarray:
     with ThreadPoolExecutor(8) as pool: sizes = list(pool.map(read_image_size, index.path.to_numpy()[rows]))
     resized = [resize_keypoints(k, file_size, size) for k,file_size in zip(keypoints[rows], sizes)]
     return np.stack(resized).astype(np.float32)
+
+# %% ../../nbs/094_gan.translation_plan.ipynb #source-rows
+def _source_rows(index, direction:str|None) -> np.ndarray:
+    "Rows of the modality to translate; all rows without a direction."
+    if direction is None: return np.arange(len(index))
+    source_modality = direction.split('2')[0]
+    rows = np.flatnonzero((index.modality==source_modality).to_numpy())
+    if not len(rows): raise DataError(f"the index has no {source_modality} image to translate")
+    return rows
+
+def _skip_sources(index, keypoints, rows, min_joints:int) -> tuple[np.ndarray,list]:
+    "The rows with enough visible joints, and the others as a list of problems; warns of them."
+    visible = (keypoints[rows,:,2]>0).sum(1)
+    left_out = np.flatnonzero(visible<min_joints)
+    if len(left_out)==len(rows):
+        raise DataError(f"none of the {len(rows)} images to translate has {min_joints} visible joints. "
+                        "Check `keypoints`, or pass a lower `min_source_joints`")
+    problems = DataProblems('translation', on_bad='skip')
+    for i in left_out:
+        problems.add(index.path.iloc[rows[i]], f'has {visible[i]} visible joints, fewer than {min_joints}',
+                     'annotate it if it shows a person')
+    items = problems.raise_or_warn()
+    skipped = [item|dict(row=int(rows[i]), joints=int(visible[i])) for item,i in zip(items, left_out)]
+    return rows[visible>=min_joints],skipped
 
 # %% ../../nbs/094_gan.translation_plan.ipynb #pose-1
 def _sample_pose_sources(index, keypoints, rows, config:TranslationConfig) -> tuple[np.ndarray,np.ndarray]:
@@ -118,16 +147,14 @@ def plan_translation(
     config:TranslationConfig=TranslationConfig(), # Settings
     poses:np.ndarray|None=None, # `(len(index), 18, 3)` target poses in pixels of `size`, for `config.poses='given'`
 ) -> tuple[pd.DataFrame,np.ndarray,np.ndarray]: # One row per generated image; source and target poses `(N, 18, 3)`
-    "Decide which image becomes what, before anything is computed. `DataError` or `PoseError` for bad input."
+    """Decide which image becomes what, before anything is computed. Images that show no person are left out, with a
+    warning and a list in `attrs['skipped']` of the table. `DataError` or `PoseError` for bad input."""
     check_index(index)
     keypoints = _check_keypoints('keypoints', keypoints, len(index))
     if config.poses=='given': poses = _check_keypoints('poses', poses, len(index))
     modality = index.modality.to_numpy()
-    rows = np.arange(len(index))
-    if config.direction is not None:
-        source_modality = config.direction.split('2')[0]
-        rows = np.flatnonzero(modality==source_modality)
-        if not len(rows): raise DataError(f"the index has no {source_modality} image to translate")
+    rows = _source_rows(index, config.direction)
+    rows,skipped = _skip_sources(index, keypoints, rows, config.min_source_joints)
     target = np.array([other_modality(m) for m in modality[rows]])
     src = _rescale(index, keypoints, rows, config.size)
     camid = _sample_cameras(index, rows, target, config.seed)
@@ -137,7 +164,9 @@ def plan_translation(
         source_rows,shares = _sample_pose_sources(index, keypoints, rows, config)
         tgt = _interpolate_poses(src, _rescale(index, keypoints, source_rows, config.size), shares)
         camid = np.where(modality[source_rows]==target, index.camid.to_numpy()[source_rows], camid)
-    return _plan_table(index, rows, target, camid, config.ext),src,tgt
+    plan = _plan_table(index, rows, target, camid, config.ext)
+    plan.attrs['skipped'] = skipped
+    return plan,src,tgt
 
 # %% ../../nbs/094_gan.translation_plan.ipynb #plan-0
 def _plan_table(index, rows, modality, camid, ext) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from fastai.optimizer import Adam
 
 from ..data.loaders import SetEpoch
 from ..data.transforms import resize_keypoints
+from ..errors import DataError
 from .augment import RandomizeAppearance
 from .base import PoseNet
 from .compact import compact_pose
@@ -140,6 +141,7 @@ def evaluate_pck(
     progress: bool = False,             # Show a progress bar?
 ) -> pd.DataFrame:                      # One row per group and one for all: `images`, and `pck@t` in percent
     "PCK of an estimator by modality (or another column, or joint)."
+    if not len(index): raise DataError("there is no image to evaluate: the index has no rows")
     est = model if isinstance(model, PoseEstimator) else PoseEstimator(model)
     found, own_sizes = estimate_resized_keypoints(index, est, size, 64, 0., progress)
     keypoints = np.asarray(keypoints, dtype=np.float32)

@@ -7,6 +7,7 @@ __all__ = ['OUTLIER_POLICIES', 'CLUSTERINGS', 'kmeans_labels', 'dbscan_labels', 
            'pseudo_labels', 'cluster_stats']
 
 # %% ../../nbs/116_reid.cluster.ipynb #reid-cluster-h4
+import math
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,8 @@ def cluster_means(
     "Center of each cluster: the mean of its members on the unit sphere."
     x = normalize_embeddings(emb)
     y = torch.as_tensor(labels).to(x.device)
-    sums = x.new_zeros(int(y.max()) + 1, x.shape[1]).index_add_(0, y[y >= 0], x[y >= 0])
+    n = int(y.max()) + 1 if len(y) else 0
+    sums = x.new_zeros(n, x.shape[1]).index_add_(0, y[y >= 0], x[y >= 0])
     return F.normalize(sums)
 
 # %% ../../nbs/116_reid.cluster.ipynb #cell-016
@@ -112,18 +114,19 @@ def cluster_stats(
     pids: np.ndarray|None = None, # `(N,)` true identities, to compare with
     modalities: np.ndarray|None = None, # `(N,)` modality of each image
 ) -> dict:            # `n_clusters`, `largest`, `median`, `outliers` (0..1), `ari`, `nmi`, `cross_modality` (0..1)
-    """Sizes and quality of clusters. `ari`, `nmi` compare the images in clusters with `pids`; `cross_modality` is the
-    share of clusters that contain both modalities, 0..1."""
+    """Sizes and quality of clusters. `ari`, `nmi` compare the images in clusters with `pids`, and are NaN where no
+    image is in a cluster; `cross_modality` is the share of clusters that contain both modalities, 0..1."""
     labels = np.asarray(labels)
     ok = labels >= 0
     sizes = np.unique(labels[ok], return_counts=True)[1]
     stats = dict(n_clusters=len(sizes), largest=int(sizes.max(initial=0)),
-                 median=float(np.median(sizes)) if len(sizes) else 0., outliers=float((~ok).mean()))
+                 median=float(np.median(sizes)) if len(sizes) else 0., outliers=float((~ok).mean()) if len(ok) else 0.)
     if pids is not None:
         true = np.asarray(pids)
         compared = ok & (true >= 0)   # unknown people say nothing
-        stats['ari'] = float(adjusted_rand_score(true[compared], labels[compared]))
-        stats['nmi'] = float(normalized_mutual_info_score(true[compared], labels[compared]))
+        true, found = true[compared], labels[compared]
+        stats['ari'] = float(adjusted_rand_score(true, found)) if len(true) else math.nan
+        stats['nmi'] = float(normalized_mutual_info_score(true, found)) if len(true) else math.nan
     if modalities is not None:
         n_modalities = pd.Series(np.asarray(modalities)[ok]).groupby(labels[ok]).nunique()
         stats['cross_modality'] = float((n_modalities > 1).mean()) if len(n_modalities) else 0.

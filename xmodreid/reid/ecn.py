@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError, ModelError, check_choice
 from ..random import fixed_seed
+from .base import check_batch_norm
 from .exemplars import ExemplarMemory
 from .learner import reid_learner
 from .loss_callbacks import ReIDLoss
@@ -64,7 +65,7 @@ class ECNNet(nn.Module):
         "Backbone and, while training, both heads."
         out = self.backbone(img, modality)
         if not self.training: return ECNOutput(out.feat, out.embed)
-        x = self.bn(self.feat(out.feat))
+        x = self.bn(check_batch_norm(self.feat(out.feat), self.training))
         logits = None if self.classifier is None else self.classifier(self.drop(F.relu(x)))
         return ECNOutput(out.feat, out.embed, logits, self.drop(F.normalize(x)))
 

@@ -32,7 +32,8 @@ def _check_labels(logits, labels):
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise ModelError(f"`logits` must be (B, K) and `labels` (B,); got {tuple(logits.shape)} and "
                          f"{tuple(labels.shape)}")
-    if len(labels) and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
+    if not len(labels): raise ModelError("the batch holds no image, so it has no mean loss. Check the sampler")
+    if not 0 <= labels.min() <= labels.max() < logits.shape[1]:
         raise ModelError(
             f"labels must lie in 0..{logits.shape[1]-1}, the classes of the logits; got "
             f"{labels.min()}..{labels.max()}. "

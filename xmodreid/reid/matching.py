@@ -58,6 +58,9 @@ def cluster_votes(
 ) -> np.ndarray:                       # `(R, I)`, 0..1
     """Share of the images that vote for the other cluster of the pair, averaged over both clusters. An image votes for
     the most similar mean."""
+    if len(np.unique(clusters.modality)) < 2:
+        raise DataError("votes need at least one RGB and one infrared cluster; found clusters of "
+                        f"{len(np.unique(clusters.modality))} modalities. Raise `eps` or lower `min_samples`")
     means, translated_means = _cluster_means(emb, translated_emb, clusters.labels)
     x = normalize_embeddings(emb).cpu()
     translated = None if translated_emb is None else normalize_embeddings(translated_emb).cpu()

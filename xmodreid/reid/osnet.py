@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..files import load_weights
-from .base import ConvBN, ReIDOutput, check_images, init_weights
+from .base import ConvBN, ReIDOutput, check_batch_norm, check_images, init_weights
 
 # %% ../../nbs/101_reid.osnet.ipynb #cell-013
 class LightConv(nn.Sequential):
@@ -125,7 +125,7 @@ class OSNet(nn.Module):
         modality: Tensor|None = None # Ignored: one network for both modalities
     ) -> ReIDOutput:                 # `logits` only in training mode
         "Embed a batch; classify it while training."
-        v = self.neck(self.feature_map(img).mean((2, 3)))
+        v = self.neck(check_batch_norm(self.feature_map(img).mean((2, 3)), self.training))
         return ReIDOutput(v, v, self.classifier(v) if self.training and self.classifier is not None else None)
 
 # %% ../../nbs/101_reid.osnet.ipynb #cell-032

@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterable
 import faiss
 import numpy as np
 
+from ..errors import DataError
+
 # %% ../../nbs/131_search.ann.ipynb #cell-018
 INDEX_KINDS = ('exact', 'hnsw', 'ivf', 'ivfpq')
+_PQ_VECTORS = 256 # Vectors that product quantization needs at least: one for each code word of 8 bits
 _IP, _FP16 = faiss.METRIC_INNER_PRODUCT, faiss.ScalarQuantizer.QT_fp16
 
 def _new_hnsw(dim, half_precision):
@@ -63,8 +66,12 @@ class FaissIndex:
         chunks: Callable[[int], Iterable], # `f(start)` -> chunks `(positions, vectors)` of all vectors from `start` on
         n: int,                            # Number of vectors in the gallery
     ) -> None:
-        "Add the vectors `rows..n`. When the gallery is over four times as large as at the last training, train again."
+        """Add the vectors `rows..n`. When the gallery is over four times as large as at the last training, train again.
+        `DataError` for fewer than 256 vectors and `'ivfpq'`."""
         if self.index is None or (self.kind.startswith('ivf') and n > 4*self.trained):
+            if self.kind == 'ivfpq' and n < _PQ_VECTORS:
+                raise DataError(f"kind='ivfpq' learns {_PQ_VECTORS} code words and needs as many vectors; there are "
+                                f"{n}. Use kind='exact'")
             self.index, self.trained = _new_faiss(self.kind, self.dim, n, self.half_precision), n
             if not self.index.is_trained or self.kind != 'exact' and self.half_precision:
                 self.index.train(self._sample(chunks, n))

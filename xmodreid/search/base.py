@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..data.files import IMAGE_EXTS
+from ..data.files import find_images
 from ..errors import ConfigError, DataError, ModelError, ProtocolError, check_choice
 from ..hashing import hash_module
 from ..reid.distance import normalize_embeddings
@@ -58,11 +58,6 @@ def _read_csv(path):
     if 'path' in index: index['path'] = [os.path.abspath(path.parent/p) for p in index.path.astype(str)]
     return index
 
-def _images_below(folder):
-    files = sorted(p for p in folder.rglob('*') if p.suffix.lower() in IMAGE_EXTS)
-    if not files: raise DataError(f"there is no image below {folder}; supported are {', '.join(IMAGE_EXTS)}")
-    return files
-
 def read_image_table(
     # Folder of images, one image, a list of images, a CSV with a column `path`, or a table
     source: str|Path|Sequence|pd.DataFrame,
@@ -70,6 +65,8 @@ def read_image_table(
 ) -> pd.DataFrame:         # Columns `path`, `pid`, `camid`, `modality`
     "List images. For a folder: its `index.csv` or, if there is none, all images below it. Raises `DataError`."
     check_choice('modality', modality, MODALITIES)
+    if isinstance(source, (pd.DataFrame, list, tuple)) and not len(source):
+        raise DataError(f"the {'table' if isinstance(source, pd.DataFrame) else 'list'} holds no image")
     if isinstance(source, pd.DataFrame): return complete_table(source, modality, 'the table')
     if isinstance(source, (list, tuple)):
         return complete_table(pd.DataFrame({'path': [os.path.abspath(p) for p in source]}), modality, 'the list')
@@ -78,7 +75,7 @@ def read_image_table(
         raise DataError(f"{source} does not exist. Give a folder of images, an image, or a CSV with a column `path`")
     if source.is_dir():
         if (source/'index.csv').is_file(): return read_image_table(source/'index.csv', modality)
-        return read_image_table(_images_below(source), modality)
+        return read_image_table([source/name for name in find_images(source)], modality)
     if source.suffix.lower() != '.csv': return read_image_table([source], modality)
     return complete_table(_read_csv(source), modality, str(source))
 

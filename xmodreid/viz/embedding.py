@@ -158,8 +158,12 @@ def plot_distances(
     metric: str = 'cosine', # `'cosine'` or `'euclidean'`
     bins: int = 50,         # Number of bins of the histograms
 ) -> Figure:                # The figure, closed
-    "Histograms of distances of same and different people, within and between modalities; a column per model."
+    """Histograms of distances of same and different people, within and between modalities; a column per model.
+
+    Raises `DataError` for fewer than 2 images."""
     if not isinstance(models, dict): models = {'': models}
+    if not models: raise DataError("there is nothing to draw: `models` is empty")
+    if len(index)<2: raise DataError(f"{len(index)} images have no distances; at least 2 are needed")
     figsize = (.6+2.9*len(models),3.2)
     fig,axs = plt.subplots(2, len(models), figsize=figsize, squeeze=False, sharex='col', layout='constrained')
     for (name,emb),column in zip(models.items(), axs.T):
@@ -169,7 +173,8 @@ def plot_distances(
             title = f"{name+': ' if name else ''}{where} modalities"
             _plot_histograms(ax, groups[where,'same'], groups[where,'different'], np.linspace(0, top, bins+1), title)
         column[-1].set_xlabel(f'{metric} distance', fontsize=8)
-    axs[0,0].legend(fontsize=7, frameon=False)
+    drawn = next((ax for ax in axs.flat if ax.get_legend_handles_labels()[0]), None)
+    if drawn is not None: drawn.legend(fontsize=7, frameon=False)
     plt.close(fig)
     return fig
 

@@ -75,7 +75,7 @@ def ranked_list(
         lists.append(hits.assign(query=query, row=rows, rank=range(1, len(rows)+1), distance=distances[i,order],
                                  correct=hits.pid==pids[query]))
     columns = ['query','rank','row','distance','correct','path','pid','camid','modality']
-    return pd.concat(lists, ignore_index=True)[columns]
+    return pd.concat(lists, ignore_index=True)[columns] if lists else pd.DataFrame(columns=columns)
 
 # %% ../../nbs/141_viz.ranks.ipynb #61-cell-014
 def _find_image(path: str, row: int, images) -> np.ndarray:
@@ -121,6 +121,7 @@ def plot_ranks(
     `ranks.query` are positions in `queries`; where that is `None`, they come with the hits of `search_images`."""
     if not len(ranks): raise ProtocolError("nothing to show: the ranked list is empty")
     queries = _find_queries(queries, ranks)
+    if k is not None and k<1: raise ProtocolError(f"k={k}: show at least 1 result per query")
     if k is not None: ranks = ranks[ranks['rank']<=k]
     lists = list(ranks.groupby('query', sort=False))[:max_queries]
     k = int(ranks['rank'].max())
@@ -149,6 +150,7 @@ def plot_cmc(
     """Draw CMC curves: the mean over trials, and a band from the lowest to the highest.
 
     Raises `ProtocolError` for a table without curves."""
+    if not len(results): raise ProtocolError("nothing to show: `results` is empty. Evaluate at least one model")
     if not isinstance(results, dict): results = {results.attrs.get('protocol', ''): results}
     if ax is None:
         fig,ax = plt.subplots(figsize=(4.5,3))

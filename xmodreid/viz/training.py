@@ -131,8 +131,8 @@ def plot_losses(
 
     Raises `DataError` where there is nothing to draw."""
     panels = _select_panels(history, only)
-    if not panels:
-        raise DataError("nothing was recorded: the table of losses is empty. "
+    if 'raw' not in panels:
+        raise DataError("nothing was recorded: the table of losses is empty, or holds NaN alone. "
                         "Train at least one epoch with a LossRecorder")
     colors = _curve_colors(panels['raw'])
     height = .36*width if len(panels)>1 else .5*width

@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 OUT    ?= runs/demo
 SEED   ?= 0
 
-.PHONY: demo test test-slow fuzz check-resume counts lock docs lab readme clean
+.PHONY: demo test test-slow fuzz kills counts lock docs lab readme clean
 
 $(VENV)/.ready: requirements.lock settings.ini setup.py
 	$(PYTHON) -c "import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,14) and 'xmodreid needs Python 3.11 to 3.14; this is ' + sys.version.split()[0] + '. Call: make PYTHON=python3.11')"
@@ -27,7 +27,7 @@ test-slow: $(VENV)/.ready
 fuzz: $(VENV)/.ready
 	$(BIN)/python scripts/fuzz.py --n 10000 --seed $(SEED)
 
-check-resume: $(VENV)/.ready
+kills: $(VENV)/.ready
 	$(BIN)/python scripts/check_resume.py
 
 counts: $(VENV)/.ready

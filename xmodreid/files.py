@@ -7,6 +7,7 @@ __all__ = ['atomic_path', 'remove_stale_temp_files', 'write_csv', 'write_figure'
            'read_static', 'save_state', 'load_state', 'load_weights', 'cache_dir', 'download']
 
 # %% ../nbs/005_files.ipynb #files-h4
+import errno
 import http.client
 import json
 import os
@@ -30,11 +31,20 @@ from .hashing import hash_arrays, hash_file
 from .progress import progress_bar
 
 # %% ../nbs/005_files.ipynb #cell-023
+_DISK_FULL = {getattr(errno, name, None) for name in ('ENOSPC', 'EFBIG', 'EDQUOT')} - {None}
+
+def _is_disk_full(e: Exception) -> bool:
+    "Whether an error says that a file cannot grow; safetensors has the number of the error in its text only."
+    found = re.search(r'os error (\d+)', str(e))
+    return (int(found[1]) if found else getattr(e, 'errno', None)) in _DISK_FULL
+
 @contextmanager
 def atomic_path(
     path: str|os.PathLike, # File to create or replace; its folder is made if missing
 ) -> Iterator[Path]:       # Temporary path beside it
-    "Yield a temporary `Path` beside `path`; rename it to `path` on success, remove it on failure."
+    """Yield a temporary `Path` beside `path`; rename it to `path` on success, remove it on failure.
+
+    A full disk raises a `DataError` that says so."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     mark = f'{os.getpid()}.{random.SystemRandom().getrandbits(32):08x}'
@@ -44,6 +54,10 @@ def atomic_path(
         if tmp.exists():
             with open(tmp, 'rb+') as f: os.fsync(f.fileno())
             os.replace(tmp, path)
+    except Exception as e:
+        if not _is_disk_full(e): raise
+        raise DataError(f"{path} could not be written, because the disk is full or a quota is reached. "
+                        "Files already written are unchanged. Free some space, then call again") from e
     finally:
         tmp.unlink(missing_ok=True)
 

@@ -146,8 +146,11 @@ def pose_cyclegan_learner(
                  RestoreAfterLRFind()]
     if ema: callbacks.append(GeneratorEMA(ema))
     opt_func = partial(OptimWrapper, opt=torch.optim.Adam, fused=True, betas=(.5,.99), eps=1e-8)
-    return InterruptibleLearner(dls, model, zero_loss, opt_func=opt_func, lr=lr, wd=0., cbs=[*callbacks, *L(cbs)],
-                                splitter=_generator_parameters)
+    learn = InterruptibleLearner(dls, model, zero_loss, opt_func=opt_func, lr=lr, wd=0., cbs=[*callbacks, *L(cbs)],
+                                 splitter=_generator_parameters)
+    learn.calls = dict(save='save_generators(get_generators(learn), path)', load='load_generators(path)',
+                       predict="get_generators(learn)['ir'](rgb, rgb_keypoints, ir_keypoints)")
+    return learn
 
 def _discriminator_step(losses, settings:dict) -> DiscriminatorStep:
     "The discriminators' step, with the mode of the adversarial loss. `ConfigError` where the two modes differ."

@@ -100,7 +100,10 @@ def pose_learner(
     if robust: callbacks.append(RandomizeAppearance(seed, prob, ramp))
     metrics = [PCKMetric(.05),PCKMetric(.1)]
     kwargs = dict(opt_func=Adam, wd=1e-4, moms=(.95,.85,.95), metrics=metrics) | kwargs
-    return InterruptibleLearner(dls, model, loss_func=zero_loss, cbs=[*callbacks,*cbs], **kwargs)
+    learn = InterruptibleLearner(dls, model, loss_func=zero_loss, cbs=[*callbacks,*cbs], **kwargs)
+    learn.calls = dict(save='save_compact_pose(learn.model, path, size)', load='load_compact_pose(path)',
+                       predict='PoseEstimator(learn.model).keypoints(images)')
+    return learn
 
 # %% ../../nbs/065_pose.train.ipynb #cell-024
 def fit_pose_net(

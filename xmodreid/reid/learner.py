@@ -149,6 +149,8 @@ def reid_learner(
     cbs = [*losses, SetEpoch(), LossRecorder(warn_weak=False), RestoreAfterLRFind(), *(cbs or [])]
     learn = InterruptibleLearner(dls, model, zero_loss, lr=lr, wd=wd, opt_func=opt_func, cbs=cbs)
     learn.recorder.valid_metrics = len(dls.valid) > 0  # without validation images there is no validation loss to show
+    learn.calls = dict(save='save_reid(learn.model, path)', load='load_reid(path)',
+                       predict='embed_images(learn.model, embed_dl(index, size))')
     return learn
 
 # %% ../../nbs/113_reid.learner.ipynb #cell-029

@@ -6,6 +6,7 @@
 __all__ = ['config_to_dict', 'config_from_dict', 'RunConfig', 'open_run_dir', 'StepRunner']
 
 # %% ../../nbs/150_run.config.ipynb #cell-003
+import math
 import os
 import time
 from collections.abc import Callable
@@ -69,23 +70,38 @@ def _differences(old: dict, config: dict, hashes: dict) -> list[str]:
     return words + [f'other {k}' for k,h in hashes.items() if old_hashes.get(k, h) != h]
 
 # %% ../../nbs/150_run.config.ipynb #ac986bfd
+def _is_longer(old: dict, new: dict, differences: list) -> bool:
+    "Whether only the number of epochs differs, and has grown."
+    return len(differences) == 1 and new.get('epochs', 0) > old.get('epochs', math.inf)
+
 def open_run_dir(
     out_dir: str|os.PathLike,   # Folder of the outputs; made if missing
     config: dict,               # Plain settings, as from `config_to_dict`
     description: str = 'a run', # Kind of run, for the error message
+    # What to do before more epochs are accepted: `f(old_epochs)`; other epochs are refused when `None`
+    extend: Callable|None = None,
     **inputs: Any,              # Other inputs of the run, by name: anything that `hash_object` accepts
 ) -> Path:                      # The folder
-    "Write settings and hashes to `out_dir/config.json`; raises a `ConfigError` if others are there."
+    """Write settings and hashes to `out_dir/config.json`; raises a `ConfigError` if others are there.
+
+    A training that was extended keeps the epochs of each schedule, too, as `phases`."""
     path = Path(out_dir)/'config.json'
     remove_stale_temp_files(out_dir)
     hashes = {k: hash_object(v) for k,v in inputs.items()}
     # settings alone are a run that failed at its start
     has_outputs = path.exists() and any(p != path for p in path.parent.iterdir())
-    differences = _differences(read_json(path, checksum=True), config, hashes) if has_outputs else []
+    old = read_json(path, checksum=True) if has_outputs else {}
+    phases = old.pop('phases', [])
+    differences = _differences(old, config, hashes) if has_outputs else []
+    if extend is not None and _is_longer(old, config, differences):
+        extend(old['epochs'])
+        phases = [*(phases or [old['epochs']]), config['epochs']-old['epochs']]
+        differences = []
     if differences:
         raise ConfigError(f"{out_dir} holds {description} with other settings ({', '.join(differences)}). "
                           "Choose another folder, or delete it")
-    write_json(path, {**config, 'inputs': hashes} if hashes else config, checksum=True)
+    extra = dict(phases=phases, inputs=hashes)
+    write_json(path, config | {k: v for k,v in extra.items() if v}, checksum=True)
     return Path(out_dir)
 
 # %% ../../nbs/150_run.config.ipynb #cell-013

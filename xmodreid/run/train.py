@@ -8,8 +8,10 @@ __all__ = ['TrainConfig', 'check_device', 'PoseConfig', 'train_pose', 'load_trai
            'as_embedder']
 
 # %% ../../nbs/152_run.train.ipynb #run-train-h4
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +25,7 @@ from ..data.reid_loaders import reid_dls
 from ..data.transforms import normalize_images
 from ..data.translation_loaders import translation_dls
 from ..errors import ConfigError, DataError, ModelError
-from ..files import read_json, write_csv
+from ..files import load_state, read_json, write_csv
 from xmodreid.gan.learner import (
     PRETRAINED_GENERATORS, get_generators, load_generators, pose_cyclegan_learner, save_generators, warp_losses,
 )
@@ -45,7 +47,8 @@ from ..training.precision import HalfPrecision
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(RunConfig):
     "Settings that every training has."
-    epochs: int = 10       # Passes over the images, or epochs of `iters` batches
+    # Passes over the images, or epochs of `iters` batches; more than a finished training has extend it
+    epochs: int = 10
     lr: float = 1e-3       # Highest learning rate
 
 # %% ../../nbs/152_run.train.ipynb #new-5010524
@@ -58,6 +61,25 @@ def check_device(
         raise ConfigError(f"device {device!r} cannot be used here ({str(e).splitlines()[0]}). "
                           "Use 'cpu', or 'cuda' with a PyTorch that sees the GPU") from None
     return device
+
+# %% ../../nbs/152_run.train.ipynb #extension-code
+def _begin_extension(
+    epochs: int,   # Epochs of the finished training
+    out_dir: Path, # Its folder
+    name: str,     # File of its network
+) -> None:
+    "Put a finished network aside, so that its training can be extended; a `ConfigError` for an unfinished one."
+    out_dir = Path(out_dir)
+    checkpoint = out_dir/'last.safetensors'
+    if not checkpoint.is_file():
+        raise ModelError(f"{checkpoint} is missing, so the training cannot be extended. Restore it, "
+                         "or train in another folder")
+    done = load_state(checkpoint)['epoch']
+    if done != epochs:
+        raise ConfigError(f"the training in {out_dir} has {done} of {epochs} epochs. "
+                          f"Finish it with epochs={epochs}; then it can be extended")
+    network = out_dir/name
+    if network.exists(): os.replace(network, network.with_stem(f'{network.stem}-{epochs}'))
 
 # %% ../../nbs/152_run.train.ipynb #cell-010
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +103,10 @@ def train_pose(
     # Where to train, e.g. `'cuda'`; no setting of the run, which may resume elsewhere
     device: str = 'cpu',
 ) -> PoseEstimator:                    # The trained network
-    "Train a pose network, or resume its training; raises a `ConfigError` where the folder holds another run."
+    "Train a pose network, resume or extend its training; raises a `ConfigError` where the folder holds another run."
     inputs = dict(images=data.index, keypoints=data.keypoints)
-    out_dir = open_run_dir(out_dir, config_to_dict(config), 'a pose network', **inputs)
+    extend = partial(_begin_extension, out_dir=out_dir, name='net.safetensors')
+    out_dir = open_run_dir(out_dir, config_to_dict(config), 'a pose network', extend, **inputs)
     if (out_dir/'net.safetensors').exists(): return load_trained_pose(out_dir)
     seed_all(config.seed)
     dls = pose_dls(data, config.size, config.batch_size, augment=config.augment,
@@ -163,10 +186,13 @@ def train_gan(
     # Where to train, e.g. `'cuda'`; no setting of the run, which may resume elsewhere
     device: str = 'cpu',
 ) -> nn.ModuleDict:                         # `['ir']` generates IR images, `['rgb']` RGB images
-    "Train a pose CycleGAN, or resume its training; keep the curve of every loss in `epochs.csv` and `batches.csv`."
+    """Train a pose CycleGAN, resume or extend its training.
+
+    The curve of every loss is kept in `epochs.csv` and `batches.csv`."""
     losses = _gan_losses(config, estimator)
     inputs = dict(images=data.index, keypoints=data.keypoints, losses=losses)
-    out_dir = open_run_dir(out_dir, config_to_dict(config), 'generators', **inputs)
+    extend = partial(_begin_extension, out_dir=out_dir, name='generators.safetensors')
+    out_dir = open_run_dir(out_dir, config_to_dict(config), 'generators', extend, **inputs)
     if (out_dir/'generators.safetensors').exists(): return load_trained_gan(out_dir)
     seed_all(config.seed)
     dls = translation_dls(data, config.size, config.batch_size, config.gray, val_pct=0, n_iters=config.iters,
@@ -220,10 +246,12 @@ def train_reid(
     device: str = 'cpu',
     pretrained: bool = False,             # Start from ImageNet weights (a download); not every network has them
 ) -> nn.Module:                           # The model
-    "Train a Re-ID model, or resume its training; keep the curve of every loss in `epochs.csv`."
+    "Train a Re-ID model, resume or extend its training; keep the curve of every loss in `epochs.csv`."
     extra_settings = dict(pretrained=True) if pretrained else {}
     if losses is None: losses = [CrossEntropyLoss(),TripletLoss(normalize=True)]
-    out_dir = open_run_dir(out_dir, config_to_dict(config)|extra_settings, 'a Re-ID model', images=index, losses=losses)
+    settings = config_to_dict(config)|extra_settings
+    extend = partial(_begin_extension, out_dir=out_dir, name='model.safetensors')
+    out_dir = open_run_dir(out_dir, settings, 'a Re-ID model', extend, images=index, losses=losses)
     if (out_dir/'model.safetensors').exists(): return load_trained_reid(out_dir)
     seed_all(config.seed)
     if index.pid.nunique()<config.p:

@@ -53,7 +53,7 @@ def train_pose(
     data: str,                # Data set with keypoints.npz, e.g. from xmodreid synth
     out_dir: str,             # Folder for the estimator, its checkpoint and settings
     size: str = '64x32',      # Height x width of the images, pixels
-    epochs: int = 8,          # Passes over the images
+    epochs: int = 8,          # Passes over the images; more than a finished training has extend it
     width: int = 32,          # Channels of the network
     batch_size: int = 16,     # Images per batch
     lr: float = 8e-3,         # Highest learning rate
@@ -98,7 +98,7 @@ def train_gan(
     generator: str = 'warp',  # Generator: 'warp', 'resnet' or 'attention'
     width: int = 32,          # Channels of the generators
     color: bool = False,      # Keep RGB in color, with a loss on the tones of body parts
-    epochs: int = 10,         # Epochs of --iters batches
+    epochs: int = 10,         # Epochs of --iters batches; more than a finished training has extend it
     iters: int = 45,          # Batches per epoch
     batch_size: int = 4,      # Images of each modality per batch
     lr: float = 1e-3,         # Learning rate of the generators
@@ -185,7 +185,7 @@ def train_reid(
     model: str = 'resnet10_small',
     loss: str = 'ce+triplet',      # Losses with + between them: ce, triplet, soft-triplet, weighted-triplet, sce
     size: str = '64x32',           # Height x width of the images, pixels
-    epochs: int = 12,              # Epochs of --iters batches
+    epochs: int = 12,              # Epochs of --iters batches; more than a finished training has extend it
     iters: int = 40,               # Batches per epoch; 0: as many as the images fill
     p: int = 8,                    # People per batch
     k: int = 2,                    # Images of each person and modality in it

@@ -8,6 +8,7 @@ __all__ = ['Checkpoint', 'fit_resumable', 'RestoreAfterLRFind']
 # %% ../../nbs/015_training.checkpoint.ipynb #training-checkpoint-h4
 import copy
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,21 +34,27 @@ class Checkpoint(Callback):
         if every < 1: raise ConfigError(f"`every` must be at least 1 epoch, got {every}")
         self.path = Path(out_dir)/'last.safetensors'
         self.every = every
+        self.phases: list[int] = []  # epochs of each schedule, the present one last
 
     def after_epoch(self):
         if hasattr(self, 'lr_finder') or hasattr(self, 'gather_preds'): return
         done = self.epoch+1
-        if done%self.every == 0 or done == self.n_epoch: save_state(self.path, training_state(self.learn))
+        if done%self.every and done != self.n_epoch: return
+        save_state(self.path, training_state(self.learn) | dict(phases=self.phases or [self.n_epoch]))
 
 # %% ../../nbs/015_training.checkpoint.ipynb #cell-016
 class _RestoreTraining(Callback):
     "Load a saved state when the fit begins, after the other callbacks are set up; run the remaining epochs."
     order = 99
 
-    def __init__(self, state: dict): self.state = state
+    def __init__(self, state: dict, new_schedule: bool):
+        self.state = state
+        self.new_schedule = new_schedule
 
     def before_fit(self):
+        rates = [h['lr'] for h in self.opt.hypers]
         load_training_state(self.learn, self.state)
+        if self.new_schedule: self.opt.set_hyper('lr', rates)   # the checkpoint has the last rate of the old schedule
         self._restore_recorder(self.learn.recorder)
         self.learn.train_iter = self.state['train_iter']
 
@@ -65,34 +72,62 @@ class _RestoreTraining(Callback):
             self.learn.epoch = epoch
             self.learn._with_events(self.learn._do_epoch, 'epoch', CancelEpochException)
 
+# %% ../../nbs/015_training.checkpoint.ipynb #phase-progress
+class _PhaseProgress(Callback):
+    "In an extended training, measure `pct_train` from the first epoch of the present schedule."
+    order, run_valid = -9, False   # right after fastai's `TrainEvalCallback`
+
+    def _set(self, done: float):
+        first = self.learn.first_epoch
+        self.learn.pct_train = (self.epoch-first+done)/(self.n_epoch-first)
+
+    def before_train(self): self._set(0.)
+    def after_batch(self): self._set((self.iter+1)/self.n_iter)
+
 # %% ../../nbs/015_training.checkpoint.ipynb #cell-017
+def _phases(state: dict, n_epoch: int, path: Path) -> list[int]:
+    "Epochs of each schedule, the present one last; a `ConfigError` where `n_epoch` does not fit the checkpoint."
+    phases = list(state.get('phases', [state['n_epoch']]))
+    if n_epoch == state['n_epoch']: return phases
+    if n_epoch < state['n_epoch'] or state['epoch'] < state['n_epoch']:
+        raise ConfigError(f"{path} belongs to a training of {state['n_epoch']} epochs, not {n_epoch}; "
+                          f"{state['epoch']} of them are done. Finish it before you raise their number, "
+                          "or use another folder")
+    more = n_epoch-state['n_epoch']
+    warnings.warn(f"{path.parent} holds a finished training (epochs: {state['n_epoch']}). A new schedule begins from "
+                  f"its weights (epochs: {more}). One training of all epochs would have another schedule", stacklevel=3)
+    return [*phases, more]
+
 def fit_resumable(
     learn: Learner,              # A learner; use the same settings at each call
-    n_epoch: int,                # Epochs in all, including those already done
+    n_epoch: int,                # Epochs in all, including those already done; more than before extend a training
     out_dir: str|os.PathLike,    # Folder of the checkpoint
     fit: Callable|None = None,   # `fit(n_epoch, cbs=, **kwargs)`; `learn.fit` when `None`
     every: int = 1,              # Epochs between two checkpoints
     **kwargs: Any,               # Passed on to `fit`, e.g. `lr`
 ) -> int:                        # Epoch the training resumed from; 0 for a new training
-    "Train, or resume from `out_dir`; a finished training is only loaded. `ConfigError` if `n_epoch` differs."
+    """Train, or resume from the checkpoint in `out_dir`; a finished training is only loaded.
+
+    A finished training with a larger `n_epoch` is extended by a new schedule. Raises a `ConfigError` otherwise."""
     if n_epoch < 1: raise ConfigError(f"a training takes at least one epoch; got {n_epoch}")
     remove_stale_temp_files(out_dir)
     path = Path(out_dir)/'last.safetensors'
-    cbs: list[Callback] = [Checkpoint(out_dir, every)]
+    checkpoint = Checkpoint(out_dir, every)
+    cbs: list[Callback] = [checkpoint]
     start = 0
     if path.exists():
         state = load_state(path)
         start = state['epoch']
-        if state['n_epoch'] != n_epoch:
-            raise ConfigError(f"{path} belongs to a training of {state['n_epoch']} epochs, not {n_epoch}: "
-                              "the schedule would differ. Use another folder")
-        restore = _RestoreTraining(state)
+        checkpoint.phases = _phases(state, n_epoch, path)
+        learn.first_epoch = sum(checkpoint.phases[:-1])
+        restore = _RestoreTraining(state, new_schedule=n_epoch != state['n_epoch'])
         cbs.append(restore)
+        if learn.first_epoch: cbs.append(_PhaseProgress())
         learn._do_fit = restore.run_remaining_epochs  # in place of fastai's loop, which would begin at epoch 0
     try:
         (fit or learn.fit)(n_epoch, cbs=cbs, **kwargs)
     finally:
-        learn.__dict__.pop('_do_fit', None)
+        for name in ('_do_fit', 'first_epoch'): learn.__dict__.pop(name, None)
     return start
 
 # %% ../../nbs/015_training.checkpoint.ipynb #7bb80273

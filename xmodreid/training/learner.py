@@ -7,17 +7,27 @@ __all__ = ['InterruptibleLearner', 'TrainingProgressBar']
 
 # %% ../../nbs/013_training.learner.ipynb #training-learner-h4
 import math
+from typing import Any, NoReturn
 
 from fastai.callback import progress as progress, schedule as schedule
 from fastai.callback.core import Callback
 from fastai.learner import Learner
-from fastcore.basics import noop
+from fastcore.basics import noop, patch
 
+from ..errors import ConfigError
 from ..progress import progress_bar
 
 # %% ../../nbs/013_training.learner.ipynb #03-a7b9f964
 class InterruptibleLearner(Learner):
-    "fastai's `Learner`; when a fit is interrupted, it calls `cleanup` of every callback that has one."
+    """fastai's `Learner`; when a fit is interrupted, it calls `cleanup` of every callback that has one.
+
+    `export` and `predict` raise a `ConfigError` that names what to call instead."""
+    calls = dict(
+        save='save_state(path, dict(learn.model.state_dict()))',
+        load='learn.model.load_state_dict(load_state(path))',
+        predict='learn.model',
+    ) # What to call instead of fastai's `export`, `load_learner` and `predict`; each kind of learner has its own
+
     def _with_events(self, f, event_type, ex, final=noop):
         try:
             super()._with_events(f, event_type, ex, final)
@@ -27,6 +37,19 @@ class InterruptibleLearner(Learner):
     def _cleanup(self):
         for cb in self.cbs.sorted('order'):
             if hasattr(type(cb), 'cleanup'): cb.cleanup()
+
+# %% ../../nbs/013_training.learner.ipynb #ways-out-code
+@patch
+def export(self: InterruptibleLearner, *args: Any, **kwargs: Any) -> NoReturn:
+    "Raise a `ConfigError` that names the functions which write and read this network."
+    raise ConfigError("`learn.export` would pickle the learner, and this package never pickles. "
+                      f"Write the network with {self.calls['save']}, and read it with {self.calls['load']}")
+
+@patch
+def predict(self: InterruptibleLearner, *args: Any, **kwargs: Any) -> NoReturn:
+    "Raise a `ConfigError` that names the function which applies this network."
+    raise ConfigError("`learn.predict` does not make batches of this kind. "
+                      f"Apply the network with {self.calls['predict']}")
 
 # %% ../../nbs/013_training.learner.ipynb #72-cell-006
 class TrainingProgressBar(Callback):

@@ -87,13 +87,15 @@ class LRScheduler(Callback):
     def before_fit(self):
         self.base = [h['lr'] for h in self.opt.hypers]
         self.factors = []
-        self.n_steps = self.n_epoch*len(self.dls.train)
-        lengths = dict(n_steps=self.n_steps, n_epoch=self.n_epoch)
+        self.first_epoch = getattr(self.learn, 'first_epoch', 0)   # of this schedule, in a training that was extended
+        n_epoch = self.n_epoch-self.first_epoch
+        self.n_steps = n_epoch*len(self.dls.train)
+        lengths = dict(n_steps=self.n_steps, n_epoch=n_epoch)
         parameters = inspect.signature(self.schedule).parameters
         self._schedule = partial(self.schedule, **{k: v for k,v in lengths.items() if k in parameters})
 
     def before_batch(self):
-        step = self.epoch*self.n_iter + self.iter
+        step = (self.epoch-self.first_epoch)*self.n_iter + self.iter
         factor = self._schedule(step/self.n_steps)
         self.opt.set_hyper('lr', [b*factor for b in self.base])
         for cb in self.learn.cbs:

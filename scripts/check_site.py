@@ -57,7 +57,7 @@ def check_search(page, file):
     if page.locator(".hits a b").first.inner_text() != "patch_style_loss":
         return ["search: patch_style_loss is not the first hit"]
     page.keyboard.press("Enter")
-    page.wait_for_url("**/gan.losses.html#patch_style_loss")
+    page.wait_for_url("**/gan.feature_losses.html#patch_style_loss")
     box = page.locator("#patch_style_loss").bounding_box()
     if not box or not 0 <= box["y"] < 900: return ["search: the hit is not in sight"]
     page.keyboard.press("/")

@@ -60,7 +60,7 @@ class _RestoreTraining(Callback):
 
     def _restore_recorder(self, rec):
         s = self.state
-        rec.losses = [torch.tensor(l) for l in s['losses'].tolist()]
+        rec.losses = s['losses'].tolist()
         rec.iters = s['iters'].tolist()
         rec.lrs = s['lrs'].tolist()
         rec.values = L([L(row) for row in s['values']])

@@ -6,6 +6,7 @@
 __all__ = ['LossRecorder']
 
 # %% ../../nbs/011_training.recorder.ipynb #training-recorder-h4
+import itertools
 import math
 import warnings
 from collections.abc import Callable
@@ -97,7 +98,15 @@ class LossRecorder(Callback):
         names = list(dict.fromkeys(name for row in self._batch_values for name in row))
         return names, _stack_values(self._batch_values, names)
 
+    def _losses_to_numbers(self):
+        """Replace the tensors that fastai's recorder kept in this epoch by numbers, in one transfer. Such a tensor holds
+        back a block of the allocator, which can cost 50 KB of memory per batch."""
+        losses = self.recorder.losses
+        tensors = list(itertools.takewhile(torch.is_tensor, reversed(losses)))[::-1]
+        if tensors: losses[-len(tensors):] = torch.stack(tensors).tolist()
+
     def after_train(self):
+        self._losses_to_numbers()
         if not self._batch_values: return
         names, values = self._read_batch_values()
         self.history.append((self.epoch, names, values[...,0].copy()))

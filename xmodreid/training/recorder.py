@@ -99,8 +99,8 @@ class LossRecorder(Callback):
         return names, _stack_values(self._batch_values, names)
 
     def _losses_to_numbers(self):
-        """Replace the tensors that fastai's recorder kept in this epoch by numbers, in one transfer. Such a tensor holds
-        back a block of the allocator, which can cost 50 KB of memory per batch."""
+        """Replace the tensors that fastai's recorder kept in this epoch by numbers, in one transfer. Such a tensor
+        holds back a block of the allocator, which can cost 50 KB of memory per batch."""
         losses = self.recorder.losses
         tensors = list(itertools.takewhile(torch.is_tensor, reversed(losses)))[::-1]
         if tensors: losses[-len(tensors):] = torch.stack(tensors).tolist()

@@ -19,12 +19,16 @@ from .training.progress import TimeRemaining
 from .synth.world import SYNTH_PRESETS, SynthConfig, SynthWorld, oracle_render, render_ground_truth
 from .data.transforms import normalize_images, to_grayscale
 from .data.augmentation import AUGMENTATIONS, augment
-from .data.index import concat_index, index_summary, make_index, percent_noisy_labels, read_index, save_index
+from xmodreid.data.index import (
+    concat_data_sets, concat_index, index_summary, make_index, percent_noisy_labels,
+    read_index, save_index,
+)
 from .data.keypoints import PoseDataset, lookup_keypoints, lookup_poses, save_keypoints
 from .data.sysu import read_sysu
 from .data.regdb import read_regdb
 from .data.llcm import read_llcm
 from .data.market import read_market1501
+from .data.folders import preview_folders, read_csv_index, read_folders
 from .data.readers import READERS, read_dataset, read_pairs
 from .data.samplers import PKSampler, UnpairedSampler
 from .data.loaders import LoaderOptions

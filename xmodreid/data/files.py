@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .pixels import decode_image
+from .pixels import decode_image, describe_decode_error
 from ..errors import DataError, check_choice
 
 # %% ../../nbs/030_data.files.ipynb #cell-007
@@ -47,8 +47,7 @@ def image_problem(
         if decode or not _has_end_marker(head, tail, size): decode_image(Path(path).read_bytes())
         else: Image.open(path).close()
     except Exception as e: # the decoders raise anything from SyntaxError to struct.error
-        reason = str(e).replace(str(path), os.path.basename(path)) or type(e).__name__
-        return f"is not a whole image ({reason})"
+        return f"is not a whole image ({describe_decode_error(e, path)})"
     return None
 
 # %% ../../nbs/030_data.files.ipynb #cell-010

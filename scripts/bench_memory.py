@@ -178,7 +178,8 @@ def summarize(name, unit, count, mb):
     step = count/len(mb)
     growth = np.polyfit(np.arange(warm, len(mb))*step, mb[warm:], 1)[0]
     return dict(case=name, unit=unit, count=count, start_mb=round(mb[warm], 1), end_mb=round(mb[-1], 1),
-                largest_mb=round(max(mb[warm:]), 1), kb_per_unit=round(1e3*growth, 2))
+                largest_mb=round(max(mb[warm:]), 1), kb_per_unit=round(1e3*growth, 2), seeds=1,
+                source='measured')
 
 
 def measure(name, batches, images, results):

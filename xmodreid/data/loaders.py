@@ -143,6 +143,7 @@ def _check_train_table(index: pd.DataFrame) -> None:
     "The columns that the split needs, and no test rows."
     for c in ('path','pid','modality','split'):
         if c not in index: raise DataError(f"the index has no column `{c}`; found {list(index.columns)}")
+    if not len(index): raise DataError("the table to train on has no rows. Check the folder and the splits")
     test = sorted(set(index.split)-{'train','val'})
     if test:
         raise DataError(f"the table to train on holds rows of split {', '.join(test)}. "

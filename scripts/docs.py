@@ -442,7 +442,7 @@ def search_entries(body, p):
 
 def with_small_anchors(body):
     "Anchors of headings in lower case, as Quarto writes them, so that one link serves both sites."
-    def small(match): return match[1]+match[2].lower()
+    def small(match): return match[1]+match[2].lower().replace("?", "").replace("%3f", "")
     body = re.sub(r'(<h[1-6] id=")([^"]+)', small, body)
     return re.sub(r'(href="#)([^"]+)', small, body)
 

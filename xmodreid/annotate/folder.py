@@ -21,9 +21,9 @@ from PIL import Image
 
 from xmodreid.annotate.records import (
     ABSENT, UNLABELED, AnnotationRow, empty_row, fit_row, flags_to_keypoints, keypoints_to_flags, match_names,
-    normalize_name, read_rows, same_row,
+    read_rows, same_row,
 )
-from ..data.files import find_images
+from ..data.files import find_images, normalize_name
 from ..data.keypoints import save_keypoints
 from ..data.pixels import read_image, read_image_size
 from ..errors import DataError, PoseError

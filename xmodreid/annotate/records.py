@@ -4,13 +4,11 @@
 
 # %% auto #0
 __all__ = ['UNLABELED', 'ABSENT', 'OCCLUDED', 'VISIBLE', 'FLAG_NAMES', 'flags_to_keypoints', 'keypoints_to_flags',
-           'AnnotationRow', 'same_row', 'empty_row', 'joint_label', 'read_rows', 'scale_row', 'fit_row',
-           'normalize_name', 'match_names']
+           'AnnotationRow', 'same_row', 'empty_row', 'joint_label', 'read_rows', 'scale_row', 'fit_row', 'match_names']
 
 # %% ../../nbs/070_annotate.records.ipynb #annotate-records-h3
 import os
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,7 +17,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from ..data.files import summarize_list
+from ..data.files import normalize_name, summarize_list
 from ..data.keypoints import read_keypoints
 from ..errors import DataError
 from ..files import read_npz
@@ -129,12 +127,6 @@ def fit_row(
 # %% ../../nbs/070_annotate.records.ipynb #records-names
 _UPLOAD_PREFIX = re.compile(r'(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8,32})[-_](?=.)', re.I)
 _MAX_PARTS = 16 # folders of a name that are compared
-
-def normalize_name(
-    name: str, # Path of an image
-) -> str:      # With `/`, in Unicode's form NFC
-    "One spelling of a path for all operating systems."
-    return unicodedata.normalize('NFC', str(name).replace('\\', '/')).removeprefix('./')
 
 def _spellings(name: str) -> Iterator[str]:
     "A name, then the same without what an upload adds: an address with %-signs, a prefix."

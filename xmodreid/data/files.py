@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['IMAGE_EXTS', 'image_problem', 'image_problems', 'DataProblems', 'summarize_list', 'check_layout', 'is_system_name',
-           'list_images', 'find_images']
+           'list_images', 'find_images', 'normalize_name']
 
 # %% ../../nbs/030_data.files.ipynb #cell-003
 import os
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -172,3 +173,10 @@ def find_images(
         if not skip_external_links or path.resolve().is_relative_to(top): names.append(name.as_posix())
     if not names: raise DataError(f"{folder} holds no images ({', '.join(sorted(IMAGE_EXTS))})")
     return sorted(names)
+
+# %% ../../nbs/030_data.files.ipynb #files-names
+def normalize_name(
+    name: str, # Path of an image
+) -> str:      # With `/`, in Unicode's form NFC
+    "One spelling of a path for all operating systems."
+    return unicodedata.normalize('NFC', str(name).replace('\\', '/')).removeprefix('./')

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from .files import DataProblems, find_images, summarize_list
+from .index import UNKNOWN_PID, local_path
 from .validation import resolve_index
 from ..errors import ConfigError, DataError
 from ..skeleton import IR, RGB
@@ -53,11 +54,18 @@ def _number_names(names: Iterable[str]) -> dict:
         return {n: int(n) for n in names}
     return {n: i for i,n in enumerate(names, 1)}
 
-def _to_index(found: list, problems: DataProblems, verify) -> pd.DataFrame:
+def _camera_names(names: Iterable[str]) -> set[str]:
+    "One name or several, as a set."
+    return {names} if isinstance(names, str) else set(names)
+
+def _to_index(found: list, infrared: set, problems: DataProblems, verify) -> pd.DataFrame:
     "The checked table of `(path, fields, modality, split)`."
     cameras = _number_names(fields['camera'] for _,fields,_,_ in found)
+    unknown = sorted(infrared-cameras.keys())
+    if unknown:
+        raise ConfigError(f"infrared={unknown}: there is no such camera; there are {summarize_list(cameras, 20)}")
     people = _number_names(fields.get('pid', '') for _,fields,_,_ in found)
-    rows = [(path, people.get(fields.get('pid', ''), -1), cameras[fields['camera']], modality, split)
+    rows = [(path, people.get(fields.get('pid', ''), UNKNOWN_PID), cameras[fields['camera']], modality, split)
             for path,fields,modality,split in found]
     index = resolve_index(rows, problems, verify, dataset='folders')
     index.attrs.update(cameras={v: k for k,v in cameras.items()}, people={v: k for k,v in people.items()})
@@ -74,7 +82,7 @@ def read_folders(
 ) -> pd.DataFrame:                 # The table of images; unknown people have `pid` -1
     """Read images of your own cameras. `DataError` lists files that do not match; a wrong pattern or camera is a
     `ConfigError`."""
-    expression,infrared = compile_pattern(pattern), {infrared} if isinstance(infrared, str) else set(infrared)
+    expression,infrared = compile_pattern(pattern),_camera_names(infrared)
     problems = DataProblems(str(root), on_bad)
     found = []
     for name in find_images(root):
@@ -86,11 +94,7 @@ def read_folders(
         if modality is not None: found.append((path, m.groupdict(), modality, split))
     if not found: problems.raise_or_warn()
     if not found: raise DataError(f"no image below {root} matches {pattern}")
-    cameras = {fields['camera'] for _,fields,_,_ in found}
-    if infrared-cameras:
-        raise ConfigError(f"infrared={sorted(infrared-cameras)}: there is no such camera; "
-                          f"there are {summarize_list(sorted(cameras), 20)}")
-    return _to_index(found, problems, verify)
+    return _to_index(found, infrared, problems, verify)
 
 # %% ../../nbs/041_data.folders.ipynb #folders-14
 def read_csv_index(
@@ -109,14 +113,14 @@ def read_csv_index(
     names = {c: c for c in ('path','camera','pid','modality','split')} | (columns or {})
     missing = [names[c] for c in ('path', *(columns or {})) if names[c] not in table]
     if missing: raise DataError(f"{csv} has no column {', '.join(missing)}; found {', '.join(table.columns)}")
-    problems,found = DataProblems(str(csv), on_bad),[]
+    problems,found,infrared = DataProblems(str(csv), on_bad),[],_camera_names(infrared)
     for row in table.to_dict('records'):
         fields = {c: row[names[c]] for c in ('camera','pid','modality') if row.get(names[c])}
         fields.setdefault('camera', '1')
-        path = csv.parent/row[names['path']].replace('\\', '/')
-        modality = _modality(fields, {infrared} if isinstance(infrared, str) else set(infrared), path, problems)
+        path = Path(local_path(csv.parent, row[names['path']]))
+        modality = _modality(fields, infrared, path, problems)
         if modality is not None: found.append((path, fields, modality, row.get(names['split']) or split))
-    return _to_index(found, problems, verify)
+    return _to_index(found, infrared, problems, verify)
 
 # %% ../../nbs/041_data.folders.ipynb #folders-17
 def preview_folders(
@@ -126,7 +130,7 @@ def preview_folders(
     names = index.attrs.get('cameras', {})
     rows = []
     for (camid,modality),part in index.groupby(['camid','modality']):
-        known = part.pid[part.pid>=0]
+        known = part.pid[part.pid!=UNKNOWN_PID]
         rows.append(dict(camera=names.get(camid, camid), camid=camid, modality=modality, images=len(part),
                          people=known.nunique(), unknown=len(part)-len(known),
                          example=os.path.basename(part.path.iloc[0])))

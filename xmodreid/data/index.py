@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['INDEX_COLUMNS', 'GENERATED_COLUMNS', 'SPLITS', 'UNKNOWN_PID', 'make_index', 'check_index', 'index_summary',
            'rows_of_split', 'resolve_path', 'concat_index', 'distinct_pids', 'drop_unknown', 'concat_data_sets',
-           'percent_noisy_labels', 'save_index', 'read_index']
+           'percent_noisy_labels', 'save_index', 'local_path', 'read_index']
 
 # %% ../../nbs/034_data.index.ipynb #data-index-h4
 import os
@@ -266,8 +266,11 @@ def _existing_spelling(path: str) -> str:
     forms = [unicodedata.normalize(form, path) for form in ('NFC','NFD')]
     return next((form for form in forms if os.path.exists(form)), path)
 
-def _local_path(folder: Path, path: str) -> str:
-    "A path of a table, which may come from Windows, valid from the current folder."
+def local_path(
+    folder: Path, # Folder of the table
+    path: str,    # Path in the table, relative to `folder`; it may come from another operating system
+) -> str:         # Valid from the current folder
+    "Find the file that a table names; raises a `DataError` for a Windows drive."
     if '\\' in path and not (folder/path).exists():
         windows = PureWindowsPath(path)
         if windows.drive:
@@ -300,6 +303,6 @@ def read_index(
     except (ValueError, OverflowError) as e: # also the errors of the parser
         raise DataError(f"{file} is not a table: {e}") from None
     for c in ('path','source_path'):
-        if c in index: index[c] = _map_paths(index[c], partial(_local_path, folder))
+        if c in index: index[c] = _map_paths(index[c], partial(local_path, folder))
     index.attrs = attrs
     return check_index(index)

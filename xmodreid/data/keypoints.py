@@ -7,7 +7,6 @@ __all__ = ['save_keypoints', 'read_keypoints', 'lookup_keypoints', 'lookup_poses
 
 # %% ../../nbs/036_data.keypoints.ipynb #data-keypoints-h4
 import os
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from .files import summarize_list
+from .files import normalize_name, summarize_list
 from .index import rows_of_split
 from ..errors import ConfigError, DataError
 from ..files import atomic_path, read_npz
@@ -51,10 +50,6 @@ def save_keypoints(
     with atomic_path(npz) as p: np.savez(p, **arrays)
 
 # %% ../../nbs/036_data.keypoints.ipynb #cell-049
-def _normalize_name(path: str) -> str:
-    "One spelling for each relative path: `/` between folders, accents composed."
-    return unicodedata.normalize('NFC', Path(path).as_posix())
-
 def _read_keypoint_array(npz: str|os.PathLike, key: str) -> dict:
     "Relative path -> row of array `key`."
     npz = Path(npz)
@@ -70,13 +65,13 @@ def _read_keypoint_array(npz: str|os.PathLike, key: str) -> dict:
         raise DataError(f"{npz} has `path` of {paths.dtype} and `{key}` of {rows.dtype} {rows.shape}; "
                         f"expected text and (N, {joints[0]}, {joints[1]}) numbers")
     if len(paths) != len(rows): raise DataError(f"{npz} has {len(paths)} paths but {len(rows)} rows of `{key}`")
-    return dict(zip(map(_normalize_name, paths), rows))
+    return dict(zip(map(normalize_name, paths), rows))
 
 def _align_rows(index: pd.DataFrame, npz: str|os.PathLike, root: str|os.PathLike|None, key: str) -> np.ndarray:
     "Rows of array `key` in the order of `index`."
     root = Path(npz).parent if root is None else Path(root)
     table = _read_keypoint_array(npz, key)
-    relative = [_normalize_name(os.path.relpath(p, root)) for p in index.path]
+    relative = [normalize_name(os.path.relpath(p, root)) for p in index.path]
     missing = [r for r in relative if r not in table]
     if missing:
         raise DataError(f"{len(missing)} of {len(index)} images have no row in {npz}: {summarize_list(missing)}. "

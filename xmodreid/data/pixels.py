@@ -109,8 +109,7 @@ def to_8bit(
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.float64)
         finite = np.isfinite(pixels)
-        if not finite.all():
-            if not finite.any(): raise DataError('no pixel is a finite number')
+        if not finite.any(): raise DataError('no pixel is a finite number')
         if depth == 'percentile': low,high = np.percentile(pixels[finite], _PERCENTILES)
         else: low,high = _check_depth(depth)
         scale = 255/(high-low) if high>low else 0.

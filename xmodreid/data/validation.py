@@ -73,7 +73,7 @@ def count_table(
 
 # %% ../../nbs/035_data.validation.ipynb #cell-039
 def _is_published(table: pd.DataFrame) -> bool:
-    "Whether all numbers of identities are the published ones: a set of one's own has others."
+    "Whether all numbers of identities are the published ones; your own data set has others."
     ids = table[table.quantity.str.endswith('ids')]
     return len(ids) > 0 and ids.match.all()
 

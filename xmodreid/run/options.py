@@ -101,7 +101,7 @@ def read_data_sets(
 def describe_own_data(
     index: pd.DataFrame, # From `read_data`
 ) -> str:                # The table of `preview_folders`; empty for a published layout
-    "Describe in text what was understood of own folders."
+    "Describe in text how your own folders were read."
     if not index.attrs.get('cameras'): return ''
     return preview_folders(index).to_string(index=False)+'\n'
 

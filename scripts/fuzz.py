@@ -210,11 +210,11 @@ class Weights:
         from xmodreid.files import save_state
         from xmodreid.gan.learner import pose_cyclegan, save_generators
         from xmodreid.pose.compact import compact_pose
-        from xmodreid.pose.weights import save_compact_pose
+        from xmodreid.pose.weights import save_pose_net
         from xmodreid.reid.models import reid_model, save_reid
         self.folder = folder
         save_reid(reid_model("resnet10_small", 3, width=.1), folder/"reid.safetensors", size=[32, 16])
-        save_compact_pose(compact_pose(8, stride=2), folder/"pose.safetensors", (32, 16))
+        save_pose_net(compact_pose(8, stride=2), folder/"pose.safetensors", (32, 16))
         save_generators(pose_cyclegan("warp", 4, 4).generators, folder/"gan.safetensors")
         save_state(folder/"state.safetensors", dict(a=torch.arange(9.), b=[1, "x", None, 1e-3], c=dict(d=np.arange(3))))
         torch.save(dict(w=torch.arange(99.), b=torch.ones(3)), folder/"theirs.pth")
@@ -258,13 +258,13 @@ class Weights:
         from xmodreid.annotate.records import read_rows
         from xmodreid.files import load_state, load_weights
         from xmodreid.gan.learner import load_generators
-        from xmodreid.pose.weights import load_compact_pose
+        from xmodreid.pose.weights import load_pose_net
         from xmodreid.reid.models import load_reid
         from xmodreid.search.storage import load_gallery
         if name.parts[0].startswith("gallery"):
             gallery = load_gallery(self.folder/name.parts[0])
             return gallery.images(), gallery.search(np.eye(1, 4, dtype=np.float32), 2)
-        readers = dict(reid=load_reid, pose=load_compact_pose, pose_synth=load_compact_pose, gan=load_generators,
+        readers = dict(reid=load_reid, pose=load_pose_net, pose_synth=load_pose_net, gan=load_generators,
                        translator_synth=load_generators, keypoints=read_rows, theirs=load_weights)
         return readers.get(name.stem, load_state)(self.folder/name)
 

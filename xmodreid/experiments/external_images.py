@@ -20,7 +20,7 @@ from ..data.samplers import SequentialBatchSampler, ShuffledBatchSampler
 from .randomized_people import RandomizedPeople, draw_randomized_person
 from ..pose.compact import compact_pose
 from ..pose.train import pose_learner
-from ..pose.weights import save_compact_pose
+from ..pose.weights import save_pose_net
 from ..progress import progress_bar
 from ..random import seed_all
 from ..run.config import config_to_dict, open_run_dir
@@ -108,5 +108,5 @@ def fit_randomized_pose(
     learn = pose_learner(dls, net, robust=True, prob=config.repaint_share, ramp=.5, seed=config.seed,
                          cbs=[TrainingProgressBar('pose', progress)])
     fit_resumable(learn, config.epochs, out_dir, fit=learn.fit_one_cycle, lr_max=config.lr, pct_start=.08)
-    save_compact_pose(net, out_dir/'pose_synth.safetensors', config.size)
+    save_pose_net(net, out_dir/'pose_synth.safetensors', config.size)
     return net.eval()

@@ -23,6 +23,9 @@ class PoseMaps(NamedTuple):
     paf: Tensor|None = None    # `(B, 38, h, w)` x and y of 19 limbs, or `None` for a network without limbs
     logits: Tensor|None = None # `(B, 19, h, w)` the heatmaps before their sigmoid, where there is one
     earlier_stages: tuple = () # `PoseMaps` of the earlier stages, first to last
+    # `(B, 2)` cosine and sine of the direction the person faces, about unit length: (1, 0) looks at the camera, (0, 1)
+    # to the right of the image, (-1, 0) away; `None` for a network that does not predict it
+    facing: Tensor|None = None
 
     @property
     def joint_heatmaps(self) -> Tensor:

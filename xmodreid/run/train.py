@@ -33,7 +33,7 @@ from ..gan.monitoring import SaveSamples
 from ..pose.compact import compact_pose
 from ..pose.estimate import PoseEstimator
 from ..pose.train import pose_learner
-from ..pose.weights import POSE_WEIGHTS, load_compact_pose, pose_net, save_compact_pose
+from ..pose.weights import POSE_WEIGHTS, load_pose_net, pose_net, save_pose_net
 from ..random import seed_all
 from ..reid.learner import reid_learner
 from ..reid.loss_callbacks import CrossEntropyLoss, ReIDLoss, TripletLoss
@@ -115,7 +115,7 @@ def train_pose(
     bar = TrainingProgressBar('pose', progress)
     learn = pose_learner(dls, net, robust=config.robust, seed=config.seed, cbs=[bar])
     fit_resumable(learn, config.epochs, out_dir, fit=learn.fit_one_cycle, lr_max=config.lr, pct_start=.1)
-    save_compact_pose(net, out_dir/'net.safetensors', config.size, half=False)
+    save_pose_net(net, out_dir/'net.safetensors', config.size, half=False)
     return load_trained_pose(out_dir)
 
 # %% ../../nbs/152_run.train.ipynb #cell-012
@@ -135,7 +135,7 @@ def load_trained_pose(
     "Load a trained pose estimator; raises a `ModelError` where there is none."
     if str(run_dir) in POSE_WEIGHTS: return PoseEstimator(pose_net(pretrained=str(run_dir)), pad=pad)
     path = _find_output(run_dir, 'net.safetensors', 'pose network', POSE_WEIGHTS)
-    return PoseEstimator(load_compact_pose(path), pad=pad)
+    return PoseEstimator(load_pose_net(path), pad=pad)
 
 # %% ../../nbs/152_run.train.ipynb #cell-014
 @dataclass(frozen=True, kw_only=True)

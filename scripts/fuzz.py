@@ -306,26 +306,42 @@ class Annotations:
         export_keypoints(session, folder/"joints.npz", only_done=False)
         self.keypoints = (folder/"joints.npz").read_bytes()
         self.coco = json.loads((folder/"coco.json").read_text())
+        joints = [x for k in range(25) for x in (5.+k, 10.+2*k, .9)]
+        self.openpose = dict(version=1.3, people=[dict(pose_keypoints_2d=joints), dict(pose_keypoints_2d=joints[:54])])
+        (folder/"openpose").mkdir()
         self.folder = folder
 
     def run(self, rng):
         from xmodreid.annotate.state import AnnotationSession
-        from xmodreid.annotate.store import import_coco, import_keypoints
+        from xmodreid.annotate.store import import_coco, import_keypoints, import_openpose
         (self.folder/"annotations.npz").unlink(missing_ok=True) # each input begins with no annotation
         session = AnnotationSession(self.folder)
-        if rng.random() < .2:
+        kind = rng.random()
+        if kind < .2:
             (self.folder/"in.npz").write_bytes(mutate_bytes(self.keypoints, rng))
             import_keypoints(session, self.folder/"in.npz", overwrite=True)
-            return
-        if rng.random() < .2: text = mutate_bytes(json.dumps(self.coco).encode(), rng)
+        elif kind < .4:
+            (self.folder/"openpose"/"a_keypoints.json").write_bytes(self.mutate_text(self.openpose, rng))
+            size = rng.choice([None, None, (64, 32), (640, 320), (0, 0), (1, 1)])
+            import_openpose(session, self.folder/"openpose", overwrite=True, size=size)
         else:
-            value = self.coco
-            for _ in range(rng.choice([1, 1, 2, 5])): value = mutate_json(value, rng)
-            text = json.dumps(value).encode("utf-8", "surrogatepass")
-        (self.folder/"in.json").write_bytes(text)
-        import_coco(session, self.folder/"in.json", overwrite=True)
-        keypoints = np.stack([session.rows[name].xy for name in session.names if name in session.rows] or [np.zeros(2)])
-        assert np.isfinite(keypoints).all(), "joints that are not finite were stored"
+            (self.folder/"in.json").write_bytes(self.mutate_text(self.coco, rng))
+            import_coco(session, self.folder/"in.json", overwrite=True)
+        self.check_rows(session)
+
+    def mutate_text(self, value, rng):
+        "A JSON file with changed bytes, or with changed values."
+        if rng.random() < .2: return mutate_bytes(json.dumps(value).encode(), rng)
+        for _ in range(rng.choice([1, 1, 2, 5])): value = mutate_json(value, rng)
+        return json.dumps(value).encode("utf-8", "surrogatepass")
+
+    def check_rows(self, session):
+        "What was imported is finite, and is on the disk."
+        from xmodreid.annotate.state import AnnotationSession
+        assert all(np.isfinite(row.xy).all() for row in session.rows), "joints that are not finite were stored"
+        again = AnnotationSession(self.folder)
+        for one, other in zip(session.rows, again.rows):
+            assert np.array_equal(one.xy, other.xy) and np.array_equal(one.flags, other.flags), "other joints on disk"
 
 
 class Commands:
@@ -334,7 +350,11 @@ class Commands:
         import xmodreid.all
         import xmodreid.run.train_commands
         import xmodreid.run.use_commands # noqa: F401 - an import that the alarm stops cannot be repeated
+        from xmodreid.synth.dataset import write_synth
+        from xmodreid.synth.world import SynthConfig
         self.folder = folder
+        config = SynthConfig(n_train=2, n_val=0, n_test=1, per_cam=1, size=(32, 16))
+        self.data = str(write_synth(folder/"data", config, progress=False))
         (folder/"empty").mkdir()
         (folder/"file.txt").write_text("x")
 
@@ -343,11 +363,15 @@ class Commands:
         from xmodreid.errors import ConfigError
         options = ["--size", "--epochs", "--seed", "--device", "--pose", "--direction", "--split", "--trial", "--k",
                    "--p", "--lr", "--loss", "--model", "--generator", "--on-bad", "--rerank", "--table", "--help",
-                   "--batch-size", "--protocol", "--kind", "--query-modality"]
+                   "--batch-size", "--protocol", "--kind", "--query-modality", "--min-source-joints", "--pattern",
+                   "--infrared", "--poses"]
         safe = [str(self.folder/"empty"), str(self.folder/"file.txt"), str(self.folder/"no"), "sysu:", "nothing:x",
                 f"sysu:{self.folder/'empty'}", ",", "sysu:x,regdb:y"]
         command = rng.choice([c for c in COMMANDS if c not in ("demo", "synth", "reproduce", "annotate")])
         words = [command, *(rng.choice(safe) for _ in range(rng.randrange(0, 4)))]
+        if command == "translate" and rng.random() < .5:  # quick enough with right arguments, too
+            shutil.rmtree(self.folder/"out", ignore_errors=True)
+            words = [command, self.data, "synth", str(self.folder/"out")]
         for _ in range(rng.randrange(0, 4)): words += [rng.choice(options), rng.choice([*TRICKY, "1", "64x32", "cpu"])]
         out = io.StringIO()
         try:

@@ -9,14 +9,15 @@ __all__ = ['AnnotatedFolder', 'merge_rows']
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from xmodreid.annotate.records import (
@@ -175,10 +176,20 @@ def _save(self: AnnotatedFolder):
     self._signature = _file_signature(self.file)
 
 @patch
-def _locked(self: AnnotatedFolder) -> FileLock:
-    "Keeps other windows from writing the file; `TimeoutError` where one holds it for 10 seconds."
+@contextmanager
+def _locked(self: AnnotatedFolder,
+    timeout: float = 10, # Seconds to wait for another window
+) -> Iterator[None]:
+    "Keeps other windows from writing the file; `DataError` where one holds it for longer."
     self.file.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(self.file.with_name(f'.{self.file.name}.lock'), timeout=10)
+    lock = FileLock(self.file.with_name(f'.{self.file.name}.lock'))
+    try: lock.acquire(timeout)
+    except Timeout:
+        raise DataError(f"{self.file} cannot be written: another window or program has locked it for {timeout:g} "
+                        "seconds; a change takes less than one. Nothing was changed. Repeat the change; if it fails "
+                        "again, close the other windows on this folder") from None
+    try: yield
+    finally: lock.release()
 
 @patch
 def _write(self: AnnotatedFolder,

@@ -19,6 +19,7 @@ from xmodreid.annotate.records import (
     ABSENT, UNLABELED, VISIBLE, AnnotationRow, flags_to_keypoints, read_rows,
 )
 from .state import AnnotationSession
+from ..data.files import is_system_name
 from ..data.keypoints import PoseDataset, save_keypoints
 from ..errors import DataError, PoseError, check_choice
 from ..files import read_json, write_json
@@ -269,7 +270,8 @@ def import_openpose(
     """Read a folder of OpenPose's JSON by image name; of several people, the one with most joints, then the largest.
 
     Warns with a list of what does not fit; raises `DataError` if nothing does."""
-    files = sorted(Path(folder).rglob('*.json'))
+    files = [p for p in sorted(Path(folder).rglob('*.json'))
+             if not any(map(is_system_name, p.relative_to(folder).parts))]
     if not files: raise DataError(f"{folder} holds no .json files. Expected files like 0001_keypoints.json")
     rows,problems = {},{}
     for file in files:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .files import DataProblems, check_layout, list_images
+from .files import DataProblems, check_layout, is_system_name, list_images
 from .validation import check_counts, resolve_index
 from ..errors import DataError
 from ..skeleton import IR, RGB
@@ -86,13 +86,17 @@ def _identity_folders(camera: Path, problems: DataProblems) -> list[Path]:
     "The folders of a camera, such as `0007`; others become problems."
     folders = []
     for d in sorted(camera.iterdir()) if camera.is_dir() else []:
-        if d.name.startswith('.') or d.name == 'Thumbs.db': continue
+        if is_system_name(d.name): continue
         if d.is_dir() and re.fullmatch(r'\d{4,}', d.name, re.ASCII):
             folders.append(d)
         else:
             problem = 'is not the folder of an identity, such as 0007'
             problems.add(d, problem, 'rename it or move it out of the data set')
     return folders
+
+def _count_files(folder: Path) -> int:
+    "Number of files, without those that a system or a tool left behind."
+    return sum(not is_system_name(name) for name in os.listdir(folder))
 
 def _sysu_rows(root: Path, ids: dict, problems: DataProblems) -> tuple[list, dict]:
     "Rows of the listed identities, and the number of images of every unlisted one."
@@ -104,7 +108,7 @@ def _sysu_rows(root: Path, ids: dict, problems: DataProblems) -> tuple[list, dic
             pid = int(d.name)
             images = list_images(d, problems, r'\d{4,}') if pid in split else []
             rows += [(p, pid, cam, modality, split[pid]) for p,_ in images]
-            if pid not in split: unlisted[pid] = unlisted.get(pid, 0) + len(os.listdir(d))
+            if pid not in split: unlisted[pid] = unlisted.get(pid, 0) + _count_files(d)
     return rows, unlisted
 
 # %% ../../nbs/037_data.sysu.ipynb #cell-017

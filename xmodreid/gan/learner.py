@@ -149,7 +149,8 @@ def pose_cyclegan_learner(
     learn = InterruptibleLearner(dls, model, zero_loss, opt_func=opt_func, lr=lr, wd=0., cbs=[*callbacks, *L(cbs)],
                                  splitter=_generator_parameters)
     learn.calls = dict(save='save_generators(get_generators(learn), path)', load='load_generators(path)',
-                       predict="get_generators(learn)['ir'](rgb, rgb_keypoints, ir_keypoints)")
+                       predict="get_generators(learn)['ir'](rgb, rgb_keypoints, ir_keypoints)",
+                       show='plot_translations(rgb, ir_keypoints, fake_ir)')
     return learn
 
 def _discriminator_step(losses, settings:dict) -> DiscriminatorStep:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..data.files import is_system_name
 from ..data.index import check_index, concat_index, percent_noisy_labels, read_index, resolve_path, save_index
 from ..data.pixels import read_image
 from ..errors import ConfigError, DataError, check_choice
@@ -36,7 +37,7 @@ def write_grayscale_copies(
     if note_path.is_file():
         if read_json(note_path)!=note:
             raise ConfigError(f"{out_dir} holds copies of other images. Choose another folder, or delete this one")
-    elif out_dir.exists() and any(out_dir.iterdir()):
+    elif out_dir.exists() and not all(is_system_name(p.name) for p in out_dir.iterdir()):
         raise ConfigError(f"{out_dir} is not empty and was not made by `write_grayscale_copies`. Choose a new folder")
     write_json(note_path, note)
     names = [f'{int(p):04d}_c{int(c)}_{i:06d}.png' for i,(p,c) in enumerate(zip(index.pid, index.camid))]

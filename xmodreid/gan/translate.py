@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ..data.files import is_system_name
 from ..data.index import read_index, save_index
 from ..data.keypoints import save_keypoints
 from ..errors import ConfigError, DataError
@@ -50,6 +51,10 @@ def _skipped_rows(plan, out_dir:Path) -> list:
     return [dict(row=s['row'], source_path=Path(os.path.relpath(s['where'], out_dir)).as_posix(), joints=s['joints'],
                  problem=s['problem']) for s in plan.attrs['skipped']]
 
+def _is_foreign(path:Path) -> bool:
+    "Whether a file in the folder is neither of this translation nor left behind by a system."
+    return path.name!='keypoints' and not is_system_name(path.name)
+
 def _open_out_dir(out_dir:Path, settings:dict, skipped:list):
     "Create the folder, or check that it was begun with the same settings. `ConfigError` otherwise."
     note = out_dir/'translate.json'
@@ -61,7 +66,7 @@ def _open_out_dir(out_dir:Path, settings:dict, skipped:list):
             raise ConfigError(f"{out_dir} holds images made with other settings: {'; '.join(changes)}. "
                               "Choose another folder, or delete this one")
     # a folder `keypoints` may hold keypoints that were estimated for this translation
-    elif out_dir.exists() and (not out_dir.is_dir() or any(p.name!='keypoints' for p in out_dir.iterdir())):
+    elif out_dir.exists() and (not out_dir.is_dir() or any(map(_is_foreign, out_dir.iterdir()))):
         raise ConfigError(f"{out_dir} is not empty and was not made by `translate`. "
                           "Choose a new folder, so that none of your files is touched")
     else: write_json(note, dict(settings=settings, finished=False, skipped=skipped), checksum=True)

@@ -106,7 +106,8 @@ def pose_learner(
     kwargs = dict(opt_func=Adam, wd=1e-4, moms=(.95,.85,.95), metrics=metrics) | kwargs
     learn = InterruptibleLearner(dls, model, loss_func=zero_loss, cbs=[*callbacks,*cbs], **kwargs)
     learn.calls = dict(save='save_pose_net(learn.model, path, size)', load='load_pose_net(path)',
-                       predict='PoseEstimator(learn.model).keypoints(images)')
+                       predict='PoseEstimator(learn.model).keypoints(images)',
+                       show='PoseExplorer(index, keypoints, PoseEstimator(learn.model)).figure()')
     return learn
 
 # %% ../../nbs/067_pose.train.ipynb #cell-024

@@ -150,7 +150,8 @@ def reid_learner(
     learn = InterruptibleLearner(dls, model, zero_loss, lr=lr, wd=wd, opt_func=opt_func, cbs=cbs)
     learn.recorder.valid_metrics = len(dls.valid) > 0  # without validation images there is no validation loss to show
     learn.calls = dict(save='save_reid(learn.model, path)', load='load_reid(path)',
-                       predict='embed_images(learn.model, embed_dl(index, size))')
+                       predict='embed_images(learn.model, embed_dl(index, size))',
+                       show='plot_ranks(index, ranked_list(index, embeddings, protocol, queries))')
     return learn
 
 # %% ../../nbs/113_reid.learner.ipynb #cell-029

@@ -144,6 +144,7 @@ def translate(
     # Pose estimator for data without keypoints: a folder, or 'synth', 'openpose', 'lightweight'
     pose: str = 'synth',
     split: str = 'train',       # Split to translate
+    min_source_joints: int = 6, # Images with fewer visible joints are left out and listed in skipped.csv
     batch_size: int = 32,       # Images per batch
     trial: int = 1,             # For RegDB: split to translate, 1..10
     seed: int = 0,              # Seed of the choice of poses
@@ -172,8 +173,13 @@ def translate(
     people = people.select(split=split)
     generated = translate(people.index, people.keypoints, gan, out_dir, poses=poses,
                           direction=None if direction=='both' else direction, size=config['size'],
-                          gray=config['gray'], batch_size=batch_size, seed=seed)
+                          gray=config['gray'], batch_size=batch_size, seed=seed,
+                          min_source_joints=min_source_joints)
     print(f"{len(generated)} images in {out_dir}")
+    skipped = generated.attrs.get('skipped')
+    if skipped:
+        print(f"{len(skipped)} sources left out, with fewer than {min_source_joints} visible joints: "
+              f"{Path(out_dir)/'skipped.csv'}")
 
 # %% ../../nbs/157_run.train_commands.ipynb #cell-021
 def train_reid(

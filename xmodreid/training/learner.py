@@ -9,6 +9,7 @@ __all__ = ['InterruptibleLearner', 'TrainingProgressBar']
 import math
 from typing import Any, NoReturn
 
+import pandas as pd
 from fastai.callback import progress as progress, schedule as schedule
 from fastai.callback.core import Callback
 from fastai.learner import Learner
@@ -16,17 +17,19 @@ from fastcore.basics import noop, patch
 
 from ..errors import ConfigError
 from ..progress import progress_bar
+from .precision import HalfPrecision
 
 # %% ../../nbs/013_training.learner.ipynb #03-a7b9f964
 class InterruptibleLearner(Learner):
     """fastai's `Learner`; when a fit is interrupted, it calls `cleanup` of every callback that has one.
 
-    `export` and `predict` raise a `ConfigError` that names what to call instead."""
+    `export`, `predict`, `get_preds`, `tta` and `show_results` raise a `ConfigError` that names what to call instead."""
     calls = dict(
         save='save_state(path, dict(learn.model.state_dict()))',
         load='learn.model.load_state_dict(load_state(path))',
         predict='learn.model',
-    ) # What to call instead of fastai's `export`, `load_learner` and `predict`; each kind of learner has its own
+        show='plot_images(images)',
+    ) # What to call instead of fastai's `export`, `load_learner`, `predict` and `show_results`, by kind of learner
 
     def _with_events(self, f, event_type, ex, final=noop):
         try:
@@ -46,10 +49,63 @@ def export(self: InterruptibleLearner, *args: Any, **kwargs: Any) -> NoReturn:
                       f"Write the network with {self.calls['save']}, and read it with {self.calls['load']}")
 
 @patch
+def _refuse_batches(self: InterruptibleLearner, method: str) -> NoReturn:
+    "Raise a `ConfigError` for a method of fastai that applies the network to its own kind of batches."
+    raise ConfigError(f"`learn.{method}` does not make batches of this kind. "
+                      f"Apply the network with {self.calls['predict']}")
+
+@patch
 def predict(self: InterruptibleLearner, *args: Any, **kwargs: Any) -> NoReturn:
     "Raise a `ConfigError` that names the function which applies this network."
-    raise ConfigError("`learn.predict` does not make batches of this kind. "
-                      f"Apply the network with {self.calls['predict']}")
+    self._refuse_batches('predict')
+
+@patch
+def get_preds(self: InterruptibleLearner, *args: Any, **kwargs: Any) -> NoReturn:
+    "Raise a `ConfigError` that names the function which applies this network."
+    self._refuse_batches('get_preds')
+
+@patch
+def tta(self: InterruptibleLearner, *args: Any, **kwargs: Any) -> NoReturn:
+    "Raise a `ConfigError` that names the function which applies this network."
+    self._refuse_batches('tta')
+
+@patch
+def show_results(self: InterruptibleLearner, *args: Any, **kwargs: Any) -> NoReturn:
+    "Raise a `ConfigError` that names the function which shows results of this network."
+    raise ConfigError("`learn.show_results` cannot draw results of this kind. "
+                      f"Draw them with {self.calls['show']}")
+
+# %% ../../nbs/013_training.learner.ipynb #learner-half-code
+def _set_half_precision(learn, half: HalfPrecision) -> InterruptibleLearner:
+    "Add a `HalfPrecision`, in place of one that is there."
+    learn.to_fp32()
+    return learn.add_cb(half)
+
+@patch
+def to_fp16(self: InterruptibleLearner,
+    **kwargs: Any,         # Options of PyTorch's `GradScaler`
+) -> InterruptibleLearner: # The same learner
+    "Train in float16, see `HalfPrecision`. Without a GPU, `fit` raises a `ConfigError`."
+    return _set_half_precision(self, HalfPrecision('fp16', **kwargs))
+
+@patch
+def to_bf16(self: InterruptibleLearner) -> InterruptibleLearner: # The same learner
+    "Train in bfloat16, see `HalfPrecision`."
+    return _set_half_precision(self, HalfPrecision('bf16'))
+
+@patch
+def summary(self: InterruptibleLearner) -> pd.DataFrame: # Columns `part`, `type`, `parameters`, `trainable`
+    "Number of parameters of each part of the network and of all of it; a shared parameter counts once."
+    counted = set()
+    def row(part, module):
+        own = [p for p in module.parameters() if p not in counted]
+        counted.update(own)
+        trainable = sum(p.numel() for p in own if p.requires_grad)
+        return dict(part=part, type=type(module).__name__, parameters=sum(p.numel() for p in own), trainable=trainable)
+
+    rows = [row(name, part) for name,part in self.model.named_children()]
+    counted.clear()
+    return pd.DataFrame([*rows, row('all', self.model)])
 
 # %% ../../nbs/013_training.learner.ipynb #72-cell-006
 class TrainingProgressBar(Callback):

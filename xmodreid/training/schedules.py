@@ -85,6 +85,7 @@ class LRScheduler(Callback):
         self.schedule = schedule
 
     def before_fit(self):
+        if self.opt is None: return  # validation of a learner that has not been trained
         self.base = [h['lr'] for h in self.opt.hypers]
         self.factors = []
         self.first_epoch = getattr(self.learn, 'first_epoch', 0)   # of this schedule, in a training that was extended
@@ -103,4 +104,4 @@ class LRScheduler(Callback):
         self.factors.append(factor)
 
     def after_fit(self):
-        self.opt.set_hyper('lr', self.base)
+        if self.opt is not None: self.opt.set_hyper('lr', self.base)

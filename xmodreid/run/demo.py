@@ -109,7 +109,7 @@ def _pairs_data(steps, config, estimator, progress):
     "Real pairs with estimated keypoints; there are no poses with depth and no world that renders the truth."
     index = split_pairs(read_pairs(config.data), config.test_pairs, config.seed)
     def make(folder):
-        keypoints = estimate_keypoints(index, estimator, size=config.size, progress=progress)
+        keypoints = estimate_keypoints(index, estimator, progress=progress)
         save_keypoints(folder/'keypoints.npz', index.path.tolist(), keypoints, config.size)
     def read(folder): return np.load(folder/'keypoints.npz')['keypoints']
     return PoseDataset(index, steps('keypoints', make, read))
@@ -120,7 +120,7 @@ def _pose_networks(steps, config, synth, progress):
     def train(name, pose_config):
         def make(folder): train_pose(folder/'run', people, pose_config, progress)
         return steps(name, make, lambda folder: load_trained_pose(folder/'run'))
-    estimator = train('pose', pose_config(config)) if config.data=='synth' else load_trained_pose('synth')
+    estimator = train('pose', pose_config(config)) if config.data=='synth' else load_trained_pose('synth-large')
     return estimator,train('evaluator', evaluator_config(config))
 
 def _gan_and_images(steps, config, data, estimator, progress):

@@ -100,9 +100,9 @@ estimate = lambda path: predictor()(path)'''
 def annotate(
     folder: str,              # Folder of images; annotations.npz and export/ are written into it
     port: int = 8866,         # Port on 127.0.0.1; when it is in use, one near it
-    # Pose estimator that proposes keypoints: 'synth', 'openpose', 'lightweight', a folder from xmodreid train-
-    # pose, or '' for none
-    pose: str = 'synth',
+    # Pose estimator that proposes keypoints: 'synth-large', 'synth', 'openpose', 'lightweight', a folder from
+    # xmodreid train-pose, or '' for none
+    pose: str = 'synth-large',
     no_browser: bool = False, # Only print the address
 ) -> None:
     """Place 18 keypoints per image by hand, in a browser.

@@ -7,11 +7,12 @@ SEED   ?= 0
 
 .PHONY: demo test test-slow fuzz kills counts lock docs lab readme clean
 
-$(VENV)/.ready: requirements.lock settings.ini setup.py
+$(VENV)/.ready: requirements.lock requirements-mesh.lock settings.ini setup.py
 	$(PYTHON) -c "import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,14) and 'xmodreid needs Python 3.11 to 3.14; this is ' + sys.version.split()[0] + '. Call: make PYTHON=python3.11')"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --requirement requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --require-hashes --requirement requirements-mesh.lock
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --editable .
 	touch $@
 

@@ -40,10 +40,12 @@ from .pose.keypoints import keypoint_heatmaps, soft_argmax
 from .pose.metrics import pck
 from .pose.base import PoseNet
 from .pose.compact import compact_pose
+from .pose.pyramid import pyramid_pose
 from .pose.weights import pose_net
 from .pose.estimate import PoseEstimator
 from .pose.estimate_index import estimate_keypoints
-from .pose.loss_callbacks import CoordinateLoss, HeatmapLoss, PAFLoss
+from .pose.tracks import refine_keypoints
+from .pose.loss_callbacks import CoordinateLoss, FacingLoss, HeatmapLoss, PAFLoss
 from .pose.train import evaluate_pck, pose_learner
 from .pose.warp import warp_person, warp_to_pose
 from .annotate.state import AnnotationSession

@@ -235,18 +235,21 @@ def _resize_images(images:np.ndarray, size:tuple[int,int]) -> np.ndarray:
 def read_mesh_people(
     folder: str|Path,                # A folder of `write_mesh_people`
     size: tuple[int,int] = (128,64), # `(height, width)` of the images, pixels; half as wide as high
+    shards: range|list|None = None,  # Numbers of the shards to read; `None`: all
 ) -> MeshPeople:
-    "Read all shards of a folder, resized. Raises a `DataError` for a folder without shards or with a broken one."
+    "Read shards of a folder, resized. Raises a `DataError` for a folder without shards, a missing or a broken one."
     size = tuple(size)
     if size[0]!=2*size[1]: raise ConfigError(f"the images are half as wide as high; `size` cannot be {size}")
     paths = sorted(Path(folder).glob('[0-9]*.npz'))
+    if shards is not None: paths = [Path(folder)/f'{number:05d}.npz' for number in shards]
     if not paths: raise DataError(f"{folder} has no shards of mesh people. Write some with `write_mesh_people`")
-    shards = []
+    read = []
     for path in paths:
+        if not path.is_file(): raise DataError(f"{path}: no such shard. Write it with `write_mesh_people`")
         arrays = read_npz(path)
         missing = [name for name in _ARRAYS if name not in arrays]
         if missing: raise DataError(f"{path} is not a shard of mesh people: it has no array {', '.join(missing)}")
         factor = size[0]/arrays['images'].shape[1]
-        shards.append((_resize_images(arrays['images'], size), rescale_mesh_keypoints(arrays['keypoints'], factor),
+        read.append((_resize_images(arrays['images'], size), rescale_mesh_keypoints(arrays['keypoints'], factor),
                        arrays['yaw'], arrays['is_thermal']))
-    return MeshPeople(*(np.concatenate(column) for column in zip(*shards)))
+    return MeshPeople(*(np.concatenate(column) for column in zip(*read)))

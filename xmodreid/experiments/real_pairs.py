@@ -19,7 +19,6 @@ import torch
 
 from ..data.images import images_to_tensor
 from ..data.pixels import read_image
-from ..data.transforms import resize_keypoints
 from ..draw import to_uint8
 from ..errors import DataError, ModelError
 from ..pose.tracks import swap_sides

@@ -113,8 +113,8 @@ def _groups(index:pd.DataFrame, columns:list[str], what:str) -> list[np.ndarray]
     "Rows of each moment or track; raises `DataError` for a missing column or two people in a group."
     missing = [c for c in columns if c not in index]
     if missing or not columns:
-        raise DataError(f"the index has no column {', '.join(map(repr, missing)) or '(none given)'} that names a {what}; "
-                        f"found {', '.join(index.columns)}")
+        raise DataError(f"the index has no column {', '.join(map(repr, missing)) or '(none given)'} that names a "
+                        f"{what}; found {', '.join(index.columns)}")
     groups = [np.asarray(rows) for rows in index.groupby(columns, sort=False).indices.values()]
     if 'pid' not in index: return groups
     pids = index['pid'].to_numpy()

@@ -225,8 +225,10 @@ def pose_net(
 ) -> PoseNet:                         # With weights: in evaluation mode
     """Build a pose network by name, with published weights if wanted.
 
-    `'synth'` and `'synth-large'` come with the package. `'lightweight'` is Apache-2.0; `'openpose'` and `'openpose_caffe'` are for
-    academic, non-commercial use only. Raises `ConfigError`, `ModelError` or `DownloadError`."""
+    `'synth'` and `'synth-large'` come with the package. `'lightweight'` is Apache-2.0; `'openpose'` and
+    `'openpose_caffe'` are for academic, non-commercial use only.
+
+    Raises `ConfigError`, `ModelError` or `DownloadError`."""
     published = isinstance(pretrained, str) and pretrained in POSE_WEIGHTS
     weights_arch = POSE_WEIGHTS[pretrained]['net'] if published else 'compact'
     arch = check_choice('arch', weights_arch if arch is None else arch, POSE_NETS)

@@ -109,7 +109,7 @@ def describe_own_data(
 def choose_pose(
     data: str,   # Folder of a data set, as given to `read_data`
     pose: str,   # Folder of a pose estimator, a name of `POSE_WEIGHTS`, or `'auto'`
-) -> str:        # `pose`; for `'auto'` `'synth'` where the data bring keypoints, like synthetic sets, or `'synth-large'`
+) -> str:        # `pose`; for `'auto'`, `'synth'` where the data bring keypoints, else `'synth-large'`
     "Resolve `'auto'`: images without keypoints are taken for real ones, which need the large network."
     if pose != 'auto': return pose
     return 'synth' if (Path(_split_kind(data)[1])/'keypoints.npz').is_file() else 'synth-large'

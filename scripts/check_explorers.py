@@ -61,19 +61,13 @@ explore_poses(index, lookup_keypoints(index, 'large/keypoints.npz'), PoseEstimat
 LOSSES = """
 import warnings
 warnings.simplefilter('ignore')
-from pathlib import Path
-from xmodreid.data.keypoints import lookup_keypoints
-from xmodreid.data.sysu import read_sysu
 from xmodreid.data.translation_loaders import translation_dls
 from xmodreid.gan.monitoring import SaveSamples
 from xmodreid.gan.learner import pose_cyclegan_learner
+from xmodreid.synth.dataset import load_synth_data
 from xmodreid.viz.training import LossDashboard
-root = Path('people')
-index = read_sysu(root)
-train = (index.split=='train').to_numpy()
-keypoints = lookup_keypoints(index, root/'keypoints.npz')[train]
-dls = translation_dls(index[train].reset_index(drop=True), keypoints, size=(64,32), batch_size=2, gray=True,
-                      val_pct=0, n_iters=6, min_joints=6)
+people = load_synth_data('people').select(split='train')
+dls = translation_dls(people, size=(64,32), batch_size=2, gray=True, val_pct=0, n_iters=6, min_joints=6)
 batch = dls.train.one_batch()
 def score(generators): return generators['ir'](*(t.cpu() for t in (batch[0],batch[1],batch[3]))).std().item()
 dashboard = LossDashboard(score=score, score_name='contrast')
@@ -342,9 +336,11 @@ def check_explorer(name, page, faults, known_faults, shot):
         errors = page.locator(".jp-OutputArea-output[data-mime-type*=error]")
         assert not errors.count(), "the cell ends in an error"
         assert set(faults) <= set(known_faults), faults
-    except BaseException:
+    except BaseException as e:
         shot(page, f"{name}_failed")
-        raise
+        output = page.locator(".jp-OutputArea-output[data-mime-type*=error]")
+        if not output.count(): raise
+        raise AssertionError(f"{name}: the cell ends in an error: {output.first.inner_text()[-300:]}") from e
 
 
 def main():

@@ -312,7 +312,8 @@ def read_files(folder):
 def check_full_disk(what, folder, before, code, text):
     "Exit unless a run on a full disk ended with a clear error and left a folder that can be read."
     if code != 2 or "disk" not in text: sys.exit(f"{what}, full disk: ended with {code}: {text}")
-    left = [p.name for p in folder.rglob(".*")] if folder.exists() else []
+    # a lock file stays: removing it could take it from another process
+    left = [p.name for p in folder.rglob(".*") if p.suffix != ".lock"] if folder.exists() else []
     if left: sys.exit(f"{what}, full disk: left {left}")
     check_files(folder)
     lost = before+acknowledged.value-progress_count(folder)

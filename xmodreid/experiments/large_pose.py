@@ -29,7 +29,7 @@ from ..pose.estimate import PoseEstimator
 from ..pose.metrics import joint_hits
 from ..pose.pyramid import PyramidPose, load_imagenet_backbone, pyramid_pose
 from ..pose.train import pose_learner
-from ..pose.weights import save_pose_net
+from ..pose.weights import load_pose_net, pose_net, save_pose_net
 from ..progress import progress_bar
 from ..random import seed_all
 from ..run.config import config_to_dict, open_run_dir
@@ -109,19 +109,25 @@ def _augment(img:Tensor, kpts:Tensor, yaw:Tensor, gen:torch.Generator) -> tuple[
 class LargePoseConfig(TrainConfig):
     "Settings of the large pose network."
     size: tuple = (128,64)     # `(height, width)` of the images, pixels
-    n_shards: int = 40         # Shards of three-dimensional people; the first is held out
-    n_drawn: int = 10000       # Images of the synthetic cameras
+    n_shards: int = 36         # Shards of three-dimensional people; the first is held out
+    n_drawn: int = 8000        # Images of the synthetic cameras
     width: int = 64            # Channels of the pyramid
-    epochs: int = 4            # Passes over the images
+    epochs: int = 3            # Passes over the images
     batch_size: int = 24       # Images per batch
     lr: float = 2e-3           # Highest learning rate of the one-cycle schedule
     backbone_lr: float = .3    # Learning rate of the backbone, as a share
     facing_weight: float = 1.  # Weight of the loss of the direction
-    repaint_share: float = .3  # `prob` of `RandomizeAppearance`
+    repaint_share: float = .15 # `prob` of `RandomizeAppearance`
+    init_weights: str = ''     # Continue from these weights, `'synth-large'` or a file, instead of ImageNet features
 
 def _to_tensors(images:np.ndarray, keypoints:np.ndarray, yaw:np.ndarray) -> list[Tensor]:
     "Images with the channels first, keypoints and directions."
     return [torch.from_numpy(images).permute(0,3,1,2).contiguous(),torch.from_numpy(keypoints),torch.from_numpy(yaw)]
+
+def _mesh_arrays(mesh_dir:str|Path, size:tuple, shards:range) -> tuple:
+    "Images, keypoints and directions of some shards."
+    people = read_mesh_people(mesh_dir, size, shards)
+    return people.images, people.keypoints, people.yaw
 
 def large_pose_dls(
     mesh_dir: str|Path,    # Folder of `write_mesh_people`
@@ -129,10 +135,10 @@ def large_pose_dls(
     progress: bool = True, # Show progress bars?
 ) -> DataLoaders:          # `train` and `valid`, batches `(img, keypoints, yaw)`
     "Loaders of three-dimensional and drawn people; the first shard is held out."
-    shards = [read_mesh_people(mesh_dir, config.size, range(1, config.n_shards))[:3]]
+    shards = [_mesh_arrays(mesh_dir, config.size, range(1, config.n_shards))]
     if config.n_drawn: shards.append(drawn_people_with_yaw(config.n_drawn, size=config.size, progress=progress))
     train = _to_tensors(*(np.concatenate(arrays) for arrays in zip(*shards)))
-    valid = _to_tensors(*read_mesh_people(mesh_dir, config.size, range(1))[:3])
+    valid = _to_tensors(*_mesh_arrays(mesh_dir, config.size, range(1)))
     shuffled = ShuffledBatchSampler(len(train[0]), config.batch_size, config.seed)
     ordered = SequentialBatchSampler(len(valid[0]), config.batch_size)
     return DataLoaders(FacingPoseLoader(*train, shuffled, train=True, seed=config.seed),
@@ -143,6 +149,12 @@ def _split_backbone(net:PyramidPose) -> list[list]:
     backbone = list(net.backbone.parameters())
     own = {id(p) for p in backbone}
     return [backbone,[p for p in net.parameters() if id(p) not in own]]
+
+def _initial_net(config:LargePoseConfig, imagenet:str|Path|None) -> PyramidPose:
+    "The network before the first batch."
+    if not config.init_weights: return load_imagenet_backbone(pyramid_pose(config.width), imagenet)
+    if Path(config.init_weights).is_file(): return load_pose_net(config.init_weights)
+    return pose_net(pretrained=config.init_weights)
 
 def fit_large_pose(
     out_dir: str|Path,     # Where the checkpoint and the network go
@@ -155,8 +167,8 @@ def fit_large_pose(
     out_dir = open_run_dir(out_dir, config_to_dict(config), 'a large pose network')
     dls = large_pose_dls(mesh_dir, config, progress)
     seed_all(config.seed)
-    net = pyramid_pose(config.width)
-    if not (out_dir/'last.safetensors').exists(): load_imagenet_backbone(net, imagenet)
+    resumes = (out_dir/'last.safetensors').exists()
+    net = pyramid_pose(config.width) if resumes else _initial_net(config, imagenet)
     learn = pose_learner(dls, net, robust=True, prob=config.repaint_share, seed=config.seed, wd=1e-3,
                          facing_weight=config.facing_weight, splitter=_split_backbone,
                          opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=True),
@@ -171,7 +183,7 @@ def fit_large_pose(
 VIEWS = dict(front=(0,45), side=(45,135), back=(135,181)) # angle between the person and the camera, degrees
 
 def exchange_by_view(
-    estimator: PoseEstimator, # Estimator to judge
+    estimator: PoseEstimator, # Estimator to measure
     images: Tensor,           # `(N, 3, H, W)` uint8
     keypoints: Tensor,        # `(N, 18, 3)` true keypoints, pixels
     yaw: Tensor,              # `(N,)` true direction, radians

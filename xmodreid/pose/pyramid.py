@@ -31,7 +31,7 @@ def _head(ni:int) -> nn.Conv2d:
     return head
 
 class _FeaturePyramid(nn.Module):
-    "Features of strides 4, 8 and 16 merged at stride 4."
+    "Features of strides 4, 8, 16 and 32 merged at stride 4."
     def __init__(self, channels:list, width:int):
         super().__init__()
         self.lateral = nn.ModuleList(_conv(n, width, 1) for n in channels)
@@ -60,7 +60,7 @@ class PyramidPose(PoseNet):
             raise ConfigError(f"a pyramid network needs width >= 8 and stages >= 1; got {width}, {stages}")
         import timm # slow to import
         self.config = dict(width=width, stages=stages)
-        self.backbone = timm.create_model('tf_efficientnet_lite0', features_only=True, out_indices=(1,2,3))
+        self.backbone = timm.create_model('tf_efficientnet_lite0', features_only=True, out_indices=(1,2,3,4))
         channels = self.backbone.feature_info.channels()
         self.pyramid = _FeaturePyramid(channels, width)
         n_out = self.n_heatmaps+N_PAFS

@@ -109,7 +109,8 @@ def _pairs_data(steps, config, estimator, progress):
     "Real pairs with estimated keypoints; there are no poses with depth and no world that renders the truth."
     index = split_pairs(read_pairs(config.data), config.test_pairs, config.seed)
     def make(folder):
-        keypoints = estimate_keypoints(index, estimator, progress=progress)
+        mirrored = PoseEstimator(estimator.net, mirror=True)
+        keypoints = estimate_keypoints(index, mirrored, progress=progress)
         save_keypoints(folder/'keypoints.npz', index.path.tolist(), keypoints, config.size)
     def read(folder): return np.load(folder/'keypoints.npz')['keypoints']
     return PoseDataset(index, steps('keypoints', make, read))

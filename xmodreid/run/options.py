@@ -128,7 +128,7 @@ def load_or_estimate_keypoints(
     if not pose:
         raise DataError(f"{root} has no keypoints.npz. Place keypoints by hand with `xmodreid annotate`; "
                         "commands with the option --pose estimate them")
-    estimator = load_trained_pose(choose_pose(data, pose)).to(check_device(device))
+    estimator = load_trained_pose(choose_pose(data, pose), mirror=True).to(check_device(device))
     return estimate_keypoints(index, estimator, cache_dir=cache_dir)
 
 # %% ../../nbs/156_run.options.ipynb #read-pose-data

@@ -131,11 +131,12 @@ def _find_output(run_dir, name:str, what:str, pretrained=()) -> Path:
 def load_trained_pose(
     run_dir: str|Path,       # From `train_pose`, or the name of published weights, one of `POSE_WEIGHTS`
     pad: float|None = None,  # Border around the images, as a fraction of each side; what suits the network when `None`
+    mirror: bool = False,    # Average with the mirrored image: better keypoints in twice the time
 ) -> PoseEstimator:          # In evaluation mode
     "Load a trained pose estimator; raises a `ModelError` where there is none."
-    if str(run_dir) in POSE_WEIGHTS: return PoseEstimator(pose_net(pretrained=str(run_dir)), pad=pad)
+    if str(run_dir) in POSE_WEIGHTS: return PoseEstimator(pose_net(pretrained=str(run_dir)), pad=pad, mirror=mirror)
     path = _find_output(run_dir, 'net.safetensors', 'pose network', POSE_WEIGHTS)
-    return PoseEstimator(load_pose_net(path), pad=pad)
+    return PoseEstimator(load_pose_net(path), pad=pad, mirror=mirror)
 
 # %% ../../nbs/152_run.train.ipynb #cell-014
 @dataclass(frozen=True, kw_only=True)

@@ -93,7 +93,7 @@ _PREDICTOR_CODE = '''from functools import cache
 def predictor():
     from xmodreid.run.train import load_trained_pose
     from xmodreid.annotate.state import initial_keypoints
-    return initial_keypoints(load_trained_pose({pose!r}))
+    return initial_keypoints(load_trained_pose({pose!r}, mirror=True))
 estimate = lambda path: predictor()(path)'''
 
 # %% ../../nbs/158_run.use_commands.ipynb #cell-025

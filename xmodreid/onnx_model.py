@@ -28,9 +28,10 @@ def import_extra(
         raise ConfigError(f"{use} needs the package {name.split('.')[0]}, which is not installed. "
                           f"Install it with: pip install 'xmodreid[{extra}]'") from None
 
-# %% ../nbs/008_onnx_model.ipynb #3b21458e
+# %% ../nbs/008_onnx_model.ipynb #2657f494
 # Kind of a network -> what it estimates
-ONNX_KINDS = dict(reid='one vector per image', pose='18 keypoints per image', generator='an image in the other modality')
+ONNX_KINDS = dict(
+    reid='one vector per image', pose='18 keypoints per image', generator='an image in the other modality')
 METADATA_KEY = 'xmodreid' # Key of the description in the metadata of an ONNX file
 
 def parse_metadata(

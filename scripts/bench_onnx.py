@@ -106,8 +106,8 @@ def measure(name, make, direction, trained, folder, repeats, n_people):
     digits = dict(torch_ms=3, onnx_ms=3, int8_ms=3, torch_ms_single=3, onnx_ms_single=3, mb=2, int8_mb=2, rank1=2,
                   rank1_int8=2)
     row |= {k: round(row[k], n) for k, n in digits.items() if k in row} | dict(epochs=EPOCHS.get(name))
-    return row | dict(batch=BATCH, seeds=1, source='measured', difference=float(f"{row['difference']:.1e}"),
-                      int8_difference=float(f"{row['int8_difference']:.1e}"))
+    for column in ('difference', 'int8_difference'): row[column] = float(f"{row[column]:.1e}")
+    return row | dict(batch=BATCH, repeats=repeats, seeds=1, source='measured')
 
 
 def main():

@@ -280,7 +280,7 @@ def export_onnx(
     size: tuple|None = None, # `(height, width)` of the images; by default the model's own `size`
     direction: str = '',     # For a pair of generators: `'rgb2ir'` or `'ir2rgb'`
     mirror: bool = False,    # Average the results of image and mirror image? It takes twice the time
-    int8: bool = False,      # Weights in 8 bits: a quarter of the bytes, other results
+    int8: bool = False,      # Weights in 8 bits: a quarter to half of the bytes, other results
 ) -> pd.DataFrame: # `output`, `batch`, `difference`, `int8_difference`; `attrs`: `path`, `kind`, `size`, `bytes`
     """Export a network, and compare it with PyTorch on batches of 1 and 3 images.
 

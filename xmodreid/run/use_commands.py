@@ -177,7 +177,7 @@ def export(
     direction: str = '',      # For generators: 'rgb2ir' or 'ir2rgb'; with it, 'synth' names the shipped translator
     size: str = '',           # HEIGHTxWIDTH of the images, where the model does not have it
     mirror: bool = False,     # Average the results of image and mirror image: better results in twice the time
-    # Weights in 8 bits: a quarter of the bytes; for a Re-ID model, the cost in rank-1 is measured
+    # Weights in 8 bits: a quarter to half of the bytes; for a Re-ID model, the cost in rank-1 is measured
     int8: bool = False,
 ) -> None:
     """Export a model to ONNX, and check it against PyTorch.

@@ -120,6 +120,8 @@ from .search.base import ReIDEmbedder
 from .search.gallery import GalleryIndex
 from .search.storage import load_gallery
 from .search.index import build_gallery, open_gallery, search_gallery
+from .hub import from_pretrained, push_to_hub
+from .export import export_onnx
 from .viz.translation import plot_patch_style, plot_translation_samples, plot_translations
 from .viz.ranks import plot_cmc, plot_ranks
 from .viz.training import LossDashboard, plot_losses

@@ -20,7 +20,7 @@ from fastcore.docments import docments
 from . import __version__
 from .errors import ConfigError, XModError
 from .run.train_commands import demo, synth, train_gan, train_pose, train_reid, translate
-from .run.use_commands import annotate, evaluate, index, search
+from .run.use_commands import annotate, evaluate, export, index, search
 
 # %% ../nbs/160_cli.ipynb #d31c95b4
 def reproduce(
@@ -72,7 +72,7 @@ def user_errors() -> Iterator[None]:
 
 # %% ../nbs/160_cli.ipynb #0c9f9f48
 COMMANDS = {f.__name__.replace('_', '-'): f for f in (
-    demo, synth, annotate, train_pose, train_gan, translate, train_reid, evaluate, index, search, reproduce,
+    demo, synth, annotate, train_pose, train_gan, translate, train_reid, evaluate, index, search, export, reproduce,
 )} # Name -> function, in the order of the work
 
 _EXAMPLE = '''an example, from nothing to a search:
@@ -84,6 +84,7 @@ _EXAMPLE = '''an example, from nothing to a search:
   xmodreid evaluate   data/small runs/reid
   xmodreid index      data/small/cam1 runs/reid runs/gallery
   xmodreid search     runs/gallery data/small/cam3/0100 --query-modality ir --out-dir runs/found
+  xmodreid export     runs/reid runs/reid.onnx
 
 `xmodreid COMMAND --help` lists the options of a command. Start a stopped command again to resume it.'''
 

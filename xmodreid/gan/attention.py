@@ -28,7 +28,7 @@ def pose_inputs(
     h,w = size
     y,x = torch.linspace(-1,1,h).to(keypoints),torch.linspace(-1,1,w).to(keypoints)
     ys,xs = torch.meshgrid(y, x, indexing='ij')
-    coordinates = torch.stack([xs,ys]).expand(len(keypoints),2,h,w)
+    coordinates = torch.stack([xs,ys]).expand(keypoints.shape[0],2,h,w)
     return torch.cat([keypoint_heatmaps(keypoints, size), part_masks(keypoints, size), coordinates], 1)
 
 def make_encoder(
@@ -96,11 +96,12 @@ class AttentionGenerator(PoseGenerator):
         "Queries of the target pose and keys of the source; one pose encoder serves both."
         maps = pose_inputs(torch.cat([tgt_kpts,src_kpts]), img.shape[-2:])
         poses = encode_levels(self.pose, maps)
-        target,source = poses[-1].chunk(2)
-        features = encode_levels(self.source_encoder, torch.cat([img, maps[len(img):]], 1))
+        n = img.shape[0] # not `chunk`: an exported graph takes any batch
+        target,source = poses[-1][:n],poses[-1][n:]
+        features = encode_levels(self.source_encoder, torch.cat([img, maps[n:]], 1))
         q = F.instance_norm(upcast_half(self.query(target)))
         k = F.instance_norm(upcast_half(self.query(source)+self.key(features[-1])))
-        return _split_heads(q, self.heads),_split_heads(k, self.heads),[p[:len(img)] for p in poses],features
+        return _split_heads(q, self.heads),_split_heads(k, self.heads),[p[:n] for p in poses],features
 
     def forward_impl(self, img:Tensor, src_kpts:Tensor, tgt_kpts:Tensor) -> Tensor:
         "Attend to coarse values and folded fine features, then decode; the output before the tanh."

@@ -72,7 +72,8 @@ def warp_person(
     "Warp the ten parts of each person from the source to the target pose; differentiable in `img`."
     size = img.shape[-2:]
     both = part_segments(torch.cat([src_kpts, tgt_kpts])) # at once: these are many small operations
-    shown, tgt = (PartSegments(*half) for half in zip(*(t.chunk(2) for t in both)))
+    n = img.shape[0] # not `chunk`: an exported graph takes any batch
+    shown, tgt = PartSegments(*(t[:n] for t in both)), PartSegments(*(t[n:] for t in both))
     src = fill_hidden_limbs(shown)
     grids = part_grids(src, tgt, size).flatten(1, 2)      # the grids of all parts, one below the other
     sampled = F.grid_sample(img, grids, padding_mode='border', align_corners=False).unflatten(2, (-1,size[0]))

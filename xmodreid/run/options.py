@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['parse_size', 'read_data', 'read_data_sets', 'describe_own_data', 'choose_pose', 'load_or_estimate_keypoints',
-           'read_pose_data', 'resolve_pose', 'find_reid_model', 'parse_losses', 'parse_rerank']
+           'read_pose_data', 'resolve_pose', 'find_reid_model', 'load_any_model', 'parse_losses', 'parse_rerank']
 
 # %% ../../nbs/156_run.options.ipynb #run-options-imports
 import os
@@ -14,18 +14,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from ..data.folders import preview_folders
 from ..data.index import concat_data_sets
 from ..data.keypoints import PoseDataset, lookup_keypoints
 from ..data.readers import READERS, read_dataset
 from ..errors import ConfigError, DataError, ModelError, check_choice
+from ..gan.learner import PRETRAINED_GENERATORS
 from ..pose.estimate_index import estimate_keypoints
-from ..pose.weights import POSE_WEIGHTS
+from ..hub import file_kind, from_pretrained, load_model_file
+from ..pose.weights import POSE_WEIGHTS, pose_net
 from xmodreid.reid.loss_callbacks import (
     CrossEntropyLoss, ReIDLoss, SymmetricCrossEntropyLoss, TripletLoss, WeightedTripletLoss,
 )
-from .train import check_device, load_trained_pose
+from .train import check_device, load_gan_config, load_trained_gan, load_trained_pose
 
 # %% ../../nbs/156_run.options.ipynb #cell-010
 def parse_size(
@@ -161,7 +164,30 @@ def find_reid_model(
     if path.is_dir(): path = path/'model.safetensors'
     if path.is_file(): return path
     raise ModelError(f"{model} holds no Re-ID model (model.safetensors is missing). "
-                     "Train one with `xmodreid train-reid`")
+                     "Train one with `xmodreid train-reid`, or give the .onnx file of one")
+
+def _load_generators(model:str) -> nn.ModuleDict:
+    "Generators, with the size of their images where it is known."
+    generators = load_trained_gan(model)
+    try: generators.size = tuple(load_gan_config(model)['size'])
+    except DataError: pass  # a file without the settings of its training beside it
+    return generators
+
+def load_any_model(
+    model: str,          # Folder or file of a model, or the name of one that comes with the package
+    generators: bool = False, # Generators are wanted; `'synth'` names an estimator and generators
+) -> nn.Module:          # A Re-ID model, a pose network or generators, its `size` set where it is known
+    "Load a model of any kind; raises a `ModelError` where there is none."
+    path = Path(model)
+    if generators and model in PRETRAINED_GENERATORS: return _load_generators(model)
+    if model in POSE_WEIGHTS: return pose_net(pretrained=model)
+    if path.is_file(): return _load_generators(model) if file_kind(path) == 'generator' else load_model_file(path)
+    if (path/'README.md').is_file() and (path/'config.json').is_file(): return from_pretrained(path)
+    if (path/'generators.safetensors').is_file(): return _load_generators(model)
+    for name in ('model.safetensors','net.safetensors'):
+        if (path/name).is_file(): return load_model_file(path/name)
+    raise ModelError(f"{model} holds no model. Give a folder of train-reid, train-pose or train-gan, a file of one, or "
+                     f"one of {', '.join(POSE_WEIGHTS)}")
 
 # %% ../../nbs/156_run.options.ipynb #cell-022
 def parse_losses(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLUMN_TYPES', 'GALLERY_COLUMNS', 'DUPLICATE_POLICIES', 'complete_table', 'read_image_table', 'ReIDEmbedder',
-           'load_embedder', 'BaseGallery', 'hits_table', 'as_list', 'check_filters']
+           'OnnxEmbedder', 'load_embedder', 'BaseGallery', 'hits_table', 'as_list', 'check_filters']
 
 # %% ../../nbs/130_search.base.ipynb #search-base-h4
 import os
@@ -20,8 +20,9 @@ from torch import nn
 from ..data.files import find_images
 from ..errors import ConfigError, DataError, ModelError, ProtocolError, check_choice
 from ..hashing import hash_module
+from ..onnx_model import OnnxModel
 from ..reid.distance import normalize_embeddings
-from ..skeleton import MODALITIES
+from ..skeleton import IR, MODALITIES
 
 # %% ../../nbs/130_search.base.ipynb #cell-007
 COLUMN_TYPES = dict(path=str, pid=np.int64, camid=np.int64, modality=str)
@@ -113,12 +114,55 @@ class ReIDEmbedder:
         loader = embed_dl(index, self.size, self.batch_size, LoaderOptions('none', device=device))
         return embed_images(self.model, loader).numpy()
 
+
+# %% ../../nbs/130_search.base.ipynb #f34a9abd
+class OnnxEmbedder(ReIDEmbedder):
+    "An exported Re-ID model: onnxruntime computes the embeddings. It has the hash of the network that was exported."
+    def __init__(
+        self,
+        path: str|Path,        # `.onnx` file from `xmodreid export`
+        batch_size: int = 64,  # Images per batch
+        device: str|torch.device|None = None, # `'cuda'` with onnxruntime-gpu; `None` is the CPU
+    ):
+        self.model = OnnxModel(path, str(device or 'cpu'))
+        if self.model.kind != 'reid':
+            raise ModelError(f"{path} holds a network of kind {self.model.kind}. Export a Re-ID model")
+        self.path, self.size, self.hash = self.model.path, self.model.size, self.model.meta['hash']
+        self.batch_size = batch_size
+
+    def __call__(
+        self,
+        index: pd.DataFrame, # Table of images
+    ) -> np.ndarray:         # `(N, D)` float32, rows of length 1
+        "Embed the images of a table. Embeddings of image and mirror image are averaged, in the graph or here."
+        from xmodreid.data.loaders import LoaderOptions
+        from xmodreid.data.reid_loaders import grayscale_rows
+        store = LoaderOptions('none').store(index, self.size, grayscale_rows(index))
+        modality = (index.modality == IR).to_numpy().astype(np.int64)
+        out = []
+        for i in range(0, len(index), self.batch_size):
+            rows = np.arange(i, min(i+self.batch_size, len(index)))
+            image = store[rows].numpy()
+            views = [image] if self.model.meta['mirror'] else [image, np.ascontiguousarray(image[..., ::-1])]
+            out.append(sum(self._embed(view, modality[rows]) for view in views))
+        emb = np.concatenate(out)
+        return emb/np.linalg.norm(emb, axis=1, keepdims=True).clip(1e-12)
+
+    def _embed(self, image, modality):
+        arrays = dict(image=image, modality=modality)
+        return self.model(**{name: arrays[name] for name in self.model.inputs})['embedding']
+
+# %% ../../nbs/130_search.base.ipynb #dc5c0480
 def load_embedder(
-    model: ReIDEmbedder|str|Path, # An `ReIDEmbedder`, or a file from `save_reid`
+    # An embedder, a file from `save_reid`, or an `.onnx` file from `xmodreid export`
+    model: ReIDEmbedder|str|Path,
     device: str|torch.device|None = None, # Device for a model from a file; `None` keeps the network's device
+    batch_size: int = 64,                 # Images per batch, for a model from a file
 ) -> ReIDEmbedder:
     "Load an embedder from a file; return a given embedder unchanged."
-    return model if isinstance(model, ReIDEmbedder) else ReIDEmbedder(model, device=device)
+    if isinstance(model, ReIDEmbedder): return model
+    if str(model).lower().endswith('.onnx'): return OnnxEmbedder(model, batch_size, device)
+    return ReIDEmbedder(model, batch_size=batch_size, device=device)
 
 # %% ../../nbs/130_search.base.ipynb #cell-023
 # What to do with an image whose path is already in the gallery

@@ -32,7 +32,7 @@ def open_gallery(
 
 def build_gallery(
     source: str|Path|Sequence|pd.DataFrame, # Folder of images, CSV with a column `path`, or a table
-    model: str|Path,           # File from `save_reid`
+    model: str|Path,           # File from `save_reid`, or an `.onnx` file from `xmodreid export`
     location: str|Path,        # Folder to create or to add to, or a Milvus address
     modality: str = 'rgb',     # Modality of all images when the table has no column `modality`
     kind: str = 'exact',       # One of `INDEX_KINDS`, for a new gallery
@@ -43,7 +43,7 @@ def build_gallery(
     device: str|torch.device|None = None, # Device, e.g. `'cuda'`
 ) -> BaseGallery:              # The gallery, saved
     "Embed images into a gallery. After an interruption, call it again: it continues with the missing images."
-    embed = ReIDEmbedder(model, batch_size=batch_size, device=device)
+    embed = load_embedder(model, device, batch_size)
     if _is_server(location): gallery = MilvusIndex(str(location), kind=kind, duplicates=duplicates)
     elif (Path(location)/'manifest.json').exists(): gallery = load_gallery(location)
     else: gallery = GalleryIndex(kind, dtype, duplicates)

@@ -92,7 +92,8 @@ def train_gan(
     data: str,                # Data set of both modalities
     out_dir: str,             # Folder for generators, checkpoint, curves and settings
     # Pose estimator of the loss, which also finds missing keypoints: a folder from xmodreid train-pose, or
-    # 'synth', 'synth-large', 'openpose', 'lightweight'; 'auto': 'synth' for data with keypoints, else 'synth-large'
+    # 'synth', 'synth-large', 'openpose', 'lightweight'; 'auto': 'synth' for data with keypoints, else 'synth-large';
+    # module:function: an estimator of another library for the keypoints, and 'auto' for the loss
     pose: str = 'auto',
     size: str = '64x32',      # Height x width of the images, pixels
     generator: str = 'warp',  # Generator: 'warp', 'resnet' or 'attention'
@@ -121,14 +122,14 @@ def train_gan(
 
     A person's RGB image becomes an infrared image of the same person in another pose, and back."""
     from xmodreid.run import train
-    from xmodreid.run.options import choose_pose, describe_own_data, parse_size, read_pose_data
+    from xmodreid.run.options import choose_loss_pose, describe_own_data, parse_size, read_pose_data
     config = train.GanConfig(size=parse_size(size), generator=generator, width=width, gray=not color, epochs=epochs,
                              iters=iters, batch_size=batch_size, lr=lr, d_lr=d_lr, seed=seed, half=half,
                              pose_weight=pose_weight)
     people = read_pose_data(data, pose, device, Path(out_dir)/'keypoints', trial=trial, on_bad=on_bad,
                             pattern=pattern, infrared=infrared)
     print(describe_own_data(people.index), end='')
-    estimator = train.load_trained_pose(choose_pose(data, pose))
+    estimator = train.load_trained_pose(choose_loss_pose(data, pose))
     train.train_gan(out_dir, people.select(split='train'), estimator, config, device=device)
     print(f"generators in {out_dir}; loss curves in epochs.csv, generated images in samples.png")
 
@@ -142,7 +143,7 @@ def translate(
     poses: str = 'target',
     direction: str = 'rgb2ir',  # 'rgb2ir', 'ir2rgb' or 'both'
     # Pose estimator for data without keypoints: a folder, or 'synth', 'synth-large', 'openpose', 'lightweight';
-    # 'auto': 'synth-large'
+    # 'auto': 'synth-large'; module:function: an estimator of another library, see pose.adapters
     pose: str = 'auto',
     split: str = 'train',       # Split to translate
     min_source_joints: int = 6, # Images with fewer visible joints are left out and listed in skipped.csv

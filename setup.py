@@ -31,7 +31,11 @@ setup(
     packages=find_packages(include=["xmodreid", "xmodreid.*"]),
     package_data={"xmodreid": ["weights/*", "static/*"]},
     install_requires=config["requirements"].split(),
-    extras_require={"dev": config["dev_requirements"].split(), "milvus": ["pymilvus", "milvus-lite"]},
+    extras_require={
+        "dev": config["dev_requirements"].split(),
+        "milvus": ["pymilvus", "milvus-lite"],
+        "trackers": ["tensorboard", "wandb"],
+    },
     entry_points={
         "console_scripts": config.get("console_scripts", "").split(),
         "nbdev": [f"{config['lib_name']}={config['lib_name']}._modidx:d"],

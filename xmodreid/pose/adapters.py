@@ -77,7 +77,7 @@ def _to_array(values:Any) -> np.ndarray:
                         f"{type(values).__name__} ({e})") from None
 
 def _stack_points(found:Any) -> np.ndarray:
-    "Whatever a function returned, as `(P, K, 3)`; P is 0 where nobody was found."
+    "Whatever a function returned, as `(P, K, 3)`; P is 0 where no person was found."
     if found is None: return np.zeros((0,1,3), np.float32)
     points = _join_pair(*found) if isinstance(found, tuple) and len(found)==2 else _to_array(found)
     if not points.size: return np.zeros((0,1,3), np.float32)
@@ -144,7 +144,7 @@ class KeypointEstimator:
     def image_keypoints(self,
         image: np.ndarray,       # uint8 RGB `(H, W, 3)`, upright
         thr: float|None = None,  # Joints not above this are not found; `None`: the estimator's own `thr`
-    ) -> np.ndarray:             # `(18, 3)` float32: x, y in pixels, confidence; all zero where nobody is found
+    ) -> np.ndarray:             # `(18, 3)` float32: x, y in pixels, confidence; all zero where no person is found
         "The joints of one person in an image of any size."
         size = image.shape[:2]
         pixels = np.ascontiguousarray(image[..., ::-1]) if self.bgr else image

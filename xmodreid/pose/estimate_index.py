@@ -46,7 +46,7 @@ def _estimate_batch(estimator, images:tuple, size:tuple|None, batch_size:int, th
 def estimate_resized_keypoints(
     index: pd.DataFrame,              # Index with a `path` column
     estimator: PoseEstimator,         # The estimator
-    # `(height, width)` to which images are resized, pixels; `None`: none is resized, for an estimator of `pose.adapters`
+    # `(height, width)` to which images are resized, pixels; `None`: not resized, for an estimator of `pose.adapters`
     size: tuple[int,int]|None,
     batch_size: int = 64,             # Images at a time
     thr: float|None = None,           # Peaks not above this are joints not found; `None`: the estimator's own `thr`

@@ -125,7 +125,8 @@ def choose_loss_pose(
     return choose_pose(data, 'auto' if is_pose_function(pose) else pose)
 
 def load_keypoint_estimator(
-    pose: str,           # Folder of a pose estimator, a name of `POSE_WEIGHTS`, or `module:function`, see `pose.adapters`
+    # Folder of a pose estimator, a name of `POSE_WEIGHTS`, or `module:function`, see `pose.adapters`
+    pose: str,
     device: str = 'cpu', # Where to compute, e.g. `'cuda'`; a function chooses for itself
 ) -> PoseEstimator|KeypointEstimator: # A network averages with the mirrored image
     "Load an estimator that finds the keypoints of images; raises a `ModelError` where there is none."

@@ -61,6 +61,7 @@ def train_pose(
     init_weights: str|None = None, # Weights to start from, e.g. 'synth', to fine-tune on annotated images
     seed: int = 0,            # Seed of weights, order and augmentation
     device: str = 'cpu',      # Where to train: 'cpu', or 'cuda' for a GPU
+    tracker: str = '',        # Send losses and images to 'tensorboard' or 'wandb'
     # For folders:DIR: where camera and person stand in a path, e.g. '{camera}/{pid}_{anything}.{ext}'; {pid} may be
     # missing
     pattern: str = '',
@@ -80,7 +81,8 @@ def train_pose(
                               augment=robust, robust=robust, init_weights=init_weights or '', seed=seed)
     people = read_pose_data(data, pose='', on_bad=on_bad, pattern=pattern, infrared=infrared)
     print(describe_own_data(people.index), end='')
-    estimator = train.train_pose(out_dir, people.select(split=('train','val')), config, device=device)
+    estimator = train.train_pose(out_dir, people.select(split=('train','val')), config, device=device,
+                                 tracker=tracker)
     held_out = people.select(~people.index.split.isin(['train','val']))
     if len(held_out):
         table = evaluate_pck(estimator, held_out.index, held_out.keypoints, config.size)
@@ -110,6 +112,7 @@ def train_gan(
     trial: int = 1,           # For RegDB: split to train on, 1..10
     seed: int = 0,            # Seed of weights and order
     device: str = 'cpu',      # Where to train: 'cpu', or 'cuda' for a GPU
+    tracker: str = '',        # Send losses and images to 'tensorboard' or 'wandb'
     # For folders:DIR: where camera and person stand in a path, e.g. '{camera}/{pid}_{anything}.{ext}'; {pid} may be
     # missing
     pattern: str = '',
@@ -130,7 +133,7 @@ def train_gan(
                             pattern=pattern, infrared=infrared)
     print(describe_own_data(people.index), end='')
     estimator = train.load_trained_pose(choose_loss_pose(data, pose))
-    train.train_gan(out_dir, people.select(split='train'), estimator, config, device=device)
+    train.train_gan(out_dir, people.select(split='train'), estimator, config, device=device, tracker=tracker)
     print(f"generators in {out_dir}; loss curves in epochs.csv, generated images in samples.png")
 
 # %% ../../nbs/157_run.train_commands.ipynb #cell-020
@@ -201,6 +204,7 @@ def train_reid(
     trial: int = 1,                # For RegDB: split to train on, 1..10
     seed: int = 0,                 # Seed of weights, order and augmentation
     device: str = 'cpu',           # Where to train: 'cpu', or 'cuda' for a GPU
+    tracker: str = '',             # Send losses to 'tensorboard' or 'wandb'
     # For folders:DIR: where camera and person stand in a path, e.g. '{camera}/{pid}_{anything}.{ext}'; {pid} may be
     # missing
     pattern: str = '',
@@ -218,5 +222,5 @@ def train_reid(
     index = index.iloc[rows_of_split(index, 'train')]
     config = train.ReIDConfig(size=parse_size(size), model=model, epochs=epochs, iters=iters, p=p, k=k, lr=lr,
                               seed=seed)
-    train.train_reid(out_dir, index, config, parse_losses(loss), device=device)
+    train.train_reid(out_dir, index, config, parse_losses(loss), device=device, tracker=tracker)
     print(f"model of {index.pid.nunique()} people, {len(index)} images in {out_dir}")

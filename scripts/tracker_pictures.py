@@ -1,0 +1,93 @@
+"""Make the pictures of the page on trackers: TensorBoard with the losses and the images of a short training.
+
+    python scripts/tracker_pictures.py [--out nbs/images] [--epochs 8] [--run FOLDER]
+
+Trains a small pose CycleGAN on people of the embedded data set with `--tracker tensorboard`, starts TensorBoard on
+127.0.0.1, and takes two screenshots with a Chromium. `--run` keeps the training, so that a second call uses it.
+"""
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import cv2
+from in_browser import MIN, chromium, free_port, http_request, parser, stop, temporary_folder, wait_until
+
+from xmodreid.pose.weights import pose_net
+from xmodreid.pose.estimate import PoseEstimator
+from xmodreid.run.train import GanConfig, train_gan
+from xmodreid.synth.dataset import load_synth_data, write_synth
+from xmodreid.synth.world import SynthConfig
+
+MAX_BYTES = 100_000
+
+
+def train(folder, epochs):
+    "A short training with a tracker; the folder of its events."
+    root = write_synth(folder/"people", SynthConfig(n_train=16, n_val=0, n_test=1, per_cam=2), progress=False)
+    people = load_synth_data(root).select(split="train")
+    config = GanConfig(epochs=epochs, iters=20, width=24)
+    train_gan(folder/"gan", people, PoseEstimator(pose_net(pretrained="synth")), config, tracker="tensorboard")
+    return folder/"gan"
+
+
+@contextmanager
+def tensorboard(log_dir):
+    "TensorBoard on a folder; yields its address."
+    port = free_port()
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(log_dir), "--host", "127.0.0.1",
+               "--port", str(port), "--load_fast=false"]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    base = f"http://127.0.0.1:{port}"
+    def has_data():
+        try: return b"loss/cycle" in http_request(f"{base}/data/plugin/scalars/tags")[1]
+        except OSError: return False
+    try:
+        wait_until("TensorBoard has read the events", has_data, 180)
+        yield base
+    finally: stop(server)
+
+
+def save_picture(page, path):
+    "A screenshot of at most 100 KB with 64 colors."
+    page.screenshot(path=path)
+    import numpy as np
+    from PIL import Image
+    picture = Image.fromarray(np.ascontiguousarray(cv2.imread(str(path))[..., ::-1]))
+    for colors in (256, 128, 64, 32):
+        picture.quantize(colors).save(path, optimize=True)
+        if path.stat().st_size <= MAX_BYTES: return
+    raise AssertionError(f"{path} has {path.stat().st_size} bytes, more than {MAX_BYTES}")
+
+
+def take_pictures(browser, base, out):
+    "The losses, and the images."
+    page = browser.new_page(viewport=dict(width=1180, height=720))
+    page.goto(f"{base}/?darkMode=false#timeseries&tagFilter=^loss%2F", timeout=3*MIN)
+    page.locator("scalar-card").first.wait_for(timeout=3*MIN)
+    wait_until("six curves", lambda: page.locator("scalar-card").count() >= 6, 60)
+    page.wait_for_timeout(5000)
+    save_picture(page, out/"tensorboard_losses.png")
+    page.goto(f"{base}/?darkMode=false#timeseries&tagFilter=samples", timeout=3*MIN)
+    page.reload(timeout=3*MIN)
+    image = page.locator("image-card img").first
+    image.wait_for(timeout=3*MIN)
+    wait_until("the images", lambda: image.evaluate("e => e.naturalWidth") > 100, 60)
+    page.wait_for_timeout(3000)
+    save_picture(page, out/"tensorboard_samples.png")
+
+
+def main():
+    ap = parser(__doc__)
+    ap.add_argument("--out", type=Path, default=Path("nbs/images"), help="folder of the pictures")
+    ap.add_argument("--epochs", type=int, default=8, help="epochs of 20 batches")
+    ap.add_argument("--run", type=Path, help="folder of the training, kept")
+    args = ap.parse_args()
+    with temporary_folder() as temporary:
+        run = train(args.run or temporary, args.epochs)
+        with chromium(args) as (browser, _), tensorboard(run) as base: take_pictures(browser, base, args.out)
+    print(f"tensorboard_losses.png and tensorboard_samples.png in {args.out}")
+
+
+if __name__ == "__main__": main()

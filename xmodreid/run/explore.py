@@ -87,6 +87,15 @@ def _tab_or_message(make:Callable) -> Any:
     try: return make()
     except XModError as e: return w.HTML(f'<p style="margin:1em">{html.escape(str(e))}</p>')
 
+def _address_cleaner() -> Any:
+    "An invisible widget that takes the token out of the address of the page."
+    import anywidget
+
+    from xmodreid.files import read_static
+    class AddressCleaner(anywidget.AnyWidget):
+        _esm = read_static('app_page.js')
+    return AddressCleaner()
+
 def explorer_page(
     data: str,                 # Data set, as for `read_data`
     generators: str = 'synth', # Folder of generators, or `'synth'`
@@ -97,7 +106,7 @@ def explorer_page(
     seed: int = 0,             # Seed of the choice of people and images
     device: str = 'cpu',       # Where to compute
     **options: Any,            # Of `read_data`: `on_bad`, `pattern`, `infrared`
-) -> Any:                      # Tabs of ipywidgets
+) -> Any:                      # A box of ipywidgets; the tabs are its first child
     "The widget that fills the page: a tab for each explorer."
     import ipywidgets as w
 
@@ -105,9 +114,9 @@ def explorer_page(
     index = select_people(read_data(data, **options), max_people, seed)
     makers = {'translation': lambda: translation_tab(index, data, generators, pose, seed=seed, device=device)}
     if model: makers['ranked lists'] = lambda: ranks_tab(index, model, protocol, device)
-    page = w.Tab([_tab_or_message(make) for make in makers.values()])
-    for i,title in enumerate(makers): page.set_title(i, title)
-    return page
+    tabs = w.Tab([_tab_or_message(make) for make in makers.values()])
+    for i,title in enumerate(makers): tabs.set_title(i, title)
+    return w.VBox([tabs, _address_cleaner()])
 
 # %% ../../nbs/159_run.explore.ipynb #run-explore-14
 def explorer_notebook(
@@ -118,11 +127,13 @@ def explorer_notebook(
     from xmodreid.annotate.web import page_notebook
     arguments = ', '.join(f'{name}={value!r}' for name,value in options.items())
     return page_notebook([
-        "import os, sys",
+        "import contextlib, io, os, sys",
         f"os.chdir({folder!r})",
         f"sys.path.append({folder!r})",
-        "from xmodreid.run.explore import explorer_page",
-        f"explorer_page({arguments})",
+        "with contextlib.redirect_stderr(io.StringIO()):", # no warnings and progress bars on the page
+        "    from xmodreid.run.explore import explorer_page",
+        f"    page = explorer_page({arguments})",
+        "page",
     ], 'Explore')
 
 _MAX_PAGES = 3 # each holds the networks

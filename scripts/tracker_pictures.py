@@ -1,6 +1,6 @@
 """Make the pictures of the page on trackers: TensorBoard with the losses and the images of a short training.
 
-    python scripts/tracker_pictures.py [--out nbs/images] [--epochs 8] [--run FOLDER]
+    python scripts/tracker_pictures.py [--out nbs/images] [--epochs 6] [--run FOLDER]
 
 Trains a small pose CycleGAN on people of the embedded data set with `--tracker tensorboard`, starts TensorBoard on
 127.0.0.1, and takes two screenshots with a Chromium. `--run` keeps the training, so that a second call uses it.
@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import cv2
 from in_browser import MIN, chromium, free_port, http_request, parser, stop, temporary_folder, wait_until
+from PIL import Image
 
-from xmodreid.pose.weights import pose_net
 from xmodreid.pose.estimate import PoseEstimator
+from xmodreid.pose.weights import pose_net
 from xmodreid.run.train import GanConfig, train_gan
 from xmodreid.synth.dataset import load_synth_data, write_synth
 from xmodreid.synth.world import SynthConfig
@@ -52,9 +52,7 @@ def tensorboard(log_dir):
 def save_picture(page, path):
     "A screenshot of at most 100 KB with 64 colors."
     page.screenshot(path=path)
-    import numpy as np
-    from PIL import Image
-    picture = Image.fromarray(np.ascontiguousarray(cv2.imread(str(path))[..., ::-1]))
+    picture = Image.open(path).convert("RGB")
     for colors in (256, 128, 64, 32):
         picture.quantize(colors).save(path, optimize=True)
         if path.stat().st_size <= MAX_BYTES: return
@@ -63,25 +61,31 @@ def save_picture(page, path):
 
 def take_pictures(browser, base, out):
     "The losses, and the images."
-    page = browser.new_page(viewport=dict(width=1180, height=720))
-    page.goto(f"{base}/?darkMode=false#timeseries&tagFilter=^loss%2F", timeout=3*MIN)
+    page = browser.new_page(viewport=dict(width=1180, height=980))
+    page.goto(f"{base}/?darkMode=false#timeseries", timeout=3*MIN)
     page.locator("scalar-card").first.wait_for(timeout=3*MIN)
-    wait_until("six curves", lambda: page.locator("scalar-card").count() >= 6, 60)
-    page.wait_for_timeout(5000)
+    page.get_by_text("Enable step selection and data table").click()  # without the table of times
+    page.locator("button", has_text="Settings").first.click()  # close the settings
+    tags = page.locator("metrics-tag-filter input").first
+    tags.fill("^loss/")
+    tags.press("Escape")  # close the suggestions
+    wait_until("the curves", lambda: page.locator("scalar-card").count() >= 3, 60)
+    page.wait_for_timeout(8000)
     save_picture(page, out/"tensorboard_losses.png")
-    page.goto(f"{base}/?darkMode=false#timeseries&tagFilter=samples", timeout=3*MIN)
+    page.goto(f"{base}/?darkMode=false#images", timeout=3*MIN)
     page.reload(timeout=3*MIN)
-    image = page.locator("image-card img").first
+    image = page.locator("tf-image-loader img").first
     image.wait_for(timeout=3*MIN)
     wait_until("the images", lambda: image.evaluate("e => e.naturalWidth") > 100, 60)
-    page.wait_for_timeout(3000)
+    image.click()  # actual size
+    page.wait_for_timeout(5000)
     save_picture(page, out/"tensorboard_samples.png")
 
 
 def main():
     ap = parser(__doc__)
     ap.add_argument("--out", type=Path, default=Path("nbs/images"), help="folder of the pictures")
-    ap.add_argument("--epochs", type=int, default=8, help="epochs of 20 batches")
+    ap.add_argument("--epochs", type=int, default=6, help="epochs of 20 batches")
     ap.add_argument("--run", type=Path, help="folder of the training, kept")
     args = ap.parse_args()
     with temporary_folder() as temporary:

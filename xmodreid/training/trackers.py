@@ -6,6 +6,7 @@
 __all__ = ['TRACKERS', 'numeric_hypers', 'EpochLog', 'make_tracker']
 
 # %% ../../nbs/138_training.trackers.ipynb #trackers-03
+import io
 import secrets
 from functools import cache
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from fastai.callback.core import Callback
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ..errors import ConfigError, check_choice
 from ..files import read_json, write_json
@@ -29,6 +31,12 @@ def numeric_hypers(
         for name,value in hypers.items():
             if isinstance(value, (int,float)) and not isinstance(value, bool): values[f'{name}_{i}'] = float(value)
     return values
+
+def _figure_pixels(figure:Figure) -> np.ndarray:
+    "A figure as `(H, W, 3)` uint8, without its margins."
+    file = io.BytesIO()
+    figure.savefig(file, format='png', bbox_inches='tight')
+    return np.asarray(Image.open(file).convert('RGB'))
 
 class EpochLog:
     "What trackers have in common: the values of a batch and of an epoch, and the figures of an epoch."
@@ -58,12 +66,12 @@ class EpochLog:
             if name not in ('epoch','train_loss') and isinstance(value, (int,float)): values[name] = float(value)
         return values
 
-    def figures(self) -> dict[str,Figure]:
-        "What callbacks with a method `tracked_figures` want to show of this epoch."
+    def images(self) -> dict[str,np.ndarray]: # Name -> `(H, W, 3)` uint8
+        "The figures of this epoch, from callbacks with a method `tracked_figures`."
         found = {}
         for cb in self.learn.cbs.sorted('order'):
             if hasattr(cb, 'tracked_figures'): found |= cb.tracked_figures()
-        return found
+        return {name: _figure_pixels(figure) for name,figure in found.items()}
 
     def is_training_run(self) -> bool:
         "Whether this is a training: no search for a learning rate, no prediction."
@@ -100,7 +108,8 @@ def _tensorboard_class() -> type:
 
         def after_epoch(self):
             self._write(self.epoch_values(), self.train_iter)
-            for name,figure in self.figures().items(): self.writer.add_figure(name, figure, self.train_iter)
+            for name,image in self.images().items():
+                self.writer.add_image(name, image, self.train_iter, dataformats='HWC')
             self.writer.flush()
 
         def after_fit(self):
@@ -155,7 +164,7 @@ def _wandb_class() -> type:
             step = self.train_iter
             last = self.pending.setdefault(step, {})
             last.update(self.epoch_values(), epoch=self.epoch+1)
-            last |= {name: wandb.Image(figure) for name,figure in self.figures().items()}
+            last |= {name: wandb.Image(image) for name,image in self.images().items()}
             for number,values in sorted(self.pending.items()):
                 if number>self.kept['step']: wandb.log(values, step=number)
             self.pending = {}

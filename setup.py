@@ -35,6 +35,7 @@ setup(
         "dev": config["dev_requirements"].split(),
         "milvus": ["pymilvus", "milvus-lite"],
         "onnx": config["onnx_requirements"].split(),
+        "trackers": ["tensorboard", "wandb"],
     },
     entry_points={
         "console_scripts": config.get("console_scripts", "").split(),

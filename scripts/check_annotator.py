@@ -229,7 +229,7 @@ def check_reload(page, folder, again):
     assert (folder/"annotations.npz").read_bytes() == before, "reloading changed the file"
 
 
-FORBIDDEN_PATHS = ("/", "/?token=wrong", "/login", "/voila/static/voila.js", "/voila/files/annotate.ipynb",
+FORBIDDEN_PATHS = ("/", "/?token=wrong", "/login", "/voila/static/voila.js", "/voila/files/page.ipynb",
                    "/api/kernels", "/api/kernels/0/channels", "/voila/render/x.ipynb")
 FILE_PREFIXES = ("/voila/files/", "/files/", "/", "/voila/render/", "/api/contents/", "/voila/static/")
 
@@ -241,7 +241,7 @@ def check_refusals(base, token, folder):
         code, text = http_request(base+path)
         assert code == 403 and b"ipynb" not in text, (path, code)
     assert http_request(base+"/voila/api/shutdown/0", "POST")[0] == 403
-    files = ["../secret.png", "..%2fsecret.png", "%2e%2e/secret.png", "annotate.ipynb", "0000.png",
+    files = ["../secret.png", "..%2fsecret.png", "%2e%2e/secret.png", "page.ipynb", "0000.png",
              urllib.parse.quote(str(secret)), "/etc/passwd", "..%2f..%2f..%2f..%2f..%2fetc%2fpasswd"]
     for file in files:
         for prefix in FILE_PREFIXES:

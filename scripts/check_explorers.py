@@ -1,6 +1,7 @@
 """Drive every explorer in JupyterLab: what is dragged, picked, stepped or trained must show, and nothing else changes.
 
-    python scripts/check_explorers.py                          all five
+    python scripts/check_explorers.py                          all five, and the web page
+    python scripts/check_explorers.py app                      only the web page of `xmodreid explore`
     python scripts/check_explorers.py translation poses        only these (or: ranks, losses, style)
     python scripts/check_explorers.py --front notebook         in Notebook 7
     python scripts/check_explorers.py --shots pictures         keep screenshots in this folder
@@ -8,13 +9,15 @@
 Needs Playwright (`pip install playwright`), a Chromium (`--chromium PATH`, or found by name), and jupyterlab or
 notebook. Not part of `make test`.
 """
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from in_browser import (FRONTS, MIN, chromium, jupyter, parser, run_first_cell, temporary_folder, wait_until,
-                        write_notebook)
+from in_browser import (FRONTS, MIN, chromium, free_port, http_request, jupyter, parser, run_first_cell, stop,
+                        temporary_folder, wait_until, write_notebook)
 
 PREPARE = """
 from pathlib import Path
@@ -91,6 +94,12 @@ shares = style_loss_by_joint(src, gen, keypoints, keypoints, VGGFeatures(weights
 plot_patch_style(src[0], gen[0], keypoints[0], keypoints[0], shares[0])
 """
 EPOCHS = 5
+RANKS_MODEL = """
+from pathlib import Path
+from xmodreid.reid.models import reid_model, save_reid
+Path('reid').mkdir()
+save_reid(reid_model('resnet10_small', 2), 'reid/model.safetensors', size=[64,32], classes=[1,2])
+"""
 
 
 def drag_joint(page, generated, shot):
@@ -343,20 +352,105 @@ def check_explorer(name, page, faults, known_faults, shot):
         raise AssertionError(f"{name}: the cell ends in an error: {output.first.inner_text()[-300:]}") from e
 
 
+def start_app(folder, log):
+    "Start `xmodreid explore`; its output goes to a file."
+    command = [sys.executable, "-c", "from xmodreid.cli import main; main()", "explore", "people", "--model", "reid",
+               "--no-browser", "--port", str(free_port())]
+    with open(log, "w") as out:
+        return subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+
+
+def check_app_refusals(base, token):
+    "Requests without the token, with a wrong one, with a foreign host or origin; their number."
+    paths = ("/", "/?token=wrong", "/?token=", "/voila/render/page.ipynb", "/api/kernels", "/api/contents", "/static/x",
+             "/voila/files/page.ipynb", "/people/keypoints.npz")
+    for path in paths:
+        code, text = http_request(base+path)
+        assert code == 403 and b"explorer_page" not in text, (path, code)
+    assert http_request(base+"/api/kernels", "POST")[0] == 403
+    foreign = (dict(Host="evil.example"), dict(Origin="http://evil.example"), dict(Host="127.0.0.1.evil.example"))
+    for headers in foreign:
+        assert http_request(f"{base}/?token={token}", **headers)[0] == 403, headers
+    for path in ("/voila/files/people/keypoints.npz", "/voila/files/page.ipynb"):
+        assert http_request(base+path, Authorization=f"token {token}")[0] != 200, path
+    return len(paths)+len(foreign)+3
+
+
+def app_translation(page, shot):
+    "Drag a joint on the web page: only the generated picture may change."
+    page.locator(".xp-root").wait_for(timeout=6*MIN)
+    def src(name): return page.locator(f".xp-row img[alt='{name}']").get_attribute("src")
+    wait_until("the pictures", lambda: all(src(n) for n in ("source", "generated", "recovered")), 60)
+    first = {n: src(n) for n in ("source", "generated")}
+    n_pictures = len(set(drag_joint(page, lambda: src("generated"), lambda what, _: shot(page, "explore_app"))))
+    assert n_pictures >= 3, f"the picture did not follow the joint: {n_pictures} pictures on the way"
+    assert src("generated") != first["generated"] and src("source") == first["source"]
+    return n_pictures
+
+
+def app_ranks(page, shot):
+    "Open the second tab and move the query slider: another ranking."
+    page.get_by_text("ranked lists", exact=True).first.click()
+    figure = page.locator(".jp-OutputArea-output img:visible").first
+    figure.wait_for(timeout=MIN)
+    before = figure.get_attribute("src")
+    track = page.locator(".noUi-base:visible").first.bounding_box()
+    page.mouse.click(track["x"]+.6*track["width"], track["y"]+track["height"]/2)
+    wait_until("another ranking", lambda: figure.get_attribute("src") != before, 60)
+    shot(page, "explore_app_ranks")
+
+
+def check_app(browser, folder, shot):
+    "The web page of `xmodreid explore`, driven like a person would, and refused without the token."
+    subprocess.run([sys.executable, "-W", "ignore", "-c", RANKS_MODEL], cwd=folder, check=True)
+    log = folder/"app.log"
+    server = start_app(folder, log)
+    def address(): return re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", log.read_text())
+    try:
+        wait_until("the server prints its address", lambda: address() or server.poll() is not None, 300)
+        assert server.poll() is None, "the server ended"
+        url = address()[0]
+        base, token = url.split("/?token=")
+        print(f"app: {check_app_refusals(base, token)} requests refused", flush=True)
+        page = browser.new_page(viewport=dict(width=1180, height=760))
+        faults = []
+        page.on("pageerror", lambda e: faults.append(str(e)))
+        page.goto(url, timeout=6*MIN)
+        n_pictures = app_translation(page, shot)
+        assert "token" not in page.url, "the token must not stay in the address"
+        app_ranks(page, shot)
+        assert not faults, faults
+        stranger = browser.new_context().new_page()
+        assert stranger.goto(base).status == 403, "a browser without the token must be refused"
+        print(f"app: {n_pictures} different pictures while a joint was dragged; another query, another ranking; "
+              "a browser without the token is refused", flush=True)
+    except BaseException:
+        print(log.read_text()[-3000:], file=sys.stderr)
+        for context in browser.contexts:
+            for page in context.pages: shot(page, "app_failed")
+        raise
+    finally: stop(server)
+    assert server.returncode in (0, -signal.SIGINT, 130), server.returncode
+
+
 def main():
     ap = parser(__doc__)
-    ap.add_argument("only", nargs="*", metavar="explorer", help=f"of {', '.join(BOOKS)}; all when none is named")
+    ap.add_argument("only", nargs="*", metavar="explorer",
+                    help=f"of {', '.join(BOOKS)}, app; all when none is named")
     ap.add_argument("--front", choices=FRONTS, default="lab", help="JupyterLab or Notebook 7")
     args = ap.parse_args()
-    if set(args.only)-set(BOOKS): ap.error(f"unknown explorer; choose from {', '.join(BOOKS)}")
+    if set(args.only)-{*BOOKS, "app"}: ap.error(f"unknown explorer; choose from {', '.join(BOOKS)}, app")
     with temporary_folder() as folder, chromium(args) as (browser, shot):
         subprocess.run([sys.executable, "-W", "ignore", "-c", PREPARE], cwd=folder, check=True)
+        if not args.only or "app" in args.only: check_app(browser, folder, shot)
+        books = [name for name in args.only or BOOKS if name != "app"]
+        if not books: return print("all well")
         with jupyter(folder, args.front) as address:
             # errors that a plain notebook reports, too, do not come from the package
             page, known_faults = open_notebook(browser, folder, address, "plain", "print('a plain cell')")
             page.get_by_text("a plain cell", exact=True).last.wait_for(timeout=MIN)
             page.close()
-            for name in args.only or BOOKS:
+            for name in books:
                 page, faults = open_notebook(browser, folder, address, name, BOOKS[name][0])
                 check_explorer(name, page, faults, known_faults, shot)
                 page.close()

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from xmodreid.draw import draw_skeleton, to_uint8
-from xmodreid.experiments.real_pairs import BlazePose, compare_on_pairs, read_pair_images
+from xmodreid.experiments.real_pairs import blazepose_estimator, compare_on_pairs, read_pair_images
 from xmodreid.pose.estimate import PoseEstimator
 from xmodreid.pose.weights import pose_net
 
@@ -54,7 +54,7 @@ def main():
     parser.add_argument("--csv", help="file for the table")
     parser.add_argument("--pictures", help="folder for sheets of skeletons")
     args = parser.parse_args()
-    reference = BlazePose(args.blazepose).keypoints if args.blazepose else None
+    reference = blazepose_estimator(args.blazepose).keypoints if args.blazepose else None
     estimators = shipped_estimators()
     tables = []
     for folder in args.folders:

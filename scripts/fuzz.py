@@ -468,8 +468,8 @@ class Requests:
         wait_until("the server is up", lambda: "?token=" in self.log.read_text() or self.server.poll() is not None, 90)
         self.port = int(re.search(r"127\.0\.0\.1:(\d+)/\?token", self.log.read_text())[1])
         self.paths = [
-            "/", "/?token=wrong", "/login", "/logout", "/voila/static/voila.js", "/voila/files/annotate.ipynb",
-            "/api/kernels", "/api/kernels/0/channels", "/voila/render/annotate.ipynb", "/voila/api/shutdown/0",
+            "/", "/?token=wrong", "/login", "/logout", "/voila/static/voila.js", "/voila/files/page.ipynb",
+            "/api/kernels", "/api/kernels/0/channels", "/voila/render/page.ipynb", "/voila/api/shutdown/0",
             "/voila/templates/x", "/static/x", "/nbextensions/x", "/../secret.txt", "/voila/files/../secret.txt",
             "/voila/static/..%2f..%2fsecret.txt", "/%2e%2e/secret.txt", "/voila/static//etc/passwd",
             f"/voila/files/{self.images}/secret.txt", "/metrics", "/voila/query/", "*", "http://x/", "/\x00", "/é",

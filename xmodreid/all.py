@@ -16,6 +16,7 @@ from .training.precision import HalfPrecision
 from .training.checkpoint import Checkpoint, fit_resumable
 from .training.ema import GeneratorEMA
 from .training.progress import TimeRemaining
+from .training.trackers import make_tracker
 from .synth.world import SYNTH_PRESETS, SynthConfig, SynthWorld, oracle_render, render_ground_truth
 from .data.transforms import normalize_images, to_grayscale
 from .data.augmentation import AUGMENTATIONS, augment
@@ -45,6 +46,7 @@ from .pose.weights import pose_net
 from .pose.estimate import PoseEstimator
 from .pose.estimate_index import estimate_keypoints
 from .pose.tracks import refine_keypoints
+from .pose.adapters import KeypointEstimator
 from .pose.loss_callbacks import CoordinateLoss, FacingLoss, HeatmapLoss, PAFLoss
 from .pose.train import evaluate_pck, pose_learner
 from .pose.warp import warp_person, warp_to_pose

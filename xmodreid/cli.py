@@ -19,6 +19,7 @@ from fastcore.docments import docments
 
 from . import __version__
 from .errors import ConfigError, XModError
+from .run.explore import explore
 from .run.train_commands import demo, synth, train_gan, train_pose, train_reid, translate
 from .run.use_commands import annotate, evaluate, export, index, search
 
@@ -72,7 +73,8 @@ def user_errors() -> Iterator[None]:
 
 # %% ../nbs/160_cli.ipynb #0c9f9f48
 COMMANDS = {f.__name__.replace('_', '-'): f for f in (
-    demo, synth, annotate, train_pose, train_gan, translate, train_reid, evaluate, index, search, export, reproduce,
+    demo, synth, annotate, train_pose, train_gan, translate, train_reid, evaluate, index, search, explore, export,
+    reproduce,
 )} # Name -> function, in the order of the work
 
 _EXAMPLE = '''an example, from nothing to a search:

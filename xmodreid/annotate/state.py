@@ -238,11 +238,14 @@ def prefill(self: AnnotationSession) -> int: # Number of joints placed
 
 # %% ../../nbs/072_annotate.state.ipynb #cell-035
 def initial_keypoints(
-    estimator: PoseEstimator, # A `PoseEstimator`
-    size: tuple = (128,64), # `(height, width)` at which the estimator works, pixels
-) -> Callable:              # `f(path) -> (18, 3)` in pixels of the file
+    estimator: PoseEstimator,   # A `PoseEstimator`, or an estimator of `pose.adapters`
+    # `(height, width)` at which it works, pixels; `None`: its own `size`, or 128x64. One of `pose.adapters`: each
+    # image's own
+    size: tuple|None = None,
+) -> Callable:                  # `f(path) -> (18, 3)` in pixels of the file
     "Turn an estimator of `pose.estimate` into what `AnnotationSession(estimate=...)` takes."
     from xmodreid.pose.estimate_index import estimate_keypoints
+    if size is None and isinstance(estimator, PoseEstimator): size = estimator.size or (128,64)
     def estimate(path):
         return estimate_keypoints(pd.DataFrame({'path':[str(path)]}), estimator, size, progress=False)[0]
     return estimate

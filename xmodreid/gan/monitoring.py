@@ -81,6 +81,10 @@ class SaveSamples(Callback):
             with (nullcontext(model) if ema is None else ema.averaged()) as m: return cycle_image_rows(m(*x), self.n)
         finally: model.train(was_training)
 
+    def tracked_figures(self) -> dict[str,Figure]: # `samples`; empty in an epoch without images
+        "The images of this epoch, for the trackers of `training.trackers`."
+        return {'samples': self.show(self.epoch)} if self.epoch in self.rows else {}
+
     def show(self,
         epoch:int|None=None, # Epoch whose images are shown; the last when `None`
     ) -> Figure:             # A closed figure

@@ -28,20 +28,26 @@ from .tracks import refine_keypoints
 from ..progress import progress_bar
 
 # %% ../../nbs/063_pose.estimate_index.ipynb #cell-042
-def _load_resized(path:str|Path, size:tuple) -> tuple[np.ndarray,tuple[int,int]]:
-    "Image file as uint8 RGB `(H, W, 3)` at `size`, and its own `(height, width)`."
+def _load_resized(path:str|Path, size:tuple|None) -> tuple[np.ndarray,tuple[int,int]]:
+    "Image file as uint8 RGB `(H, W, 3)` at `size`, unless that is `None`, and its own `(height, width)`."
     im = read_image(path)
     own_size = im.shape[:2]
-    if own_size != tuple(size):
+    if size is not None and own_size != tuple(size):
         smaller = size[0] < own_size[0]
         im = cv2.resize(im, (size[1],size[0]), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     return im, own_size
 
 # %% ../../nbs/063_pose.estimate_index.ipynb #cell-043
+def _estimate_batch(estimator, images:tuple, size:tuple|None, batch_size:int, thr:float|None, decode:str) -> np.ndarray:
+    "The joints of images of one size, or with `size=None` of any sizes, one image at a time."
+    if size is None: return np.stack([estimator.image_keypoints(image, thr) for image in images])
+    return estimator.keypoints(images_to_tensor(images), batch_size, thr, decode).numpy()
+
 def estimate_resized_keypoints(
     index: pd.DataFrame,              # Index with a `path` column
     estimator: PoseEstimator,         # The estimator
-    size: tuple[int,int],             # `(height, width)` to which images are resized, pixels
+    # `(height, width)` to which images are resized, pixels; `None`: not resized, for an estimator of `pose.adapters`
+    size: tuple[int,int]|None,
     batch_size: int = 64,             # Images at a time
     thr: float|None = None,           # Peaks not above this are joints not found; `None`: the estimator's own `thr`
     progress: bool = True,            # Show a progress bar?
@@ -54,18 +60,19 @@ def estimate_resized_keypoints(
     own_sizes = []
     for first in progress_bar(range(0, len(paths), batch_size), desc='keypoints', progress=progress):
         images, sizes = zip(*[_load_resized(p, size) for p in paths[first:first+batch_size]])
-        keypoints.append(estimator.keypoints(images_to_tensor(images), batch_size, thr, decode).numpy())
+        keypoints.append(_estimate_batch(estimator, images, size, batch_size, thr, decode))
         own_sizes += sizes
         if on_batch: on_batch(first, keypoints[-1], sizes)
     return np.concatenate(keypoints), own_sizes
 
 # %% ../../nbs/063_pose.estimate_index.ipynb #cell-045
 def hash_estimator(
-    estimator: PoseEstimator, # The estimator
+    estimator: PoseEstimator, # The estimator, also one of `pose.adapters`
     **more: Any,              # Other values that the result depends on
 ) -> str:                     # 16 hexadecimal digits
     "A name for an estimator that changes with its weights and settings."
     e = estimator
+    if hasattr(e, 'cache_key'): return hash_config(e.cache_key()|more)
     settings = dict(
         version=1, kind=type(e.net).__name__, config=getattr(e.net, 'config', None), pad=e.pad, mode=e.mode,
         color=e.color, mirror=e.mirror, scales=e.scales, thr=e.thr, amp=e.amp, size=e.size, stride=e.stride,
@@ -130,8 +137,9 @@ def _hash_images(index:pd.DataFrame) -> list[str]:
 
 def estimate_keypoints(
     index: pd.DataFrame,                # Index with a `path` column
-    estimator: PoseEstimator,           # The estimator
-    size: tuple[int,int]|None = None,   # `(height, width)` of its input, pixels; `None`: its own `size`, or 64x32
+    estimator: PoseEstimator,           # The estimator, also one of `pose.adapters`
+    # `(height, width)` of its input, pixels; `None`: its own `size`, or 64x32. One of `pose.adapters`: each image's own
+    size: tuple[int,int]|None = None,
     batch_size: int = 64,               # Images at a time
     progress: bool = True,              # Show a progress bar?
     cache_dir: str|Path|None = None,    # Folder where keypoints are kept; `None`: nowhere
@@ -150,9 +158,12 @@ def estimate_keypoints(
 
 def _estimate_all(index, estimator, size, batch_size, progress, cache_dir, decode) -> np.ndarray:
     "The joints of every image alone."
-    size = check_size(size or estimator.size or (64,32))
+    size = size or estimator.size
+    if size is not None: size = check_size(size)
+    elif not hasattr(estimator, 'image_keypoints'): size = (64,32)
     options = dict(estimator=estimator, size=size, batch_size=batch_size, decode=decode)
-    def to_files(keypoints, own_sizes): return [resize_keypoints(k, size, own) for k,own in zip(keypoints, own_sizes)]
+    def to_files(keypoints, own_sizes):
+        return [resize_keypoints(k, size or own, own) for k,own in zip(keypoints, own_sizes)]
     if cache_dir is None: return _stack(to_files(*estimate_resized_keypoints(index, progress=progress, **options)))
     hashes = _hash_images(index)
     cache = _KeypointCache(Path(cache_dir)/hash_estimator(estimator, at=size, decode=decode))

@@ -42,6 +42,7 @@ from .config import RunConfig, config_to_dict, open_run_dir
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
 from ..training.precision import HalfPrecision
+from ..training.trackers import make_tracker
 
 # %% ../../nbs/152_run.train.ipynb #train-config
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,10 @@ def check_device(
         raise ConfigError(f"device {device!r} cannot be used here ({str(e).splitlines()[0]}). "
                           "Use 'cpu', or 'cuda' with a PyTorch that sees the GPU") from None
     return device
+
+def _tracker_callbacks(tracker:str, out_dir:Path, config:TrainConfig) -> list:
+    "The callback of a tracker, made before anything is trained; none for `''`."
+    return [make_tracker(tracker, out_dir, config_to_dict(config))] if tracker else []
 
 # %% ../../nbs/152_run.train.ipynb #extension-code
 def _begin_extension(
@@ -102,18 +107,20 @@ def train_pose(
     progress: bool = True,             # Show a progress bar
     # Where to train, e.g. `'cuda'`; no setting of the run, which may resume elsewhere
     device: str = 'cpu',
+    tracker: str = '', # Send losses and images to `'tensorboard'` or `'wandb'`, see `make_tracker`; `''`: to none
 ) -> PoseEstimator:                    # The trained network
     "Train a pose network, resume or extend its training; raises a `ConfigError` where the folder holds another run."
     inputs = dict(images=data.index, keypoints=data.keypoints)
     extend = partial(_begin_extension, out_dir=out_dir, name='net.safetensors')
     out_dir = open_run_dir(out_dir, config_to_dict(config), 'a pose network', extend, **inputs)
     if (out_dir/'net.safetensors').exists(): return load_trained_pose(out_dir)
+    cbs = _tracker_callbacks(tracker, out_dir, config)
     seed_all(config.seed)
     dls = pose_dls(data, config.size, config.batch_size, augment=config.augment,
                    options=LoaderOptions(seed=config.seed, device=check_device(device)))
     net = pose_net(pretrained=config.init_weights) if config.init_weights else compact_pose(config.width)
     bar = TrainingProgressBar('pose', progress)
-    learn = pose_learner(dls, net, robust=config.robust, seed=config.seed, cbs=[bar])
+    learn = pose_learner(dls, net, robust=config.robust, seed=config.seed, cbs=[bar, *cbs])
     fit_resumable(learn, config.epochs, out_dir, fit=learn.fit_one_cycle, lr_max=config.lr, pct_start=.1)
     save_pose_net(net, out_dir/'net.safetensors', config.size, half=False)
     return load_trained_pose(out_dir)
@@ -186,6 +193,7 @@ def train_gan(
     progress: bool = True,                  # Show a progress bar
     # Where to train, e.g. `'cuda'`; no setting of the run, which may resume elsewhere
     device: str = 'cpu',
+    tracker: str = '', # Send losses and images to `'tensorboard'` or `'wandb'`, see `make_tracker`; `''`: to none
 ) -> nn.ModuleDict:                         # `['ir']` generates IR images, `['rgb']` RGB images
     """Train a pose CycleGAN, resume or extend its training.
 
@@ -195,10 +203,11 @@ def train_gan(
     extend = partial(_begin_extension, out_dir=out_dir, name='generators.safetensors')
     out_dir = open_run_dir(out_dir, config_to_dict(config), 'generators', extend, **inputs)
     if (out_dir/'generators.safetensors').exists(): return load_trained_gan(out_dir)
+    tracker_cbs = _tracker_callbacks(tracker, out_dir, config)
     seed_all(config.seed)
     dls = translation_dls(data, config.size, config.batch_size, config.gray, val_pct=0, n_iters=config.iters,
                           min_joints=6, options=LoaderOptions(seed=config.seed, device=check_device(device)))
-    cbs = [TrainingProgressBar('GAN', progress), _sample_images(config, dls, out_dir/'samples.png')]
+    cbs = [TrainingProgressBar('GAN', progress), _sample_images(config, dls, out_dir/'samples.png'), *tracker_cbs]
     learn = _gan_learner(config, dls, estimator, losses, cbs)
     fit_resumable(learn, config.epochs, out_dir)
     write_csv(out_dir/'epochs.csv', learn.loss_recorder.epochs)
@@ -245,6 +254,7 @@ def train_reid(
     progress: bool = True,                # Show a progress bar
     # Where to train, e.g. `'cuda'`; no setting of the run, which may resume elsewhere
     device: str = 'cpu',
+    tracker: str = '', # Send losses and images to `'tensorboard'` or `'wandb'`, see `make_tracker`; `''`: to none
     pretrained: bool = False,             # Start from ImageNet weights (a download); not every network has them
 ) -> nn.Module:                           # The model
     "Train a Re-ID model, resume or extend its training; keep the curve of every loss in `epochs.csv`."
@@ -254,6 +264,7 @@ def train_reid(
     extend = partial(_begin_extension, out_dir=out_dir, name='model.safetensors')
     out_dir = open_run_dir(out_dir, settings, 'a Re-ID model', extend, images=index, losses=losses)
     if (out_dir/'model.safetensors').exists(): return load_trained_reid(out_dir)
+    cbs = _tracker_callbacks(tracker, out_dir, config)
     seed_all(config.seed)
     if index.pid.nunique()<config.p:
         raise DataError(f"a batch takes {config.p} people, the table has {index.pid.nunique()}. Lower p")
@@ -261,7 +272,7 @@ def train_reid(
                    n_iters=config.iters or None,
                    options=LoaderOptions(seed=config.seed, device=check_device(device)))
     bar = TrainingProgressBar('Re-ID', progress)
-    learn = reid_learner(dls, config.model, losses, lr=config.lr, seed=config.seed, cbs=[bar], **extra_settings)
+    learn = reid_learner(dls, config.model, losses, lr=config.lr, seed=config.seed, cbs=[bar, *cbs], **extra_settings)
     fit_resumable(learn, config.epochs, out_dir, fit=learn.fit_reid)
     write_csv(out_dir/'epochs.csv', learn.loss_recorder.epochs)
     classes = [int(c) for c in dls.classes]

@@ -61,6 +61,7 @@ def train_pose(
     init_weights: str|None = None, # Weights to start from, e.g. 'synth', to fine-tune on annotated images
     seed: int = 0,            # Seed of weights, order and augmentation
     device: str = 'cpu',      # Where to train: 'cpu', or 'cuda' for a GPU
+    tracker: str = '',        # Send losses and images to 'tensorboard' or 'wandb'
     # For folders:DIR: where camera and person stand in a path, e.g. '{camera}/{pid}_{anything}.{ext}'; {pid} may be
     # missing
     pattern: str = '',
@@ -80,7 +81,8 @@ def train_pose(
                               augment=robust, robust=robust, init_weights=init_weights or '', seed=seed)
     people = read_pose_data(data, pose='', on_bad=on_bad, pattern=pattern, infrared=infrared)
     print(describe_own_data(people.index), end='')
-    estimator = train.train_pose(out_dir, people.select(split=('train','val')), config, device=device)
+    estimator = train.train_pose(out_dir, people.select(split=('train','val')), config, device=device,
+                                 tracker=tracker)
     held_out = people.select(~people.index.split.isin(['train','val']))
     if len(held_out):
         table = evaluate_pck(estimator, held_out.index, held_out.keypoints, config.size)
@@ -92,7 +94,8 @@ def train_gan(
     data: str,                # Data set of both modalities
     out_dir: str,             # Folder for generators, checkpoint, curves and settings
     # Pose estimator of the loss, which also finds missing keypoints: a folder from xmodreid train-pose, or
-    # 'synth', 'synth-large', 'openpose', 'lightweight'; 'auto': 'synth' for data with keypoints, else 'synth-large'
+    # 'synth', 'synth-large', 'openpose', 'lightweight'; 'auto': 'synth' for data with keypoints, else 'synth-large';
+    # module:function: an estimator of another library for the keypoints, and 'auto' for the loss
     pose: str = 'auto',
     size: str = '64x32',      # Height x width of the images, pixels
     generator: str = 'warp',  # Generator: 'warp', 'resnet' or 'attention'
@@ -109,6 +112,7 @@ def train_gan(
     trial: int = 1,           # For RegDB: split to train on, 1..10
     seed: int = 0,            # Seed of weights and order
     device: str = 'cpu',      # Where to train: 'cpu', or 'cuda' for a GPU
+    tracker: str = '',        # Send losses and images to 'tensorboard' or 'wandb'
     # For folders:DIR: where camera and person stand in a path, e.g. '{camera}/{pid}_{anything}.{ext}'; {pid} may be
     # missing
     pattern: str = '',
@@ -121,15 +125,15 @@ def train_gan(
 
     A person's RGB image becomes an infrared image of the same person in another pose, and back."""
     from xmodreid.run import train
-    from xmodreid.run.options import choose_pose, describe_own_data, parse_size, read_pose_data
+    from xmodreid.run.options import choose_loss_pose, describe_own_data, parse_size, read_pose_data
     config = train.GanConfig(size=parse_size(size), generator=generator, width=width, gray=not color, epochs=epochs,
                              iters=iters, batch_size=batch_size, lr=lr, d_lr=d_lr, seed=seed, half=half,
                              pose_weight=pose_weight)
     people = read_pose_data(data, pose, device, Path(out_dir)/'keypoints', trial=trial, on_bad=on_bad,
                             pattern=pattern, infrared=infrared)
     print(describe_own_data(people.index), end='')
-    estimator = train.load_trained_pose(choose_pose(data, pose))
-    train.train_gan(out_dir, people.select(split='train'), estimator, config, device=device)
+    estimator = train.load_trained_pose(choose_loss_pose(data, pose))
+    train.train_gan(out_dir, people.select(split='train'), estimator, config, device=device, tracker=tracker)
     print(f"generators in {out_dir}; loss curves in epochs.csv, generated images in samples.png")
 
 # %% ../../nbs/157_run.train_commands.ipynb #cell-020
@@ -142,7 +146,7 @@ def translate(
     poses: str = 'target',
     direction: str = 'rgb2ir',  # 'rgb2ir', 'ir2rgb' or 'both'
     # Pose estimator for data without keypoints: a folder, or 'synth', 'synth-large', 'openpose', 'lightweight';
-    # 'auto': 'synth-large'
+    # 'auto': 'synth-large'; module:function: an estimator of another library, see pose.adapters
     pose: str = 'auto',
     split: str = 'train',       # Split to translate
     min_source_joints: int = 6, # Images with fewer visible joints are left out and listed in skipped.csv
@@ -200,6 +204,7 @@ def train_reid(
     trial: int = 1,                # For RegDB: split to train on, 1..10
     seed: int = 0,                 # Seed of weights, order and augmentation
     device: str = 'cpu',           # Where to train: 'cpu', or 'cuda' for a GPU
+    tracker: str = '',             # Send losses to 'tensorboard' or 'wandb'
     # For folders:DIR: where camera and person stand in a path, e.g. '{camera}/{pid}_{anything}.{ext}'; {pid} may be
     # missing
     pattern: str = '',
@@ -217,5 +222,5 @@ def train_reid(
     index = index.iloc[rows_of_split(index, 'train')]
     config = train.ReIDConfig(size=parse_size(size), model=model, epochs=epochs, iters=iters, p=p, k=k, lr=lr,
                               seed=seed)
-    train.train_reid(out_dir, index, config, parse_losses(loss), device=device)
+    train.train_reid(out_dir, index, config, parse_losses(loss), device=device, tracker=tracker)
     print(f"model of {index.pid.nunique()} people, {len(index)} images in {out_dir}")

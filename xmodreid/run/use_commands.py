@@ -6,6 +6,7 @@
 __all__ = ['evaluate', 'annotate', 'index', 'search', 'export']
 
 # %% ../../nbs/158_run.use_commands.ipynb #cell-003
+import os
 import re
 from pathlib import Path
 
@@ -88,12 +89,14 @@ def evaluate(
     print(f"in {file}.csv")
 
 # %% ../../nbs/158_run.use_commands.ipynb #cell-024
-_PREDICTOR_CODE = '''from functools import cache
+_PREDICTOR_CODE = '''import sys
+from functools import cache
+sys.path.append({folder!r})
 @cache
 def predictor():
-    from xmodreid.run.train import load_trained_pose
     from xmodreid.annotate.state import initial_keypoints
-    return initial_keypoints(load_trained_pose({pose!r}, mirror=True))
+    from xmodreid.run.options import load_keypoint_estimator
+    return initial_keypoints(load_keypoint_estimator({pose!r}))
 estimate = lambda path: predictor()(path)'''
 
 # %% ../../nbs/158_run.use_commands.ipynb #cell-025
@@ -101,7 +104,7 @@ def annotate(
     folder: str,              # Folder of images; annotations.npz and export/ are written into it
     port: int = 8866,         # Port on 127.0.0.1; when it is in use, one near it
     # Pose estimator that proposes keypoints: 'synth-large', 'synth', 'openpose', 'lightweight', a folder from
-    # xmodreid train-pose, or '' for none
+    # xmodreid train-pose, module:function of an estimator of another library, or '' for none
     pose: str = 'synth-large',
     no_browser: bool = False, # Only print the address
 ) -> None:
@@ -110,7 +113,7 @@ def annotate(
     The page is served on this machine only. Every click is saved at once."""
     from xmodreid.annotate.web import serve_annotator
     from xmodreid.run.options import resolve_pose
-    code = _PREDICTOR_CODE.format(pose=resolve_pose(pose)) if pose else ''
+    code = _PREDICTOR_CODE.format(pose=resolve_pose(pose), folder=os.getcwd()) if pose else ''
     serve_annotator(folder, port, not no_browser, code)
 
 # %% ../../nbs/158_run.use_commands.ipynb #cell-026

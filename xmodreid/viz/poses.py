@@ -76,7 +76,8 @@ class PoseExplorer:
     def __init__(self,
         index: pd.DataFrame,   # Table of images: `path`, `pid`, `camid`, `modality`
         keypoints: np.ndarray, # `(len(index), 18, 3)` joints in pixels of the files and confidence; 0 is not visible
-        estimator: PoseEstimator|PoseNet|None = None, # Its prediction is shown beside the annotation, if given
+        # Its prediction is shown beside the annotation, if given; an estimator of `pose.adapters`, too
+        estimator: PoseEstimator|PoseNet|None = None,
         thr: float = .1,       # Tolerance of PCK, in body heights
         max_side: int = 256,   # Longest side of an image, pixels
     ):
@@ -84,7 +85,7 @@ class PoseExplorer:
         _check_table(index, keypoints)
         if not (thr>0 and max_side>=16):
             raise ConfigError(f"expected thr > 0 body heights and max_side >= 16 pixels; got {thr} and {max_side}")
-        if estimator is not None and not isinstance(estimator, PoseEstimator): estimator = PoseEstimator(estimator)
+        if isinstance(estimator, PoseNet): estimator = PoseEstimator(estimator)
         self.index = index.reset_index(drop=True)
         self.keypoints = keypoints
         self.estimator = estimator

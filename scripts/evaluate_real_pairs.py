@@ -1,4 +1,4 @@
-"""Judge the pose estimators on registered visible/infrared images of real people, without labels.
+"""Evaluate the pose estimators on registered visible/infrared images of real people, without labels.
 
     python scripts/evaluate_real_pairs.py FOLDER [FOLDER ...] [--blazepose FILE] [--csv FILE] [--pictures FOLDER]
 
@@ -47,6 +47,15 @@ def shipped_estimators():
     return estimators
 
 
+def in_percent(table):
+    "Shares in percent; BlazePose is not compared with itself."
+    shares = [c for c in table if c != "estimator" and not c.endswith("_images")]
+    table[shares] = (100 * table[shares].astype(float)).round(1)
+    references = [c for c in table if c.endswith("_reference")]
+    table.loc[table.estimator == "BlazePose", references] = np.nan
+    return table
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+")
@@ -56,13 +65,14 @@ def main():
     args = parser.parse_args()
     reference = blazepose_estimator(args.blazepose).keypoints if args.blazepose else None
     estimators = shipped_estimators()
+    if reference: estimators["BlazePose"] = reference
     tables = []
     for folder in args.folders:
         visible, infrared = read_folder(folder)
-        table = compare_on_pairs(visible, infrared, estimators, reference)
-        table.insert(0, "images", f"{Path(folder).name} ({len(visible)})")
-        tables.append(table)
-        print(table.round(3).to_string(index=False), flush=True)
+        table = in_percent(compare_on_pairs(visible, infrared, estimators, reference))
+        table.insert(0, "images", Path(folder).name.removeprefix("real_"))
+        tables.append(table.assign(source="measured"))
+        print(f"{folder}: {len(visible)} moments\n{table.to_string(index=False)}", flush=True)
         if not args.pictures: continue
         for name, estimate in estimators.items():
             for modality, images in (("visible", visible), ("infrared", infrared)):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PCKMetric', 'pose_losses', 'pose_learner', 'fit_pose_net', 'evaluate_pck']
 
-# %% ../../nbs/067_pose.train.ipynb #pose-train-h4
+# %% ../../nbs/067_pose.train.ipynb #db5c8040
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ from ..training.learner import InterruptibleLearner
 from ..training.losses import LossCallback, zero_loss
 from ..training.recorder import LossRecorder
 
-# %% ../../nbs/067_pose.train.ipynb #cell-021
+# %% ../../nbs/067_pose.train.ipynb #03669eb6
 class PCKMetric(Metric):
     "PCK of the validation images, as a column of the progress table."
     def __init__(self,
@@ -65,7 +65,7 @@ class PCKMetric(Metric):
         "Title of the column."
         return f'pck@{self.thr:g}'
 
-# %% ../../nbs/067_pose.train.ipynb #cell-023
+# %% ../../nbs/067_pose.train.ipynb #2059fdcd
 def pose_losses(
     model: PoseNet,                # The network
     paf_weight: float = .5,        # Weight of the loss of the fields
@@ -110,7 +110,7 @@ def pose_learner(
                        show='PoseExplorer(index, keypoints, PoseEstimator(learn.model)).figure()')
     return learn
 
-# %% ../../nbs/067_pose.train.ipynb #cell-024
+# %% ../../nbs/067_pose.train.ipynb #931f4aff
 def fit_pose_net(
     dls: DataLoaders,           # `pose_dls`; batches of 16 learn faster than larger ones
     model: PoseNet|None = None, # The network; `None`: `compact_pose(width)` with weights of `seed`
@@ -132,7 +132,7 @@ def fit_pose_net(
         with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, lr, pct_start=.1)
     return learn
 
-# %% ../../nbs/067_pose.train.ipynb #cell-026
+# %% ../../nbs/067_pose.train.ipynb #a3499222
 def _pck_row(by:str, name:str, mask:np.ndarray, visible:np.ndarray, hits:dict) -> dict:
     "PCK of the joints in `mask`."
     row = {by: name, 'images': int((mask&visible).any(1).sum())}
@@ -140,7 +140,7 @@ def _pck_row(by:str, name:str, mask:np.ndarray, visible:np.ndarray, hits:dict) -
     return row
 
 def evaluate_pck(
-    model: PoseNet|PoseEstimator,       # The network or estimator
+    model: PoseNet|PoseEstimator,       # The network, its estimator, or a `KeypointEstimator`
     index: pd.DataFrame,                # Index with `path` and `modality`
     keypoints: np.ndarray,              # `(N, 18, 3)` true keypoints in pixels of the files, rows as in `index`
     size: tuple[int,int] = (64,32),     # `(height, width)` to which images are resized, pixels
@@ -150,7 +150,7 @@ def evaluate_pck(
 ) -> pd.DataFrame:                      # One row per group and one for all: `images`, and `pck@t` in percent
     "PCK of an estimator by modality (or another column, or joint)."
     if not len(index): raise DataError("there is no image to evaluate: the index has no rows")
-    est = model if isinstance(model, PoseEstimator) else PoseEstimator(model)
+    est = PoseEstimator(model) if isinstance(model, PoseNet) else model
     found, own_sizes = estimate_resized_keypoints(index, est, size, 64, 0., progress)
     keypoints = np.asarray(keypoints, dtype=np.float32)
     true = np.stack([resize_keypoints(k, own, size) for k,own in zip(keypoints, own_sizes)])

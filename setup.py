@@ -29,7 +29,7 @@ setup(
         *(f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13, 14)),
     ],
     packages=find_packages(include=["xmodreid", "xmodreid.*"]),
-    package_data={"xmodreid": ["weights/*", "static/*"]},
+    package_data={"xmodreid": ["py.typed", "weights/*", "static/*"]},
     install_requires=config["requirements"].split(),
     extras_require={"dev": config["dev_requirements"].split(), "milvus": ["pymilvus", "milvus-lite"]},
     entry_points={

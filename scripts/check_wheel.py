@@ -45,16 +45,22 @@ assert out.shape == images.shape and out.abs().max() <= 1
 assert read_static('annotator.css', 'explorer.js')
 print('models run')
 """
+# A smaller data set than that of `xmodreid synth`
+MAKE_DATA = """
+from xmodreid.synth.dataset import write_synth
+from xmodreid.synth.world import SynthConfig
+write_synth('data', SynthConfig(n_train=8, n_val=0, n_test=4, per_cam=1), progress=False)
+"""
 COMMANDS = """
 xmodreid --version
-xmodreid synth data
+xmodreid synth --help
 xmodreid train-pose data pose --epochs 1 --width 8
 xmodreid train-gan data gan --pose pose --width 8 --epochs 1 --iters 2 --batch-size 2
 xmodreid translate data gan ir
 xmodreid train-reid data,ir reid --epochs 1 --iters 2 --p 4
 xmodreid evaluate data reid
 xmodreid index data/cam1 reid gallery
-xmodreid search gallery data/cam1 --out-dir found --k 3
+xmodreid search gallery data/cam3 --out-dir found --k 3
 """
 
 
@@ -135,6 +141,7 @@ def run_lessons(python, numbers, folder, env):
 
 def run_commands(python, folder, env):
     "The chain of commands, on a small data set."
+    call(python, "-c", MAKE_DATA, cwd=folder, env=env)
     xmodreid = shutil.which("xmodreid", path=str(python.parent))
     for line in COMMANDS.strip().splitlines():
         out = call(xmodreid, *line.split()[1:], cwd=folder, env=env)

@@ -6,7 +6,7 @@
 __all__ = ['atomic_path', 'remove_stale_temp_files', 'write_csv', 'write_figure', 'write_json', 'read_json', 'read_npz',
            'read_static', 'save_state', 'load_state', 'load_weights', 'cache_dir', 'download']
 
-# %% ../nbs/005_files.ipynb #33fba954
+# %% ../nbs/005_files.ipynb #files-h4
 import errno
 import http.client
 import json
@@ -30,7 +30,7 @@ from .errors import ConfigError, DataError, DownloadError, ModelError
 from .hashing import hash_arrays, hash_file
 from .progress import progress_bar
 
-# %% ../nbs/005_files.ipynb #aab9172a
+# %% ../nbs/005_files.ipynb #cell-023
 _DISK_FULL = {getattr(errno, name, None) for name in ('ENOSPC', 'EFBIG', 'EDQUOT')} - {None}
 
 def _is_disk_full(e: Exception) -> bool:
@@ -61,7 +61,7 @@ def atomic_path(
     finally:
         tmp.unlink(missing_ok=True)
 
-# %% ../nbs/005_files.ipynb #c4b6fab5
+# %% ../nbs/005_files.ipynb #45402f57
 _STALE_NAME = re.compile(r'\.[\w-]+\.\d+\.[0-9a-f]{8}\.\w+')
 
 def remove_stale_temp_files(
@@ -71,7 +71,7 @@ def remove_stale_temp_files(
     for p in Path(folder).glob('.*'):
         if _STALE_NAME.fullmatch(p.name): p.unlink(missing_ok=True)
 
-# %% ../nbs/005_files.ipynb #a87964f7
+# %% ../nbs/005_files.ipynb #tables-code
 def write_csv(
     path: str|os.PathLike,   # File to write
     table: Any,              # A `DataFrame`
@@ -88,7 +88,7 @@ def write_figure(
     "Write a figure as an image file, atomically."
     with atomic_path(path) as p: fig.savefig(p, **{'dpi': 110, 'metadata': {'Software': None}, **kwargs})
 
-# %% ../nbs/005_files.ipynb #c0803141
+# %% ../nbs/005_files.ipynb #cell-027
 def _to_json_value(o: Any) -> Any:
     "Convert a NumPy scalar, array or path to a value that JSON can store."
     if isinstance(o, np.generic): return o.item()
@@ -114,7 +114,7 @@ def write_json(
         text = json.dumps({**values, _CHECKSUM: _hash_values(values)}, indent=2, ensure_ascii=False)
     with atomic_path(path) as p: p.write_text(text+'\n', encoding='utf-8')
 
-# %% ../nbs/005_files.ipynb #efb3b2c1
+# %% ../nbs/005_files.ipynb #cell-028
 def read_json(
     path: str|os.PathLike,  # File to read
     checksum: bool = False, # Require the checksum that `write_json` adds? It is not part of the result
@@ -132,7 +132,7 @@ def read_json(
                         "Restore a copy, or make it again")
     return values
 
-# %% ../nbs/005_files.ipynb #15f24cf2
+# %% ../nbs/005_files.ipynb #files-npz
 _ZIP_END = 22 # bytes of the record at the end of a zip file; bytes 10 and 11 are the number of its members
 
 def _check_zip(path: str|os.PathLike) -> None:
@@ -158,7 +158,7 @@ def read_npz(
         raise DataError(f"{path} is not a whole npz file ({type(e).__name__}: {e}). "
                         "Delete it and make it again, or restore a copy") from None
 
-# %% ../nbs/005_files.ipynb #dda37719
+# %% ../nbs/005_files.ipynb #af580af9
 def read_static(
     *names: str,             # File names, e.g. `'canvas.js'`
     folder: Any = None,      # Folder to read from; `xmodreid/static` when `None`
@@ -169,7 +169,7 @@ def read_static(
     if missing: raise DataError(f"there is no static file {', '.join(missing)} in {folder}. Install the package again")
     return '\n'.join((folder/name).read_text(encoding='utf-8') for name in names)
 
-# %% ../nbs/005_files.ipynb #80aee2b5
+# %% ../nbs/005_files.ipynb #cell-031
 def _pack(o: Any, tensors: dict) -> dict:
     "The structure of a tree as JSON values; its tensors and arrays go into `tensors`."
     import torch
@@ -188,7 +188,7 @@ def _pack(o: Any, tensors: dict) -> dict:
     raise ModelError(f"a {type(o).__name__} cannot be stored in a state; "
                      "expected tensors, arrays, numbers, strings, lists or dicts of them")
 
-# %% ../nbs/005_files.ipynb #bd9a790f
+# %% ../nbs/005_files.ipynb #cell-032
 def _unpack(o: dict, get: Callable) -> Any:
     "The tree that `_pack` took apart; `get(key)` reads a tensor."
     if 'pt' in o: return get(o['pt']).reshape(o['shape'])
@@ -198,7 +198,7 @@ def _unpack(o: dict, get: Callable) -> Any:
     if 'tuple' in o: return tuple(_unpack(v, get) for v in o['tuple'])
     return float(o['v']) if o['f'] else o['v']
 
-# %% ../nbs/005_files.ipynb #ca6b877d
+# %% ../nbs/005_files.ipynb #cell-033
 def _hash_state(tree: dict, meta: dict, tensors: dict) -> str:
     "SHA-256 of a state: its tree and description, and names, types, shapes and bytes of its tensors."
     import torch
@@ -221,7 +221,7 @@ def save_state(
     header = {**(meta or {}), 'tree': json.dumps(packed)}
     with atomic_path(path) as p: save_file(tensors, str(p), metadata=header)
 
-# %% ../nbs/005_files.ipynb #b2e095d2
+# %% ../nbs/005_files.ipynb #cell-034
 def load_state(
     path: str|os.PathLike,             # A file written by `save_state`
     device: Any = 'cpu',               # Device of the tensors
@@ -245,7 +245,7 @@ def load_state(
                          "Delete it, or restore a copy")
     return tree
 
-# %% ../nbs/005_files.ipynb #8536003c
+# %% ../nbs/005_files.ipynb #files-weights
 def load_weights(
     path: str|os.PathLike, # `.safetensors`, or a file of `torch.save`: `.pth`, `.pt`, `.tar`
 ) -> dict:                 # What it holds, on the CPU
@@ -265,7 +265,7 @@ def load_weights(
         raise ModelError(f"{path} holds a {type(state).__name__}; expected a dict of weights")
     return state
 
-# %% ../nbs/005_files.ipynb #60e4bd53
+# %% ../nbs/005_files.ipynb #cell-039
 def cache_dir(
     *parts: str, # Sub-folders below the cache folder
 ) -> Path:       # The folder; made if missing
@@ -276,7 +276,7 @@ def cache_dir(
     path.mkdir(parents=True, exist_ok=True)
     return path
 
-# %% ../nbs/005_files.ipynb #a524a28f
+# %% ../nbs/005_files.ipynb #cell-046
 _MAX_UNKNOWN = 4<<30 # bytes of a file whose size is neither published nor announced
 
 def _announced_size(response: Any, have: int) -> int|None:
@@ -313,7 +313,7 @@ def _fetch(url: str, part: Path, size: int|None, progress: bool, timeout: float)
         with open(part, 'ab' if have else 'wb') as f, bar: _copy(response, f, bar, size or _MAX_UNKNOWN, timeout)
     return size
 
-# %% ../nbs/005_files.ipynb #22d8e983
+# %% ../nbs/005_files.ipynb #f3af51de
 def _fetch_or_explain(
     url: str, dest: Path, part: Path, size: int|None, sha256: str|None, progress: bool, timeout: float,
 ) -> int|None:
@@ -328,7 +328,7 @@ def _fetch_or_explain(
     except (OSError, http.client.HTTPException, ValueError) as e: # URLError and TimeoutError are OSErrors
         raise DownloadError(f"cannot fetch {url} ({type(e).__name__}: {e}). {advice}") from None
 
-# %% ../nbs/005_files.ipynb #0c6099ea
+# %% ../nbs/005_files.ipynb #cell-047
 def _is_published(path: Path, size: int|None, sha256: str|None) -> bool:
     "Whether a file is there, with the published size and hash where they are known."
     if not path.exists() or (size and path.stat().st_size != size): return False

@@ -7,7 +7,7 @@ __all__ = ['PRETRAINED_GENERATORS', 'warp_losses', 'thesis_losses', 'BatchedCycl
            'get_generators', 'save_generators', 'load_generators', 'training_overlap', 'warn_training_overlap',
            'SaveBest']
 
-# %% ../../nbs/089_gan.learner.ipynb #22164f1c
+# %% ../../nbs/089_gan.learner.ipynb #gan-learner-h4
 import math
 import warnings
 from collections.abc import Callable, Iterable
@@ -44,7 +44,7 @@ from ..training.losses import LossCallback, zero_loss
 from ..training.recorder import LossRecorder
 from ..training.schedules import LRScheduler, warmup_cosine
 
-# %% ../../nbs/089_gan.learner.ipynb #60c80dfe
+# %% ../../nbs/089_gan.learner.ipynb #cell-007
 def warp_losses(
     estimator:PoseEstimator|None=None, # Frozen estimator of the pose loss; `None`: only discriminators enforce the pose
     cycle:float=10.,      # Weight of the cycle loss
@@ -72,7 +72,7 @@ def thesis_losses(
     if identity: losses.append(PersonIdentityLoss(identity, VGGFeatures() if feature_net is None else feature_net))
     return losses
 
-# %% ../../nbs/089_gan.learner.ipynb #ac7c6ff5
+# %% ../../nbs/089_gan.learner.ipynb #three-1
 class BatchedCycleGAN(PoseCycleGAN):
     "A `PoseCycleGAN` whose `to_ir` generates both of its images in one pass; not for batch norm, which would mix them."
     def forward(self,
@@ -88,7 +88,7 @@ class BatchedCycleGAN(PoseCycleGAN):
         rec_rgb = self.to_rgb(fake_ir, ir_kpts, rgb_kpts)
         return CycleBatch(rgb, rgb_kpts, ir, ir_kpts, fake_ir, fake_rgb, rec_rgb, rec_ir)
 
-# %% ../../nbs/089_gan.learner.ipynb #b4f66536
+# %% ../../nbs/089_gan.learner.ipynb #cell-010
 def pose_cyclegan(
     generator:str='warp',    # One of `GENERATORS`
     width:int=32,            # Channels of the generators at full resolution
@@ -114,7 +114,7 @@ def pose_cyclegan(
     gan = make(*generators, *discriminators)
     return gan.to(memory_format=torch.channels_last) if channels_last else gan
 
-# %% ../../nbs/089_gan.learner.ipynb #08ef9003
+# %% ../../nbs/089_gan.learner.ipynb #cell-012
 def pose_cyclegan_learner(
     dls:DataLoaders,           # Of `(rgb, rgb_kpts, ir, ir_kpts)`, e.g. from `translation_dls`
     estimator:PoseEstimator|None=None, # Frozen pose estimator for the pose loss; used only when `losses` is `None`
@@ -166,7 +166,7 @@ def _generator_parameters(model) -> list:
     "The weights the learner's optimizer updates; the discriminators have their own."
     return [p for g in (model.to_ir,model.to_rgb) for p in g.parameters()]
 
-# %% ../../nbs/089_gan.learner.ipynb #6c05b2d9
+# %% ../../nbs/089_gan.learner.ipynb #cell-020
 def get_generators(
     learn:Learner,    # From `pose_cyclegan_learner`, trained
 ) -> nn.ModuleDict:   # `['ir']` makes IR from RGB, `['rgb']` the way back; copies, frozen, in evaluation mode
@@ -191,7 +191,7 @@ def save_generators(
     config = {k: g.config for k,g in generators.items()}
     save_state(path, dict(config=config, weights={k: weights(g) for k,g in generators.items()}))
 
-# %% ../../nbs/089_gan.learner.ipynb #ef4b14e0
+# %% ../../nbs/089_gan.learner.ipynb #load-0
 # Generators that come with the package: file, the images they are made for, and the synthetic people they were
 # trained on (seed of the world and how many, from number 1)
 PRETRAINED_GENERATORS = dict(
@@ -215,7 +215,7 @@ def load_generators(
                          "Use the version of the package that wrote it") from None
     return generators.requires_grad_(False).eval()
 
-# %% ../../nbs/089_gan.learner.ipynb #99643ea0
+# %% ../../nbs/089_gan.learner.ipynb #load-2
 def training_overlap(
     name:str|Path,      # Name or file of generators, as for `load_generators`
     seed:int,           # Seed of a synthetic world
@@ -238,7 +238,7 @@ def warn_training_overlap(
                "without their labels. Choose another seed for the people, or train generators of your own")
     warnings.warn(message, stacklevel=2)
 
-# %% ../../nbs/089_gan.learner.ipynb #da487302
+# %% ../../nbs/089_gan.learner.ipynb #cell-023
 class SaveBest(Callback):
     """Score the averaged generators after each epoch; keep the best ones in `out_dir/best.safetensors`, and their
     epoch and score in `out_dir/best.json`."""

@@ -7,7 +7,7 @@ __all__ = ['TrainConfig', 'check_device', 'PoseConfig', 'train_pose', 'load_trai
            'load_trained_gan', 'load_gan_config', 'ReIDConfig', 'train_reid', 'load_trained_reid', 'load_run_seed',
            'as_embedder']
 
-# %% ../../nbs/152_run.train.ipynb #9fc39c97
+# %% ../../nbs/152_run.train.ipynb #run-train-h4
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
 from ..training.precision import HalfPrecision
 
-# %% ../../nbs/152_run.train.ipynb #b3077967
+# %% ../../nbs/152_run.train.ipynb #train-config
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(RunConfig):
     "Settings that every training has."
@@ -51,7 +51,7 @@ class TrainConfig(RunConfig):
     epochs: int = 10
     lr: float = 1e-3       # Highest learning rate
 
-# %% ../../nbs/152_run.train.ipynb #7f812a65
+# %% ../../nbs/152_run.train.ipynb #new-5010524
 def check_device(
     device: str, # E.g. `'cpu'`, `'cuda'`, `'cuda:1'`
 ) -> str:        # The same
@@ -62,7 +62,7 @@ def check_device(
                           "Use 'cpu', or 'cuda' with a PyTorch that sees the GPU") from None
     return device
 
-# %% ../../nbs/152_run.train.ipynb #0ff2e848
+# %% ../../nbs/152_run.train.ipynb #extension-code
 def _begin_extension(
     epochs: int,   # Epochs of the finished training
     out_dir: Path, # Its folder
@@ -81,7 +81,7 @@ def _begin_extension(
     network = out_dir/name
     if network.exists(): os.replace(network, network.with_stem(f'{network.stem}-{epochs}'))
 
-# %% ../../nbs/152_run.train.ipynb #b31142d1
+# %% ../../nbs/152_run.train.ipynb #cell-010
 @dataclass(frozen=True, kw_only=True)
 class PoseConfig(TrainConfig):
     "Settings of a compact pose network."
@@ -94,7 +94,7 @@ class PoseConfig(TrainConfig):
     # Start from these weights, e.g. `'synth'`, and the network they belong to; `width` is then ignored
     init_weights: str = ''
 
-# %% ../../nbs/152_run.train.ipynb #c7d7c2d4
+# %% ../../nbs/152_run.train.ipynb #cell-011
 def train_pose(
     out_dir: str|Path,                 # Folder of checkpoint and network
     data: PoseDataset,                 # Images of both modalities with keypoints; split `'val'` is held out
@@ -118,7 +118,7 @@ def train_pose(
     save_pose_net(net, out_dir/'net.safetensors', config.size, half=False)
     return load_trained_pose(out_dir)
 
-# %% ../../nbs/152_run.train.ipynb #517c94bc
+# %% ../../nbs/152_run.train.ipynb #cell-012
 def _find_output(run_dir, name:str, what:str, pretrained=()) -> Path:
     "The file of a trained network; raises a `ModelError` where there is none."
     path = Path(run_dir)
@@ -138,7 +138,7 @@ def load_trained_pose(
     path = _find_output(run_dir, 'net.safetensors', 'pose network', POSE_WEIGHTS)
     return PoseEstimator(load_pose_net(path), pad=pad, mirror=mirror)
 
-# %% ../../nbs/152_run.train.ipynb #36b2a930
+# %% ../../nbs/152_run.train.ipynb #cell-014
 @dataclass(frozen=True, kw_only=True)
 class GanConfig(TrainConfig):
     "Settings of a pose CycleGAN."
@@ -158,7 +158,7 @@ class GanConfig(TrainConfig):
     # thousand batches and more
     pose_weight: float|None = None
 
-# %% ../../nbs/152_run.train.ipynb #1ccbaf66
+# %% ../../nbs/152_run.train.ipynb #cell-015
 def _gan_losses(config, estimator):
     "The recipe of the package, with part tones for color images."
     weights = {} if config.pose_weight is None else dict(pose=config.pose_weight)
@@ -177,7 +177,7 @@ def _gan_learner(config, dls, estimator, losses, cbs):
         dls, estimator, config.generator, losses, lr=config.lr, d_lr=config.d_lr, seed=config.seed, cbs=cbs,
         width=config.width, gray=config.gray, blocks=config.blocks, downs=downs, channels_last=config.channels_last)
 
-# %% ../../nbs/152_run.train.ipynb #8bb2140d
+# %% ../../nbs/152_run.train.ipynb #train-gan
 def train_gan(
     out_dir: str|Path,                      # Folder of checkpoint, generators, curves and `samples.png`
     data: PoseDataset,                      # Images of both modalities with keypoints
@@ -206,7 +206,7 @@ def train_gan(
     save_generators(get_generators(learn), out_dir/'generators.safetensors')
     return load_trained_gan(out_dir)
 
-# %% ../../nbs/152_run.train.ipynb #aa710f55
+# %% ../../nbs/152_run.train.ipynb #load-trained-gan
 def load_trained_gan(
     run_dir: str|Path, # From `train_gan`, or the name of generators of the package, one of `PRETRAINED_GENERATORS`
 ) -> nn.ModuleDict:    # `['ir']` generates IR images, `['rgb']` RGB images; frozen, in evaluation mode
@@ -224,7 +224,7 @@ def load_gan_config(
     settings = read_json(folder/'config.json', checksum=True)
     return settings.get('config', settings)  # the row of a table keeps them one level deeper
 
-# %% ../../nbs/152_run.train.ipynb #af66a587
+# %% ../../nbs/152_run.train.ipynb #cell-017
 @dataclass(frozen=True, kw_only=True)
 class ReIDConfig(TrainConfig):
     "Settings of a Re-ID model. The defaults suit 64x32 images on a CPU; `resnet50_gem` at 288x144 suits a GPU."
@@ -236,7 +236,7 @@ class ReIDConfig(TrainConfig):
     k: int = 2                    # Images of each identity and modality in it
     augment: str|dict = 'rgb2'    # One of `data.augmentation.AUGMENTATIONS`, or one for each modality
 
-# %% ../../nbs/152_run.train.ipynb #4c1ab58e
+# %% ../../nbs/152_run.train.ipynb #cell-018
 def train_reid(
     out_dir: str|Path,                    # Folder of checkpoint, model and curves
     index: pd.DataFrame,                  # Table of labeled images, real or generated
@@ -268,7 +268,7 @@ def train_reid(
     save_reid(learn.model, out_dir/'model.safetensors', size=list(config.size), classes=classes)
     return load_trained_reid(out_dir)
 
-# %% ../../nbs/152_run.train.ipynb #d2e2cfc1
+# %% ../../nbs/152_run.train.ipynb #load-trained-reid
 def load_trained_reid(
     run_dir: str|Path, # From `train_reid`
 ) -> nn.Module:        # In evaluation mode; `.classes`: people of the training, `.size`: `(height, width)` of images
@@ -284,7 +284,7 @@ def load_run_seed(
     path = Path(run_dir)/'config.json'
     return read_json(path, checksum=True).get('seed') if path.is_file() else None
 
-# %% ../../nbs/152_run.train.ipynb #b0e3f2b6
+# %% ../../nbs/152_run.train.ipynb #as-embedder
 def as_embedder(
     model: nn.Module, # Re-ID model, e.g. from `load_trained_reid`
 ) -> Callable:        # Function of images `(B, 3, H, W)` in [-1, 1], as generators make them, to embeddings `(B, D)`

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['save_gallery', 'load_gallery']
 
-# %% ../../nbs/133_search.storage.ipynb #ddd9e1f7
+# %% ../../nbs/133_search.storage.ipynb #search-storage-h4
 import re
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from .ann import FaissIndex
 from .base import COLUMN_TYPES
 from .gallery import GalleryIndex
 
-# %% ../../nbs/133_search.storage.ipynb #fb9d6b48
+# %% ../../nbs/133_search.storage.ipynb #cell-043
 _GALLERY_FILES = re.compile(r'seg-\d{6}-\d+\.(npy|csv)|removed-\d{6}\.npy|ann-\d{6}\.faiss')
 
 def _next_generation(gallery, out_dir):
@@ -65,7 +65,7 @@ def _write_ann(gallery, out_dir, generation):
     with atomic_path(out_dir/ann['file']) as p: faiss.write_index(index.index, str(p))
     return ann
 
-# %% ../../nbs/133_search.storage.ipynb #a1c15eb6
+# %% ../../nbs/133_search.storage.ipynb #cell-044
 def _segment_files(segments):
     "Names of the files of segments."
     return [f'{name}.{ext}' for name, _ in segments for ext in ('csv', 'npy')]
@@ -106,7 +106,7 @@ def _remove_old_files(out_dir, files):
     for p in out_dir.iterdir():
         if _GALLERY_FILES.fullmatch(p.name) and p.name not in files: p.unlink(missing_ok=True)
 
-# %% ../../nbs/133_search.storage.ipynb #5f60b2c2
+# %% ../../nbs/133_search.storage.ipynb #cell-045
 def _read_segment(folder, segment, manifest):
     "Table and memory-mapped vectors of a segment; `DataError` where they do not agree with the manifest."
     file = folder/f"{segment['name']}.npy"

@@ -7,23 +7,20 @@ Images are decoded at each use, as for a set that does not fit into memory; one 
 computes with one thread. The best of several rounds counts, because other work on the machine only slows a round.
 """
 import argparse
-import os
 import tempfile
 import time
 import warnings
 from pathlib import Path
 
-for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"): os.environ.setdefault(name, "1")
+import pandas as pd
+import torch
 
-import pandas as pd  # noqa: E402
-import torch  # noqa: E402
-
-from xmodreid.data.loaders import LoaderOptions  # noqa: E402
-from xmodreid.data.reid_loaders import reid_dls  # noqa: E402
-from xmodreid.data.sysu import read_sysu  # noqa: E402
-from xmodreid.files import write_csv  # noqa: E402
-from xmodreid.synth.dataset import write_synth  # noqa: E402
-from xmodreid.synth.world import SynthConfig  # noqa: E402
+from xmodreid.data.loaders import LoaderOptions
+from xmodreid.data.reid_loaders import reid_dls
+from xmodreid.data.sysu import read_sysu
+from xmodreid.files import write_csv
+from xmodreid.synth.dataset import write_synth
+from xmodreid.synth.world import SynthConfig
 
 RESULTS = Path(__file__).resolve().parent.parent/"results"
 SIZE = (256, 128)

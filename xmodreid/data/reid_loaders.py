@@ -34,7 +34,7 @@ def _augment_by_modality(augment: str|dict) -> list[str]:
         check_choice('augment', name, AUGMENTATIONS)
     return [augment.get(m, 'none') for m in MODALITIES]
 
-# %% ../../nbs/045_data.reid_loaders.ipynb #cell-027
+# %% ../../nbs/045_data.reid_loaders.ipynb #workers-09
 class ReidLoader(EpochLoader):
     "Yields `(img, modality, label, camid, noisy, row)`, images `(B, 3, H, W)` ImageNet-normalized."
     n_inp = 2

@@ -86,14 +86,14 @@ def _synced_batch_norm(m: nn.Module, x: Tensor) -> Tensor:
     means,variances = stats[:, :-1].chunk(2, 1)
     mean = (share*means).sum(0)
     var = (share*(variances+(means-mean)**2)).sum(0)
-    _update_running(m, mean.detach(), var.detach(), float(stats[:, -1].sum()))
+    _update_running(m, mean.detach(), var.detach(), stats[:, -1].detach().sum())
     shape = [1,-1]+[1]*(x.ndim-2)
     out = (wide-mean.view(shape))*(var+m.eps).rsqrt().view(shape)
     if m.affine: out = out*m.weight.view(shape)+m.bias.view(shape)
     return out.to(x.dtype)
 
 @torch.no_grad()
-def _update_running(m: nn.Module, mean: Tensor, var: Tensor, n: float) -> None:
+def _update_running(m: nn.Module, mean: Tensor, var: Tensor, n: Tensor) -> None:
     "Move the running statistics of a layer, as PyTorch does: with the unbiased variance of `n` values."
     m.num_batches_tracked += 1
     momentum = 1/float(m.num_batches_tracked) if m.momentum is None else m.momentum

@@ -36,20 +36,21 @@ def make_dls(index, p, k, n_iters, device="cpu", **kwargs):
 
 
 def cpu_seconds():
-    "Processor time of this process and its workers so far."
+    "Processor time so far, of this process and of its workers."
     me = psutil.Process()
-    times = [p.cpu_times() for p in (me, *me.children(recursive=True))]
-    return sum(t.user+t.system for t in times)
+    own, workers = ([p.cpu_times() for p in ps] for ps in ([me], me.children(recursive=True)))
+    return tuple(sum(t.user+t.system for t in times) for times in (own, workers))
 
 
 def speed(dl, rounds):
-    "Images per second and CPU time per image of the best round; the first, which starts the workers, does not count."
-    best = dict(images_per_s=0., cpu_ms=0.)
+    "Images per second and milliseconds of processor time per image of the best round; the first starts the workers."
+    best = dict(images_per_s=0)
     for i in range(rounds+1):
         n, began, cpu = 0, time.perf_counter(), cpu_seconds()
         for b in dl: n += len(b[0])
-        rate = n/(time.perf_counter()-began)
-        if i and rate > best["images_per_s"]: best = dict(images_per_s=rate, cpu_ms=1e3*(cpu_seconds()-cpu)/n)
+        rate = round(n/(time.perf_counter()-began))
+        own, workers = (round(1e3*(after-before)/n, 2) for after, before in zip(cpu_seconds(), cpu))
+        if i and rate > best["images_per_s"]: best = dict(images_per_s=rate, own_ms=own, worker_ms=workers)
     return best
 
 
@@ -58,8 +59,7 @@ def measure_loader(index, rounds, n_iters):
     rows = []
     for case in CASES:
         dl = make_dls(index, 8, 2, n_iters, threads=1, **case).train
-        found = speed(dl, rounds)
-        rows.append(case | dict(images_per_s=round(found["images_per_s"]), cpu_ms=round(found["cpu_ms"], 2)))
+        rows.append(case | speed(dl, rounds))
         dl.stop_workers()
         print(rows[-1], flush=True)
     return pd.DataFrame(rows)

@@ -71,7 +71,9 @@ class EpochLoader(DataLoader):
     def one_batch(self) -> Any: # As from `make_batch`
         "The first batch; the epoch does not move on. Raises a `DataError` if there is none."
         if not len(self): raise DataError('this loader has no batches')
-        return self.after_batch(next(self._batches()))  # no worker is started for it
+        here = copy.copy(self)
+        here.worker_options = WorkerOptions()  # no worker is started for one batch
+        return next(iter(here))
 
     def new(self,
         *args: Any,    # What fastai passes, unused

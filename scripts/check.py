@@ -23,7 +23,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT/"nbs"
-FLAGS = ("slow", "cuda", "data")
+FLAGS = ("slow", "cuda", "data", "posix")
+ALWAYS = ("posix",)*(os.name == "posix")  # skipped on Windows only
 DIRECTIVES = {
     "default_exp", "export", "exporti", "exports", "hide", "hide_input", "hide_output", "echo:", "eval:", "code-fold:",
     "code-summary:", "output:", "warning:", "fig-cap:", "label:", *FLAGS,
@@ -225,7 +226,7 @@ def run_one(p, force, seed):
     torch.set_num_threads(1)
     for set_seed in (random.seed, numpy.random.seed, torch.manual_seed): set_seed(seed)
     began = time.time()
-    ok = test_nb(p, skip_flags=FLAGS, force_flags=force)[0]
+    ok = test_nb(p, skip_flags=FLAGS, force_flags=[*ALWAYS, *force])[0]
     return p, ok, time.time()-began
 
 

@@ -8,7 +8,7 @@ the stored lesson and of the run must be equal in kind. The notebooks are left a
 """
 import argparse
 import json
-import resource
+import math
 import subprocess
 import sys
 import time
@@ -17,6 +17,9 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+
+try: import resource
+except ImportError: resource = None  # not on Windows
 
 LESSONS = Path(__file__).resolve().parent.parent/"nbs"/"tutorials"
 LIMIT = 180  # seconds
@@ -30,6 +33,13 @@ def kinds(nb):
     return [cell_kinds(c) for c in nb.cells if c.cell_type == "code"]
 
 
+def used_by_children():
+    "Seconds of CPU time and largest memory in MB of the child processes; on Windows they are not measured."
+    if resource is None: return math.nan, math.nan
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime+used.ru_stime, used.ru_maxrss/(1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
 def run_one(path):
     "Seconds and fault of one lesson; the kernel is the only child process, so the usage of the children is its usage."
     nb = nbformat.read(path, 4)
@@ -41,12 +51,11 @@ def run_one(path):
         client.execute()
     except CellExecutionError as e:
         fault = str(e).strip().splitlines()[-1]
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = used.ru_utime+used.ru_stime
+    cpu, mb = used_by_children()
     differ = [i for i, (a, b) in enumerate(zip(stored_kinds, kinds(nb))) if a != b]
     if not fault and differ: fault = f"outputs of other kinds in code cells {differ}"
     if not fault and cpu > LIMIT: fault = f"more than {LIMIT} s"
-    return dict(cpu=cpu, wall=time.monotonic()-began, mb=used.ru_maxrss >> 10, fault=fault)
+    return dict(cpu=cpu, wall=time.monotonic()-began, mb=mb, fault=fault)
 
 
 def run_in_process(path):
@@ -72,7 +81,7 @@ def main():
         result = run_in_process(p)
         fault = result["fault"]
         faults += bool(fault)
-        numbers = f"{result['cpu']:.0f} | {result['wall']:.0f} | {result['mb']}"
+        numbers = f"{result['cpu']:.0f} | {result['wall']:.0f} | {result['mb']:.0f}"
         print(f"| {p.stem} | {numbers} | {fault or 'as stored'} |", flush=True)
     sys.exit(bool(faults))
 

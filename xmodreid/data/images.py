@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from .pixels import read_image, read_image_size
 from .transforms import check_size, resize_keypoints, resize_person
@@ -57,6 +58,10 @@ class ImageStore:
         else: self.sizes[:] = list(self._map(read_image_size, self.paths))
 
     def _map(self, f: Callable, items: Iterable) -> Iterator:
+        if get_worker_info() is not None: yield from map(f, items)  # a worker process is one of several
+        else: yield from self._map_in_threads(f, items)
+
+    def _map_in_threads(self, f: Callable, items: Iterable) -> Iterator:
         with ThreadPoolExecutor(self.threads) as pool: yield from pool.map(f, items)
 
     def _read(self, row: int) -> tuple:

@@ -18,12 +18,14 @@ import pandas as pd
 import torch
 from fastai.callback.core import Callback
 from fastai.data.load import DataLoader
+from fastcore.basics import patch
 from torch import Tensor
 
 from .augmentation import keyed_generator
 from .images import ImageStore, rescale_keypoints
 from .index import distinct_pids
 from .keypoints import PoseDataset
+from .workers import BatchWorkers, WorkerOptions
 from ..errors import ConfigError, DataError
 from ..skeleton import MODALITIES
 
@@ -38,11 +40,14 @@ class EpochLoader(DataLoader):
         seed: int = 0,                       # Seed of the augmentation
         train: bool = False,                 # Augment, and move on to the next epoch after each?
         device: str|torch.device = 'cpu',    # Device of the batches
+        workers: WorkerOptions = WorkerOptions(), # Processes that make batches ahead
     ):
         super().__init__(range(n), bs=1, device=torch.device(device))
         self.sampler = sampler
         self.seed = seed
         self.train = train
+        self.worker_options = workers
+        self.workers = None
 
     def __len__(self) -> int: return len(self.sampler)
 
@@ -59,15 +64,16 @@ class EpochLoader(DataLoader):
 
     def __iter__(self) -> Iterator:
         epoch = self.epoch
-        for i,rows in enumerate(self.sampler):
-            gen = keyed_generator(self.seed, epoch, i) if self.train else None
-            yield self.after_batch(self.make_batch(rows, gen))
+        batches = self._batches_of_workers() if self.worker_options.num_workers else self._batches()
+        for b in batches: yield self.after_batch(b)
         if self.train and self.epoch == epoch: self.set_epoch(epoch+1)
 
     def one_batch(self) -> Any: # As from `make_batch`
         "The first batch; the epoch does not move on. Raises a `DataError` if there is none."
         if not len(self): raise DataError('this loader has no batches')
-        return next(iter(self))
+        here = copy.copy(self)
+        here.worker_options = WorkerOptions()  # no worker is started for one batch
+        return next(iter(here))
 
     def new(self,
         *args: Any,    # What fastai passes, unused
@@ -77,6 +83,7 @@ class EpochLoader(DataLoader):
         dl = copy.copy(self)
         dl.sampler = copy.copy(self.sampler)
         dl.train = False
+        dl.workers = None
         return dl
 
     def make_batch(self,
@@ -85,6 +92,53 @@ class EpochLoader(DataLoader):
     ) -> tuple:                     # A batch
         "Load and augment the images of a batch."
         raise NotImplementedError(f"{type(self).__name__} must define make_batch")
+
+# %% ../../nbs/043_data.loaders.ipynb #62c0ece2
+@patch
+def nth_batch(self: EpochLoader,
+    epoch: int,  # Epoch, from 0
+    i: int,      # Number of the batch in it, from 0
+    rows: Any,   # What the sampler yields
+) -> tuple:      # A batch, on the device of the loader
+    "One batch, augmented by the generator of `(seed, epoch, i)` if the loader trains."
+    return self.make_batch(rows, keyed_generator(self.seed, epoch, i) if self.train else None)
+
+@patch
+def _batches(self: EpochLoader) -> Iterator:
+    "The batches of the epoch, made here."
+    epoch = self.epoch
+    return (self.nth_batch(epoch, i, rows) for i,rows in enumerate(self.sampler))
+
+@patch
+def _batches_of_workers(self: EpochLoader) -> Iterator:
+    "The batches of the epoch, made by the workers; they are started at the first call."
+    if self.workers is None: self.workers = BatchWorkers(self, self.worker_options)
+    for b in self.workers: yield tuple(t.to(self.device, non_blocking=True) for t in b)
+
+@patch
+def worker_copy(self: EpochLoader) -> EpochLoader:
+    "The copy of this loader that a worker gets: without the locks of fastai, on the CPU."
+    dl = copy.copy(self)
+    for name in ('lock','fake_l','rng','workers'): vars(dl).pop(name, None)
+    dl.device = torch.device('cpu')
+    return dl
+
+@patch
+def worker_state(self: EpochLoader) -> Any:
+    "What a worker must get with each job because it changes during a training, NumPy arrays; `None` for nothing."
+    return None
+
+@patch
+def load_worker_state(self: EpochLoader,
+    state: Any,  # From `worker_state`
+) -> None:
+    "Take over the changes, in a worker."
+    raise NotImplementedError(f"{type(self).__name__} must define load_worker_state")
+
+@patch
+def stop_workers(self: EpochLoader) -> None:
+    "End the worker processes; the next epoch starts new ones."
+    self.workers = None
 
 # %% ../../nbs/043_data.loaders.ipynb #cell-011
 class SetEpoch(Callback):
@@ -125,6 +179,10 @@ class LoaderOptions:
     device: str|torch.device = 'cpu'  # Device of the batches
     progress: bool = False            # Show a progress bar while decoding?
     seed: int = 0                     # Seed of order, augmentation and held-out identities
+    num_workers: int = 0              # Processes that make batches ahead, see `WorkerOptions`; 0: none
+    prefetch_factor: int = 2          # Batches that each process makes ahead, 1 or more
+    persistent_workers: bool = True   # Keep the processes from epoch to epoch?
+    pin_memory: bool|None = None      # Copy batches to page-locked memory? `None`: if the device is a GPU
 
     def store(self,
         index: pd.DataFrame,          # Index of images
@@ -134,9 +192,10 @@ class LoaderOptions:
         "The images of a table."
         return ImageStore(index.path, size, self.cache, threads=self.threads, progress=self.progress, gray=gray)
 
-    def loader_args(self) -> dict: # `seed` and `device`
+    def loader_args(self) -> dict: # `seed`, `device` and `workers`
         "Arguments of an `EpochLoader`."
-        return dict(seed=self.seed, device=self.device)
+        workers = WorkerOptions(self.num_workers, self.prefetch_factor, self.persistent_workers, self.pin_memory)
+        return dict(seed=self.seed, device=self.device, workers=workers)
 
 # %% ../../nbs/043_data.loaders.ipynb #cell-013
 def _check_train_table(index: pd.DataFrame) -> None:

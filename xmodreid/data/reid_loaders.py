@@ -34,7 +34,7 @@ def _augment_by_modality(augment: str|dict) -> list[str]:
         check_choice('augment', name, AUGMENTATIONS)
     return [augment.get(m, 'none') for m in MODALITIES]
 
-# %% ../../nbs/045_data.reid_loaders.ipynb #cell-027
+# %% ../../nbs/045_data.reid_loaders.ipynb #workers-09
 class ReidLoader(EpochLoader):
     "Yields `(img, modality, label, camid, noisy, row)`, images `(B, 3, H, W)` ImageNet-normalized."
     n_inp = 2
@@ -45,7 +45,7 @@ class ReidLoader(EpochLoader):
         labels: Any,                 # `(len(index),)` label of each row
         sampler: Any,                # Yields the rows of each batch
         augment: str|dict = 'none',  # Name for RGB (infrared then gets `'ir'`), or a dict modality -> name
-        **kwargs: Any,               # Of `EpochLoader`: `seed`, `train`, `device`
+        **kwargs: Any,               # Of `EpochLoader`: `seed`, `train`, `device`, `workers`
     ):
         super().__init__(len(index), sampler, **kwargs)
         self.store = store
@@ -156,7 +156,7 @@ def reid_dls(
     val_labels = _labels(df_valid, dls.classes, '`df_valid`')
     store = options.store(df_valid, size, grayscale_rows(df_valid))
     in_order = SequentialBatchSampler(len(df_valid), sampler.batch_size)
-    dls.loaders[1] = ReidLoader(store, df_valid, val_labels, in_order, device=options.device)
+    dls.loaders[1] = ReidLoader(store, df_valid, val_labels, in_order, **options.loader_args())
     return dls
 
 # %% ../../nbs/045_data.reid_loaders.ipynb #cell-030
@@ -170,4 +170,4 @@ def embed_dl(
     "All images in the order of the table, not augmented, for embedding."
     _check_columns(index)
     store = options.store(index, size, grayscale_rows(index))
-    return ReidLoader(store, index, index.pid, SequentialBatchSampler(len(index), batch_size), device=options.device)
+    return ReidLoader(store, index, index.pid, SequentialBatchSampler(len(index), batch_size), **options.loader_args())

@@ -24,6 +24,7 @@ from .cluster import CLUSTERINGS, OUTLIER_POLICIES, cluster_stats, pseudo_labels
 from .learner import embed_images
 from .loss_callbacks import ReIDLoss
 from .memory import ClusterMemory
+from ..training.distributed import on_rank0
 
 # %% ../../nbs/119_reid.cluster_training.ipynb #label-source
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class LabelSource(Callback):
         raise NotImplementedError(f"{type(self).__name__} must define find_clusters()")
 
     def refresh(self) -> None:
-        "Cluster again and train on the new clusters."
-        self.clustering = self.find_clusters()
+        "Cluster again, in process 0 only, and train on the new clusters."
+        self.clustering = on_rank0(self.find_clusters)
         self.dls.train.relabel(self.labels)
         self.rows.append(dict(epoch=self.epochs_started, **self.clustering.stats))
 

@@ -21,6 +21,7 @@ from .crossmodal_labels import JointClusterLabels, MatchedClusterLabels, PerModa
 from .crossmodal_losses import HardPrototypeLoss, MeanPrototypeLoss, UnifiedPrototypeLoss
 from .learner import reid_learner
 from .models import reid_model
+from ..training.distributed import on_rank0
 from ..training.losses import LossCallback
 
 # %% ../../nbs/129_reid.crossmodal.ipynb #cell-042
@@ -49,7 +50,7 @@ class SelectBestEpoch(Callback):
 
     def after_fit(self):
         if hasattr(self, 'lr_finder'): return
-        self._update_best(self.source.find_clusters().stats, self.n_epoch - 1)
+        self._update_best(on_rank0(self.source.find_clusters).stats, self.n_epoch - 1)
 
     def load(self) -> int: # The epoch, from 0
         "Put the selected weights into the model. `ModelError` before any training."

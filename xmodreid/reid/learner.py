@@ -32,6 +32,7 @@ from .loss_callbacks import CrossEntropyLoss, TripletLoss
 from .models import final_network, reid_model
 from .protocols import Protocol
 from ..training.checkpoint import RestoreAfterLRFind
+from ..training.distributed import on_rank0
 from ..training.learner import InterruptibleLearner
 from ..training.losses import LossCallback, zero_loss
 from ..training.recorder import LossRecorder
@@ -92,7 +93,7 @@ class ReIDMetrics(Callback):
     def after_validate(self) -> None:
         "Evaluate where an evaluation is due; NaN elsewhere."
         due = not hasattr(self, 'lr_finder') and ((self.epoch+1) % self.every == 0 or self.epoch+1 == self.n_epoch)
-        row = self.score() if due else dict(rank1=math.nan, mAP=math.nan)
+        row = on_rank0(self.score) if due else dict(rank1=math.nan, mAP=math.nan)
         if due: self.rows.append(dict(epoch=self.epoch, **row))
         self.recorder.log += [row['rank1'], row['mAP']]
 

@@ -90,6 +90,17 @@ class PseudoLabelLoader(ReidLoader):
         self.set_epoch(epoch)
         self.columns[1] = torch.from_numpy(labels)
 
+    def worker_state(self) -> np.ndarray:
+        "The labels, for the worker processes."
+        return self.columns[1].numpy()
+
+    def load_worker_state(
+        self,
+        state: np.ndarray, # From `worker_state`
+    ) -> None:
+        "Take over the labels, in a worker."
+        self.columns[1] = torch.from_numpy(state)
+
     def make_sampler(
         self,
         labels: np.ndarray, # `(N,)` cluster of each image, -1 left out

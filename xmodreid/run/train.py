@@ -26,6 +26,7 @@ from ..data.transforms import normalize_images
 from ..data.translation_loaders import translation_dls
 from ..errors import ConfigError, DataError, ModelError
 from ..files import load_state, read_json, write_csv
+from ..gan.distributed import distributed_training
 from xmodreid.gan.learner import (
     PRETRAINED_GENERATORS, get_generators, load_generators, pose_cyclegan_learner, save_generators, warp_losses,
 )
@@ -40,7 +41,9 @@ from ..reid.loss_callbacks import CrossEntropyLoss, ReIDLoss, TripletLoss
 from ..reid.models import load_reid, save_reid
 from .config import RunConfig, config_to_dict, open_run_dir
 from ..training.checkpoint import fit_resumable
+from ..training.distributed import local_device, rank, rank0_first, world_size
 from ..training.learner import TrainingProgressBar
+from ..training.parallel import data_parallel
 from ..training.precision import HalfPrecision
 from ..training.trackers import make_tracker
 
@@ -55,8 +58,9 @@ class TrainConfig(RunConfig):
 # %% ../../nbs/152_run.train.ipynb #new-5010524
 def check_device(
     device: str, # E.g. `'cpu'`, `'cuda'`, `'cuda:1'`
-) -> str:        # The same
+) -> str:        # The same; for one process of several, the number of its GPU is added
     "Raise a `ConfigError` where PyTorch does not have this device."
+    if device == 'cuda' and world_size() > 1: return str(local_device())
     try: torch.empty(0, device=device)
     except (RuntimeError,AssertionError) as e:
         raise ConfigError(f"device {device!r} cannot be used here ({str(e).splitlines()[0]}). "
@@ -65,7 +69,7 @@ def check_device(
 
 def _tracker_callbacks(tracker:str, out_dir:Path, config:TrainConfig) -> list:
     "The callback of a tracker, made before anything is trained; none for `''`."
-    return [make_tracker(tracker, out_dir, config_to_dict(config))] if tracker else []
+    return [make_tracker(tracker, out_dir, config_to_dict(config))] if tracker and rank() == 0 else []
 
 # %% ../../nbs/152_run.train.ipynb #extension-code
 def _begin_extension(
@@ -112,18 +116,20 @@ def train_pose(
     "Train a pose network, resume or extend its training; raises a `ConfigError` where the folder holds another run."
     inputs = dict(images=data.index, keypoints=data.keypoints)
     extend = partial(_begin_extension, out_dir=out_dir, name='net.safetensors')
-    out_dir = open_run_dir(out_dir, config_to_dict(config), 'a pose network', extend, **inputs)
+    with rank0_first(): out_dir = open_run_dir(out_dir, config_to_dict(config), 'a pose network', extend, **inputs)
     if (out_dir/'net.safetensors').exists(): return load_trained_pose(out_dir)
     cbs = _tracker_callbacks(tracker, out_dir, config)
     seed_all(config.seed)
     dls = pose_dls(data, config.size, config.batch_size, augment=config.augment,
                    options=LoaderOptions(seed=config.seed, device=check_device(device)))
     net = pose_net(pretrained=config.init_weights) if config.init_weights else compact_pose(config.width)
-    bar = TrainingProgressBar('pose', progress)
+    bar = TrainingProgressBar('pose', progress and rank() == 0)
     learn = pose_learner(dls, net, robust=config.robust, seed=config.seed, cbs=[bar, *cbs])
-    fit_resumable(learn, config.epochs, out_dir, fit=learn.fit_one_cycle, lr_max=config.lr, pct_start=.1)
-    save_pose_net(net, out_dir/'net.safetensors', config.size, half=False)
-    return load_trained_pose(out_dir)
+    with data_parallel(learn):
+        fit_resumable(learn, config.epochs, out_dir, fit=learn.fit_one_cycle, lr_max=config.lr, pct_start=.1)
+    with rank0_first() as process:
+        if process == 0: save_pose_net(net, out_dir/'net.safetensors', config.size, half=False)
+        return load_trained_pose(out_dir)
 
 # %% ../../nbs/152_run.train.ipynb #cell-012
 def _find_output(run_dir, name:str, what:str, pretrained=()) -> Path:
@@ -201,19 +207,25 @@ def train_gan(
     losses = _gan_losses(config, estimator)
     inputs = dict(images=data.index, keypoints=data.keypoints, losses=losses)
     extend = partial(_begin_extension, out_dir=out_dir, name='generators.safetensors')
-    out_dir = open_run_dir(out_dir, config_to_dict(config), 'generators', extend, **inputs)
+    with rank0_first(): out_dir = open_run_dir(out_dir, config_to_dict(config), 'generators', extend, **inputs)
     if (out_dir/'generators.safetensors').exists(): return load_trained_gan(out_dir)
     tracker_cbs = _tracker_callbacks(tracker, out_dir, config)
     seed_all(config.seed)
     dls = translation_dls(data, config.size, config.batch_size, config.gray, val_pct=0, n_iters=config.iters,
                           min_joints=6, options=LoaderOptions(seed=config.seed, device=check_device(device)))
-    cbs = [TrainingProgressBar('GAN', progress), _sample_images(config, dls, out_dir/'samples.png'), *tracker_cbs]
+    samples = _sample_images(config, dls, out_dir/'samples.png')
+    cbs = [TrainingProgressBar('GAN', progress and rank() == 0), samples, *tracker_cbs]
     learn = _gan_learner(config, dls, estimator, losses, cbs)
-    fit_resumable(learn, config.epochs, out_dir)
+    with distributed_training(learn): fit_resumable(learn, config.epochs, out_dir)
+    with rank0_first() as process:
+        if process == 0: _save_gan(learn, out_dir)
+        return load_trained_gan(out_dir)
+
+def _save_gan(learn, out_dir):
+    "Write the curves and the generators."
     write_csv(out_dir/'epochs.csv', learn.loss_recorder.epochs)
     write_csv(out_dir/'batches.csv', learn.loss_recorder.batches)
     save_generators(get_generators(learn), out_dir/'generators.safetensors')
-    return load_trained_gan(out_dir)
 
 # %% ../../nbs/152_run.train.ipynb #load-trained-gan
 def load_trained_gan(
@@ -262,7 +274,8 @@ def train_reid(
     if losses is None: losses = [CrossEntropyLoss(),TripletLoss(normalize=True)]
     settings = config_to_dict(config)|extra_settings
     extend = partial(_begin_extension, out_dir=out_dir, name='model.safetensors')
-    out_dir = open_run_dir(out_dir, settings, 'a Re-ID model', extend, images=index, losses=losses)
+    with rank0_first():
+        out_dir = open_run_dir(out_dir, settings, 'a Re-ID model', extend, images=index, losses=losses)
     if (out_dir/'model.safetensors').exists(): return load_trained_reid(out_dir)
     cbs = _tracker_callbacks(tracker, out_dir, config)
     seed_all(config.seed)
@@ -271,13 +284,18 @@ def train_reid(
     dls = reid_dls(index.reset_index(drop=True), size=config.size, p=config.p, k=config.k, augment=config.augment,
                    n_iters=config.iters or None,
                    options=LoaderOptions(seed=config.seed, device=check_device(device)))
-    bar = TrainingProgressBar('Re-ID', progress)
+    bar = TrainingProgressBar('Re-ID', progress and rank() == 0)
     learn = reid_learner(dls, config.model, losses, lr=config.lr, seed=config.seed, cbs=[bar, *cbs], **extra_settings)
-    fit_resumable(learn, config.epochs, out_dir, fit=learn.fit_reid)
+    with data_parallel(learn): fit_resumable(learn, config.epochs, out_dir, fit=learn.fit_reid)
+    with rank0_first() as process:
+        if process == 0: _save_reid_run(learn, out_dir, config)
+        return load_trained_reid(out_dir)
+
+def _save_reid_run(learn, out_dir, config):
+    "Write the curves and the model."
     write_csv(out_dir/'epochs.csv', learn.loss_recorder.epochs)
-    classes = [int(c) for c in dls.classes]
+    classes = [int(c) for c in learn.dls.classes]
     save_reid(learn.model, out_dir/'model.safetensors', size=list(config.size), classes=classes)
-    return load_trained_reid(out_dir)
 
 # %% ../../nbs/152_run.train.ipynb #load-trained-reid
 def load_trained_reid(

@@ -77,6 +77,7 @@ def train_pose(
     from xmodreid.pose.train import evaluate_pck
     from xmodreid.run import train
     from xmodreid.run.options import describe_own_data, parse_size, read_pose_data
+    from xmodreid.training.distributed import rank
     config = train.PoseConfig(size=parse_size(size), width=width, epochs=epochs, batch_size=batch_size, lr=lr,
                               augment=robust, robust=robust, init_weights=init_weights or '', seed=seed)
     people = read_pose_data(data, pose='', on_bad=on_bad, pattern=pattern, infrared=infrared)
@@ -84,7 +85,7 @@ def train_pose(
     estimator = train.train_pose(out_dir, people.select(split=('train','val')), config, device=device,
                                  tracker=tracker)
     held_out = people.select(~people.index.split.isin(['train','val']))
-    if len(held_out):
+    if len(held_out) and rank() == 0:
         table = evaluate_pck(estimator, held_out.index, held_out.keypoints, config.size)
         write_csv(Path(out_dir)/'pck.csv', table)
         print(table.round(1).to_string(index=False))
@@ -126,11 +127,13 @@ def train_gan(
     A person's RGB image becomes an infrared image of the same person in another pose, and back."""
     from xmodreid.run import train
     from xmodreid.run.options import choose_loss_pose, describe_own_data, parse_size, read_pose_data
+    from xmodreid.training.distributed import rank0_first
     config = train.GanConfig(size=parse_size(size), generator=generator, width=width, gray=not color, epochs=epochs,
                              iters=iters, batch_size=batch_size, lr=lr, d_lr=d_lr, seed=seed, half=half,
                              pose_weight=pose_weight)
-    people = read_pose_data(data, pose, device, Path(out_dir)/'keypoints', trial=trial, on_bad=on_bad,
-                            pattern=pattern, infrared=infrared)
+    with rank0_first():  # it estimates missing keypoints, the other processes read them
+        people = read_pose_data(data, pose, train.check_device(device), Path(out_dir)/'keypoints', trial=trial,
+                                on_bad=on_bad, pattern=pattern, infrared=infrared)
     print(describe_own_data(people.index), end='')
     estimator = train.load_trained_pose(choose_loss_pose(data, pose))
     train.train_gan(out_dir, people.select(split='train'), estimator, config, device=device, tracker=tracker)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TRAINING_SETS', 'write_grayscale_copies', 'make_training_sets', 'make_training_set']
 
-# %% ../../nbs/096_gan.training_sets.ipynb #779309e8
+# %% ../../nbs/096_gan.training_sets.ipynb #4cc22269
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from ..data.files import is_system_name
-from ..data.index import check_index, concat_index, hide_labels, percent_noisy_labels, read_index, resolve_path, save_index
+from xmodreid.data.index import (
+    check_index, concat_index, hide_labels, percent_noisy_labels, read_index, resolve_path, save_index,
+)
 from ..data.pixels import read_image
 from ..errors import ConfigError, DataError, check_choice
 from ..files import read_json, remove_stale_temp_files, write_json
@@ -22,7 +24,7 @@ from ..hashing import hash_arrays
 from ..progress import progress_bar
 from ..skeleton import IR, RGB
 
-# %% ../../nbs/096_gan.training_sets.ipynb #f9f5c2b4
+# %% ../../nbs/096_gan.training_sets.ipynb #acbde6b9
 def write_grayscale_copies(
     index:pd.DataFrame,  # Index of images
     out_dir:str|Path,    # Folder for the copies: new, or made by the same call
@@ -46,7 +48,7 @@ def write_grayscale_copies(
         if not is_complete(Path(copy)): write_image(Path(copy), read_image(source, gray=True), 95)
     return new
 
-# %% ../../nbs/096_gan.training_sets.ipynb #fe3866e5
+# %% ../../nbs/096_gan.training_sets.ipynb #a33fbdbe
 def make_training_sets(
     index:pd.DataFrame,         # Index of the real images
     generated:pd.DataFrame,     # Index of their translations, from `translate`
@@ -82,7 +84,7 @@ def make_training_sets(
         rows.attrs.update(training_set=name, labels=labels, percent_noisy_labels=round(percent_noisy_labels(rows), 2))
     return sets
 
-# %% ../../nbs/096_gan.training_sets.ipynb #77818d3a
+# %% ../../nbs/096_gan.training_sets.ipynb #4628e326
 def _check_origin(index, fake):
     "`DataError` unless every generated image comes from an image of the index and has its label."
     missing = [c for c in ('source_path','generator','noisy') if c not in fake]
@@ -96,7 +98,7 @@ def _check_origin(index, fake):
         raise DataError(f"{path} carries the label {label}, but its source {source} {found}. "
                         "Translate this data set, or pass the one that was translated")
 
-# %% ../../nbs/096_gan.training_sets.ipynb #b6a5d87f
+# %% ../../nbs/096_gan.training_sets.ipynb #8ffa8524
 TRAINING_SETS = ('original','cyclegan','combined','combined_all')
 
 def make_training_set(

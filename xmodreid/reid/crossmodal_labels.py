@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CrossModalityState', 'PerModalityClusterLabels', 'MatchedClusterLabels', 'JointClusterLabels']
 
-# %% ../../nbs/127_reid.crossmodal_labels.ipynb #b4ec7710
+# %% ../../nbs/127_reid.crossmodal_labels.ipynb #21022915
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from xmodreid.reid.modality_clusters import (
 )
 from ..skeleton import IR
 
-# %% ../../nbs/127_reid.crossmodal_labels.ipynb #23c11376
+# %% ../../nbs/127_reid.crossmodal_labels.ipynb #957ecf89
 def _cross_modality_stats(clusters, index, modality):
     "Quality of the matches and of the clusters, of each modality and of both together."
     stats = match_quality(clusters, index.pid)
@@ -37,14 +37,15 @@ def _cross_modality_stats(clusters, index, modality):
     both = cluster_stats(identities, index.pid)
     return stats | dict(ari=both['ari'], nmi=both['nmi'])
 
-# %% ../../nbs/127_reid.crossmodal_labels.ipynb #dd61894c
+# %% ../../nbs/127_reid.crossmodal_labels.ipynb #af30b8b6
 def _mean_certainty(certainty, clusters, modality):
     "Mean weight of the labels of clusters, and of those of matches."
     rows = torch.from_numpy(np.flatnonzero(clusters.labels >= 0))
     own = torch.from_numpy(modality)[rows]
     matched = certainty[rows, 1 - own]
     matched = matched[matched > 0]
-    return dict(cluster=float(certainty[rows, own].mean()), match=float(matched.mean()) if len(matched) else float('nan'))
+    match = float(matched.mean()) if len(matched) else float('nan')
+    return dict(cluster=float(certainty[rows, own].mean()), match=match)
 
 @dataclass(frozen=True)
 class CrossModalityState(ClusterState):
@@ -141,7 +142,7 @@ class PerModalityClusterLabels(PseudoLabels):
         clusters = ModalityClusters(tree['labels'], tree['modality'], tree['identity'], tree.get('labeled'))
         return CrossModalityState(clusters.labels, clusters=clusters, certainty=tree.get('certainty'))
 
-# %% ../../nbs/127_reid.crossmodal_labels.ipynb #d38db842
+# %% ../../nbs/127_reid.crossmodal_labels.ipynb #2da0067b
 class MatchedClusterLabels(PerModalityClusterLabels):
     "Cluster each modality separately, then match the clusters of both."
     def __init__(
@@ -158,7 +159,7 @@ class MatchedClusterLabels(PerModalityClusterLabels):
         clusters = super().make_clusters(emb, modality, translated_emb)
         return match_clusters(clusters, emb, self.matcher, self.use_votes, translated_emb, self.translation_weight)
 
-# %% ../../nbs/127_reid.crossmodal_labels.ipynb #2115df7a
+# %% ../../nbs/127_reid.crossmodal_labels.ipynb #e2484d9d
 class JointClusterLabels(PerModalityClusterLabels):
     "Cluster both modalities together; the RGB and the infrared part of a cluster are matched."
     extra_settings = ()

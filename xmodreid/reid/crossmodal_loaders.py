@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['JoinedSampler', 'CrossModalityLoader', 'cross_dls']
 
-# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #8e3eee4d
+# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #48c86dde
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,7 +26,7 @@ from .pseudo_loaders import PseudoLabelLoader, SubsetSampler
 from .translations import TranslatedViews, make_translated_views
 from ..skeleton import IR, RGB
 
-# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #0c642e39
+# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #32005244
 class JoinedSampler(EpochSampler):
     "Batches of several samplers, joined: RGB images, infrared images, and those of a labeled source."
     def __init__(
@@ -50,7 +50,7 @@ class JoinedSampler(EpochSampler):
     def __len__(self) -> int: return len(self.samplers[0])
     def __iter__(self) -> Iterator: return (np.concatenate(batches) for batches in zip(*self.samplers))
 
-# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #2c471e63
+# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #c2e1f0f7
 class CrossModalityLoader(PseudoLabelLoader):
     """Batches of `p` clusters x `k` images from each modality, RGB images in two views, translations labeled with the
     cluster of their source; and images of a labeled source, the last `n_source` rows of the index."""
@@ -145,7 +145,7 @@ class CrossModalityLoader(PseudoLabelLoader):
         sampler = SequentialBatchSampler(len(index), batch_size)
         return ReidLoader(self.translations, index, np.zeros(len(index), int), sampler, device=self.device)
 
-# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #6294efde
+# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #76f7fc58
 _SOURCE_COLUMNS = ('path', 'pid', 'camid', 'modality', 'noisy', 'gray')
 
 def _append_source(index, source):

@@ -6,7 +6,7 @@
 __all__ = ['CROSS_MODALITY_SCHEDULES', 'modality_prototype_loss', 'MeanPrototypeLoss', 'HardPrototypeLoss',
            'unified_prototype_targets', 'unified_prototype_loss', 'UnifiedPrototypeLoss']
 
-# %% ../../nbs/128_reid.crossmodal_losses.ipynb #13ab4dfa
+# %% ../../nbs/128_reid.crossmodal_losses.ipynb #8052d291
 from collections.abc import Callable
 
 import torch
@@ -18,7 +18,7 @@ from .cluster_training import MemoryLoss, label_source
 from .crossmodal_labels import PerModalityClusterLabels
 from .memory import ClusterMemory, camera_memory_loss
 
-# %% ../../nbs/128_reid.crossmodal_losses.ipynb #e20fbd41
+# %% ../../nbs/128_reid.crossmodal_losses.ipynb #a8ea0409
 def modality_prototype_loss(
     feat: Tensor,            # `(B, D)` embeddings; normalized to length 1 here
     memory: Tensor,          # `(C, D)` prototypes of length 1
@@ -49,7 +49,7 @@ def modality_prototype_loss(
         parts.append(.5*part)
     return sum(parts)
 
-# %% ../../nbs/128_reid.crossmodal_losses.ipynb #959ac644
+# %% ../../nbs/128_reid.crossmodal_losses.ipynb #12264143
 def _never_cross(epoch): return ()
 def _cross_both(epoch): return 0, 1
 def _cross_alternately(epoch): return (epoch % 2,)
@@ -57,7 +57,7 @@ def _cross_alternately(epoch): return (epoch % 2,)
 # name: function of the epoch that gives the modalities whose images are also compared with the other modality
 CROSS_MODALITY_SCHEDULES = dict(per_modality=_never_cross, both=_cross_both, alternate=_cross_alternately)
 
-# %% ../../nbs/128_reid.crossmodal_losses.ipynb #9ba9d699
+# %% ../../nbs/128_reid.crossmodal_losses.ipynb #6a5261ee
 class MeanPrototypeLoss(MemoryLoss):
     "Compare each image with the mean prototypes of its modality, and of the other one where its cluster is matched."
     mode = 'mean'
@@ -109,7 +109,7 @@ class HardPrototypeLoss(MeanPrototypeLoss):
     "As `MeanPrototypeLoss`, with hard prototypes: only the least similar image of a cluster updates one."
     mode = 'hard'
 
-# %% ../../nbs/128_reid.crossmodal_losses.ipynb #98592fd1
+# %% ../../nbs/128_reid.crossmodal_losses.ipynb #1571b8be
 def unified_prototype_targets(
     feat: Tensor,       # `(B, D)` embeddings of length 1
     memory: Tensor,     # `(C, D)` prototypes of length 1
@@ -125,7 +125,7 @@ def unified_prototype_targets(
     for m in (0, 1): out[:, modality == m] = z[:, modality == m].softmax(1)/2
     return out
 
-# %% ../../nbs/128_reid.crossmodal_losses.ipynb #e3e5c697
+# %% ../../nbs/128_reid.crossmodal_losses.ipynb #cac2f11d
 def unified_prototype_loss(
     feat: Tensor,       # `(B, D)` embeddings; normalized to length 1 here
     memory: Tensor,     # `(C, D)` prototypes of length 1

@@ -6,7 +6,7 @@
 __all__ = ['ModalityClusters', 'modality_codes', 'cluster_per_modality', 'blend_translations', 'modality_neighbors',
            'modality_jaccard', 'split_by_modality', 'cluster_jointly', 'use_known_labels', 'append_labeled_clusters']
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #44c9958f
+# %% ../../nbs/124_reid.modality_clusters.ipynb #80961ea6
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from .cluster import assign_outliers, pseudo_labels
 from .distance import bidirectional_knn, normalize_embeddings
 from .jaccard import jaccard_from_neighbors
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #2d83d9fc
+# %% ../../nbs/124_reid.modality_clusters.ipynb #ddcc7219
 class ModalityClusters(NamedTuple):
     "Clusters that contain one modality each, and the person each is assigned to."
     labels: np.ndarray    # `(N,)` int64 cluster of each image, 0..C-1; -1 for images left out
@@ -28,7 +28,7 @@ class ModalityClusters(NamedTuple):
     identity: np.ndarray  # `(C,)` int64 person of each cluster; clusters that share it are matched
     labeled: np.ndarray|None = None # `(C,)` bool: is the cluster a label of the data? `None`: no cluster is
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #7470f391
+# %% ../../nbs/124_reid.modality_clusters.ipynb #3d245b3f
 def modality_codes(
     modality: np.ndarray|Tensor|list, # `(N,)` 0 (RGB) or 1 (IR), or the names `'rgb'` and `'ir'`
     n: int|None=None, # Expected number of images; `None`: any number
@@ -48,7 +48,7 @@ def modality_codes(
                         f"found {np.unique(modality).tolist()}")
     return codes
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #a3045c00
+# %% ../../nbs/124_reid.modality_clusters.ipynb #91c9fbc4
 def _modality_clusters(labels, modality, identity=None, labeled=None):
     "`ModalityClusters` of clusters that contain one modality each; by default each cluster is a separate person."
     first = np.unique(labels[labels >= 0], return_index=True)[1]
@@ -94,7 +94,7 @@ def cluster_per_modality(
     if known is None: return _modality_clusters(labels, codes)
     return _modality_clusters(labels, codes, *_label_identities(labels, known))
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #bffe3da2
+# %% ../../nbs/124_reid.modality_clusters.ipynb #2ecb37f3
 def blend_translations(
     a: Tensor,                  # `(A, D)` embeddings of one modality
     b: Tensor,                  # `(B, D)` embeddings of the other one
@@ -107,7 +107,7 @@ def blend_translations(
     direct, through = 1 - translation_weight, translation_weight/2
     return torch.cat([direct*a, through*translated_a, through*a], 1), torch.cat([b, b, translated_b], 1)
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #4cab32ea
+# %% ../../nbs/124_reid.modality_clusters.ipynb #1b8ddf0d
 def _check_neighbors(k, counts, translation_weight):
     if k % 2 or not 2 <= k <= 2*min(counts):
         raise ProtocolError(f"k={k} must be even, and at most {2*min(counts)}: half of the neighbors come from each "
@@ -144,7 +144,7 @@ def modality_neighbors(
         neighbors[own, 1::2], distances[own, 1::2] = other[i], d
     return neighbors, distances
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #d76096e4
+# %% ../../nbs/124_reid.modality_clusters.ipynb #33419d1a
 def modality_jaccard(
     emb: Tensor,                       # `(N, D)` embeddings
     modality: np.ndarray,              # `(N,)` modality of each image, 0 RGB, 1 IR
@@ -159,7 +159,7 @@ def modality_jaccard(
     neighbors, distances = modality_neighbors(emb, modality, k1, translated_emb, translation_weight, chunk)
     return jaccard_from_neighbors(normalize_embeddings(emb), neighbors, distances, k2, max_distance)
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #c3c9821c
+# %% ../../nbs/124_reid.modality_clusters.ipynb #5382de04
 def split_by_modality(
     labels: np.ndarray,  # `(N,)` clusters over both modalities; -1 left out
     modality: np.ndarray, # `(N,)` modality of each image
@@ -170,7 +170,7 @@ def split_by_modality(
     pairs, new[ok] = np.unique(codes[ok]*n + labels[ok], return_inverse=True)
     return _modality_clusters(new, codes, pairs % n)
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #299ad6ca
+# %% ../../nbs/124_reid.modality_clusters.ipynb #29b41797
 def _joint_neighbors(x, modality, k1, modality_aware, translated_emb, translation_weight):
     "Neighbors from each modality in turn, or the nearest of any modality."
     k = k1 if modality_aware else 2*k1
@@ -201,7 +201,7 @@ def cluster_jointly(
     labels = DBSCAN(eps=eps, min_samples=min_samples, metric='precomputed').fit_predict(distance)
     return split_by_modality(assign_outliers(labels, x, outliers), modality)
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #8ea5f7ac
+# %% ../../nbs/124_reid.modality_clusters.ipynb #1c49fb52
 def use_known_labels(
     clusters: ModalityClusters, # From `cluster_jointly`
     modality: np.ndarray,       # `(N,)` modality of each image, 0 RGB, 1 IR
@@ -220,7 +220,7 @@ def use_known_labels(
         if (members >= 0).any(): identity[c] = np.bincount(members[members >= 0]).argmax()
     return _modality_clusters(labels, codes, identity, labeled)
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #75bd8b40
+# %% ../../nbs/124_reid.modality_clusters.ipynb #dd5eeb07
 def append_labeled_clusters(
     clusters: ModalityClusters, # Clusters of `N` images
     modality: np.ndarray,       # `(S,)` modality of each further image, 0 RGB, 1 IR

@@ -6,7 +6,7 @@
 __all__ = ['IMAGENET_START', 'ClusteringSettings', 'scaled_clustering', 'clustering_settings', 'find_start', 'usl_network',
            'check_usl_index', 'usl_learner']
 
-# %% ../../nbs/137_reid.usl.ipynb #976cbd2e
+# %% ../../nbs/137_reid.usl.ipynb #42505ec8
 import inspect
 import re
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from .crossmodal_loaders import cross_dls
 from .models import REID_MODELS, load_reid, reid_model
 from ..skeleton import MODALITIES
 
-# %% ../../nbs/137_reid.usl.ipynb #569f7b73
+# %% ../../nbs/137_reid.usl.ipynb #fcb475a6
 @dataclass(frozen=True)
 class ClusteringSettings:
     "Settings of DBSCAN on Jaccard distances. `ConfigError` for values out of range."
@@ -51,7 +51,7 @@ def scaled_clustering(
     if n_images < 8000: return ClusteringSettings(.5, 3, k1, 4)
     return ClusteringSettings(.6, 4, k1, 6)
 
-# %% ../../nbs/137_reid.usl.ipynb #2d15c84f
+# %% ../../nbs/137_reid.usl.ipynb #55fd9c74
 def clustering_settings(
     index: pd.DataFrame,   # Training images of both modalities
     recipe: str = 'bmil',  # A name in `USL_RECIPES`
@@ -70,7 +70,7 @@ def clustering_settings(
     ClusteringSettings(**rgb)
     return rgb | dict(ir=ir)
 
-# %% ../../nbs/137_reid.usl.ipynb #414f1166
+# %% ../../nbs/137_reid.usl.ipynb #8f8dec73
 IMAGENET_START = 'efficientnet_lite0' # network of `start='imagenet'`
 
 def _takes_stems(name):
@@ -101,7 +101,7 @@ def _with_stems(model):
     new.load_state_dict(state)
     return new
 
-# %% ../../nbs/137_reid.usl.ipynb #bbf602c4
+# %% ../../nbs/137_reid.usl.ipynb #e8aeef34
 def find_start(
     start: str|Path, # As `usl_network`
 ) -> Path|None:      # File of a trained network; `None` for a name
@@ -128,7 +128,7 @@ def usl_network(
         name = name.removeprefix('imagenet').removeprefix('/') or IMAGENET_START
         return _build(name, pretrained=True, **kwargs)
 
-# %% ../../nbs/137_reid.usl.ipynb #29e9b6f4
+# %% ../../nbs/137_reid.usl.ipynb #b235db39
 def check_usl_index(
     index: pd.DataFrame,   # Training images
     labels: str = 'none',  # One of `LABEL_SETTINGS`
@@ -150,7 +150,7 @@ def check_usl_index(
         raise DataError(f"labels={labels!r}, but no RGB image of the table has a label (`pid` -1 in every row). "
                         "Pass labels='none', or a table with names")
 
-# %% ../../nbs/137_reid.usl.ipynb #fac1c793
+# %% ../../nbs/137_reid.usl.ipynb #e3b15547
 def usl_learner(
     index: pd.DataFrame,             # Training images of both modalities; `pid` is -1 for unknown people
     recipe: str = 'bmil',            # A name in `USL_RECIPES`
@@ -171,8 +171,8 @@ def usl_learner(
     options: LoaderOptions = LoaderOptions(), # Seed, device, cache and threads
     **kwargs: Any,                   # Arguments of the network's builder, when `start` is a name
 ) -> Learner:                        # Train it with `learn.fit_reid(n)`; then `learn.select_best_epoch.load()`
-    """A learner for one stage of unsupervised Re-ID across modalities. `DataError` as `check_usl_index`, `ModelError` as
-    `usl_network`."""
+    """A learner for one stage of unsupervised Re-ID across modalities. `DataError` as `check_usl_index`, `ModelError`
+    as `usl_network`."""
     settings = clustering_settings(index, recipe, **(clustering or {}))
     check_usl_index(index, labels)
     if isinstance(translator, (str, Path)):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['USL_POSES', 'UslTrainConfig', 'StagesProgressBar', 'print_nothing', 'train_usl', 'describe_usl_run']
 
-# %% ../../nbs/159_run.train_usl.ipynb #5e9d98a9
+# %% ../../nbs/159_run.train_usl.ipynb #90fc57fd
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import nn
 from ..data.index import INDEX_COLUMNS, LABEL_SETTINGS, concat_index, hide_labels
 from ..data.keypoints import PoseDataset
 from ..data.loaders import LoaderOptions
-from ..errors import ConfigError, DataError, check_choice
+from ..errors import ConfigError, check_choice
 from ..files import write_csv
 from ..gan.translate import translate
 from ..hashing import hash_file
@@ -28,7 +28,7 @@ from ..random import seed_all
 from ..reid.cluster_training import label_source
 from ..reid.crossmodal import USL_RECIPES
 from ..reid.models import load_reid, save_reid
-from ..reid.usl import check_usl_index, clustering_settings, find_start, usl_learner, usl_network
+from ..reid.usl import check_usl_index, find_start, usl_learner
 from .config import config_to_dict, open_run_dir
 from xmodreid.run.train import (
     TrainConfig, begin_extension, check_device, load_gan_config, load_trained_gan, load_trained_pose, load_trained_reid,
@@ -37,7 +37,7 @@ from ..skeleton import IR, RGB
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
 
-# %% ../../nbs/159_run.train_usl.ipynb #7fc5fdc6
+# %% ../../nbs/159_run.train_usl.ipynb #8ab71c16
 USL_POSES = ('own', 'target') # poses of translated images: that of the image, or of another person's infrared image
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class UslTrainConfig(TrainConfig):
         values = {name: getattr(self, name) for name in ('eps', 'min_samples', 'k1', 'k2')}
         return {name: value for name, value in values.items() if value is not None}
 
-# %% ../../nbs/159_run.train_usl.ipynb #de9fd449
+# %% ../../nbs/159_run.train_usl.ipynb #ee5cc648
 def _as_index(data):
     "The table of images of a data set, numbered from 0."
     return (data.index if isinstance(data, PoseDataset) else data).reset_index(drop=True)
@@ -104,7 +104,7 @@ def _translate_source(out_dir, source, data, generators, config, progress, devic
                            config, 'rgb2ir', progress)
     return concat_index(index.assign(split='train'), made)
 
-# %% ../../nbs/159_run.train_usl.ipynb #952b7aa8
+# %% ../../nbs/159_run.train_usl.ipynb #f3663e29
 class StagesProgressBar(TrainingProgressBar):
     "One progress bar for the epochs of several trainings."
     def __init__(
@@ -174,7 +174,7 @@ def _write_tables(learn, out_dir):
     write_csv(out_dir/'epochs.csv', learn.loss_recorder.epochs)
     write_csv(out_dir/'pseudo_labels.csv', label_source(learn).history.dropna(axis=1, how='all'))
 
-# %% ../../nbs/159_run.train_usl.ipynb #396d14e4
+# %% ../../nbs/159_run.train_usl.ipynb #68a4ff86
 def _run_settings(config):
     "Settings of the folder; files are compared by their content."
     settings = config_to_dict(config)
@@ -230,7 +230,7 @@ def train_usl(
     save_reid(learn.model, out_dir/'model.safetensors', size=list(config.size), classes=classes, epoch=epoch)
     return load_trained_reid(out_dir)
 
-# %% ../../nbs/159_run.train_usl.ipynb #707a86ad
+# %% ../../nbs/159_run.train_usl.ipynb #db13d62e
 def describe_usl_run(
     run_dir: str|Path, # From `train_usl`
 ) -> str:              # A few lines
@@ -239,9 +239,9 @@ def describe_usl_run(
     epoch = load_reid(run_dir/'model.safetensors')[1]['epoch']
     history = pd.read_csv(run_dir/'pseudo_labels.csv')
     last = history.iloc[(history.epoch - epoch).abs().argmin()]
-    lines = [f"epoch {epoch + 1} is kept; its clusters: {last.n_clusters_rgb:.0f} RGB, {last.n_clusters_ir:.0f} infrared, "
-             f"{100*last.match_rate:.0f} % of them matched, round trip {last.round_trip:.2f}"]
-    if 'ari' in last and last.ari == last.ari:
-        lines.append(f"compared with the names: ARI {last.ari:.2f}, NMI {last.nmi:.2f}"
-                     + (f", {100*last.precision:.0f} % of matched pairs right" if last.get('precision', np.nan) > -1 else ''))
-    return '\n'.join(lines)
+    text = (f"epoch {epoch + 1} is kept; its clusters: {last.n_clusters_rgb:.0f} RGB, {last.n_clusters_ir:.0f} "
+            f"infrared, {100*last.match_rate:.0f} % of them matched, round trip {last.round_trip:.2f}")
+    if not pd.notna(last.get('ari')): return text
+    text += f"\ncompared with the names: ARI {last.ari:.2f}, NMI {last.nmi:.2f}"
+    if pd.notna(last.get('precision')): text += f", {100*last.precision:.0f} % of the matched pairs are right"
+    return text

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/161_all.ipynb #cell-003
+# %% ../nbs/161_all.ipynb #c7063d44
 from .errors import ConfigError, DataError, DownloadError, ModelError, PoseError, ProtocolError, XModError
 from .skeleton import JOINTS, LIMBS, MODALITIES
 from .random import seed_all
@@ -20,7 +20,7 @@ from .synth.world import SYNTH_PRESETS, SynthConfig, SynthWorld, oracle_render, 
 from .data.transforms import normalize_images, to_grayscale
 from .data.augmentation import AUGMENTATIONS, augment
 from xmodreid.data.index import (
-    concat_data_sets, concat_index, index_summary, make_index, percent_noisy_labels,
+    concat_data_sets, concat_index, hide_labels, index_summary, make_index, percent_noisy_labels,
     read_index, save_index,
 )
 from .data.keypoints import PoseDataset, lookup_keypoints, lookup_poses, save_keypoints
@@ -116,6 +116,7 @@ from .reid.crossmodal_loaders import cross_dls
 from .reid.crossmodal_labels import MatchedClusterLabels
 from .reid.crossmodal_losses import HardPrototypeLoss, MeanPrototypeLoss
 from .reid.crossmodal import USL_RECIPES, SelectBestEpoch, cross_learner
+from .reid.usl import usl_learner
 from .search.base import ReIDEmbedder
 from .search.gallery import GalleryIndex
 from .search.storage import load_gallery
@@ -134,5 +135,6 @@ from xmodreid.run.train import (
 )
 from .run.demo_report import DemoConfig
 from .run.demo import run_demo
+from .run.train_usl import UslTrainConfig, train_usl
 
 __all__ = [name for name in globals() if not name.startswith('_')]

@@ -6,7 +6,7 @@
 __all__ = ['USL_SIZES', 'DENSE_CLUSTERING', 'USL_DATA_SETTINGS', 'USL_METHODS', 'usl_rows', 'UslInputs', 'TrainedUsl',
            'usl_inputs', 'run_usl_row', 'reproduce_usl', 'usl_summary', 'plot_usl']
 
-# %% ../../nbs/experiments/08_usl.ipynb #d70cba15
+# %% ../../nbs/experiments/08_usl.ipynb #8059b6a2
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ from ..run.train import check_device
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
 
-# %% ../../nbs/experiments/08_usl.ipynb #2e47a31f
+# %% ../../nbs/experiments/08_usl.ipynb #6089dc9a
 USL_SIZES = dict( # What a size changes in a `UslConfig`
     quick=dict(),
     medium=dict(width=1., per_modality_epochs=12, matching_epochs=12, iters=40),
@@ -68,6 +68,9 @@ def _takes_translations(method, kind):
     if kind == 'none' or method in USL_RECIPES: return True
     return method == 'mmt' and kind != 'gray'   # it needs image files
 
+# From a source that relates the modalities already: no first stage, and a third of the learning rate
+_ONE_STAGE = dict(per_modality_epochs=0, lr=5e-4)
+
 def _row_settings(translation_kinds):
     "Name and settings of each row."
     rows = {}
@@ -84,6 +87,9 @@ def _row_settings(translation_kinds):
         for method in ('pgm', 'bmil'):
             rows[f'{method}, source kept, certainty, {words}'] = dict(method=method, start=start, keep_source=True,
                                                                       certainty=True)
+        for kept, settings in {'': {}, ', source kept': dict(keep_source=True),
+                               ', source kept, certainty': dict(keep_source=True, certainty=True)}.items():
+            rows[f'bmil, one stage{kept}, {words}'] = dict(method='bmil', start=start) | _ONE_STAGE | settings
     return rows
 
 def usl_rows(
@@ -98,7 +104,7 @@ def usl_rows(
     return [TableRow(name=f'{name} seed {seed}', config=UslConfig(**(settings | row | dict(seed=seed))), thesis={})
             for name, row in _row_settings(translation_kinds).items() for seed in seeds]
 
-# %% ../../nbs/experiments/08_usl.ipynb #3735805b
+# %% ../../nbs/experiments/08_usl.ipynb #9bc066ac
 @dataclass(frozen=True)
 class UslInputs:
     "What the methods of a row start from."
@@ -150,7 +156,7 @@ def _fit_and_score(learn, n_epoch, config, test, context):
     write_csv(context.out_dir/'labels.csv', labels.history)
     return TrainedUsl(scores, weights, labels.rows[-1])
 
-# %% ../../nbs/experiments/08_usl.ipynb #98095793
+# %% ../../nbs/experiments/08_usl.ipynb #78f32c06
 def _train_stage(config, inputs, weights, n_epoch, context, recipe=None):
     "One stage: the recipe of `config.method`, or another one, from the weights of a network with two stems."
     seed_all(config.seed)
@@ -164,8 +170,10 @@ def _train_stage(config, inputs, weights, n_epoch, context, recipe=None):
     return _fit_and_score(learn, n_epoch, config, inputs.test, context)
 
 def _train_two_stages(config, inputs, context, shared):
-    "The first stage, shared by all methods, then the second."
+    "The first stage, shared by all methods and left out where it has no epochs, then the second."
     weights = load_source_weights(build_usl_model(config), inputs.weights).state_dict()
+    if not config.per_modality_epochs:
+        return _train_stage(config, inputs, weights, config.matching_epochs, context.subfolder('matching'))
     first_config = replace(config, method='per_modality')
     kind = '-kept'*config.keep_source + '-certainty'*config.certainty
     first_context = shared.subfolder(f'per_modality-{config.translations}-{config.start}{kind}-{config.seed}')
@@ -196,7 +204,7 @@ def _supervised_learner(config, inputs, device):
     model = load_source_weights(build_usl_model(config, len(dls.classes)), inputs.weights)
     return reid_learner(dls, model, [CrossEntropyLoss(), TripletLoss(normalize=True)], lr=config.lr)
 
-# %% ../../nbs/experiments/08_usl.ipynb #718b4eb6
+# %% ../../nbs/experiments/08_usl.ipynb #97e9e022
 def usl_inputs(
     config: UslConfig,    # Settings
     shared: RunContext,   # Folder of data, source networks and translations, used by many rows
@@ -234,7 +242,7 @@ def run_usl_row(
     kept = ('ari', 'nmi', 'match_rate', 'precision', 'ari_rgb', 'ari_ir', 'round_trip')
     return trained.scores | {k: float(trained.quality[k]) for k in kept if k in trained.quality}
 
-# %% ../../nbs/experiments/08_usl.ipynb #05196fc5
+# %% ../../nbs/experiments/08_usl.ipynb #9a694df8
 def reproduce_usl(
     # Folder of the tables, with a folder for each size and data set
     out_dir: str|Path,
@@ -272,7 +280,7 @@ def usl_summary(
     table = flat.drop(columns='setting').select_dtypes('number').groupby(method, sort=False).agg(_format_values)
     return table.assign(seeds=method.value_counts()).reset_index(names='method')
 
-# %% ../../nbs/experiments/08_usl.ipynb #8b7e4515
+# %% ../../nbs/experiments/08_usl.ipynb #9901285d
 _LINES = dict(start=('start', '#888'), supervised=('all labels', '#2a7'))  # rows drawn as lines: label and color
 
 def _draw_usl_bars(ax, scores, names, methods):

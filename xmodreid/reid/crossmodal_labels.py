@@ -19,7 +19,7 @@ from .cluster import cluster_stats, pseudo_labels
 from .cluster_training import ClusterState, PseudoLabels
 from .crossmodal_loaders import CrossModalityLoader
 from .learner import embed_images
-from .matching import MATCHERS, label_certainty, match_clusters, match_quality, round_trip
+from .matching import MATCHERS, pseudo_label_certainty, match_clusters, match_quality, round_trip
 from xmodreid.reid.modality_clusters import (
     ModalityClusters, append_labeled_clusters, cluster_jointly, cluster_per_modality, split_by_modality,
     use_known_labels,
@@ -53,7 +53,7 @@ class CrossModalityState(ClusterState):
     clusters: ModalityClusters|None = None  # The clusters and their matches
     # `(N, D)` embeddings of the translations, on the CPU; `None` without translations, and after a resume
     translated_emb: Tensor|None = None
-    certainty: Tensor|None = None           # `(N, 2)` weights of the labels, see `label_certainty`; `None`: all 1
+    certainty: Tensor|None = None     # `(N, 2)` weights of the labels, see `pseudo_label_certainty`; `None`: all 1
 
 class PerModalityClusterLabels(PseudoLabels):
     "Each epoch, cluster each modality separately; no cluster is matched."
@@ -69,7 +69,7 @@ class PerModalityClusterLabels(PseudoLabels):
         method: str = 'dbscan',          # A name in `CLUSTERINGS`
         outliers: str = 'drop',          # One of `OUTLIER_POLICIES`
         seed: int = 0,                   # Seed of k-means; the number of the epoch is added to it
-        use_certainty: bool = False,     # Weight each image by the certainty of its label, see `label_certainty`?
+        use_certainty: bool = False,  # Weight each image by the certainty of its label, see `pseudo_label_certainty`?
         # Settings: `k`, or `eps`, `min_samples`, `k1`, `k2`; `ir`: a dict of those that differ for infrared
         **kwargs: Any,
     ):
@@ -120,7 +120,7 @@ class PerModalityClusterLabels(PseudoLabels):
         certainty = None
         if self.use_certainty:
             certainty = torch.ones(len(emb), 2)         # labels of the source are certain
-            certainty[:n] = label_certainty(x, clusters).cpu()
+            certainty[:n] = pseudo_label_certainty(x, clusters).cpu()
             stats |= {f'certainty_{k}': v for k, v in _mean_certainty(certainty[:n], clusters, modality[:n]).items()}
         if n < len(emb): clusters = append_labeled_clusters(clusters, modality[n:], dl.known[n:])
         return CrossModalityState(clusters.labels, emb, stats, clusters, translated_emb, certainty)

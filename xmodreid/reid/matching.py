@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MATCHERS', 'cluster_similarity', 'cluster_votes', 'progressive_match', 'sinkhorn_plan', 'sinkhorn_match',
-           'mutual_match', 'match_clusters', 'match_quality', 'round_trip', 'label_certainty']
+           'mutual_match', 'match_clusters', 'match_quality', 'round_trip', 'pseudo_label_certainty']
 
 # %% ../../nbs/125_reid.matching.ipynb #79533812
 import numpy as np
@@ -204,7 +204,7 @@ def round_trip(
 
 # %% ../../nbs/125_reid.matching.ipynb #a01f0e8b
 @torch.no_grad()
-def label_certainty(
+def pseudo_label_certainty(
     emb: Tensor,                # `(N, D)` embeddings
     clusters: ModalityClusters, # Clusters of these images
     temp: float = .05,          # Temperature of the softmax, above 0

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/161_all.ipynb #cell-003
+# %% ../nbs/161_all.ipynb #1ff52829
 from .errors import ConfigError, DataError, DownloadError, ModelError, PoseError, ProtocolError, XModError
 from .skeleton import JOINTS, LIMBS, MODALITIES
 from .random import seed_all
@@ -16,7 +16,6 @@ from .training.precision import HalfPrecision
 from .training.checkpoint import Checkpoint, fit_resumable
 from .training.ema import GeneratorEMA
 from .training.progress import TimeRemaining
-from .training.trackers import make_tracker
 from .synth.world import SYNTH_PRESETS, SynthConfig, SynthWorld, oracle_render, render_ground_truth
 from .data.transforms import normalize_images, to_grayscale
 from .data.augmentation import AUGMENTATIONS, augment
@@ -118,6 +117,7 @@ from .reid.crossmodal_loaders import cross_dls
 from .reid.crossmodal_labels import MatchedClusterLabels
 from .reid.crossmodal_losses import HardPrototypeLoss, MeanPrototypeLoss
 from .reid.crossmodal import USL_RECIPES, SelectBestEpoch, cross_learner
+from .reid.usl import usl_learner
 from .search.base import ReIDEmbedder
 from .search.gallery import GalleryIndex
 from .search.storage import load_gallery
@@ -138,5 +138,6 @@ from xmodreid.run.train import (
 )
 from .run.demo_report import DemoConfig
 from .run.demo import run_demo
+from .run.train_usl import UslTrainConfig, train_usl
 
 __all__ = [name for name in globals() if not name.startswith('_')]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COMMANDS', 'PARALLEL_COMMANDS', 'reproduce', 'user_errors', 'several_processes', 'main']
 
-# %% ../nbs/160_cli.ipynb #61e6f5d8
+# %% ../nbs/160_cli.ipynb #b8aa9b3e
 import inspect
 import os
 import sys
@@ -21,10 +21,10 @@ from fastcore.docments import docments
 from . import __version__
 from .errors import ConfigError, XModError
 from .run.explore import explore
-from .run.train_commands import demo, synth, train_gan, train_pose, train_reid, translate
+from .run.train_commands import demo, synth, train_gan, train_pose, train_reid, train_usl, translate
 from .run.use_commands import annotate, evaluate, export, index, search
 
-# %% ../nbs/160_cli.ipynb #d31c95b4
+# %% ../nbs/160_cli.ipynb #91c2a6ed
 def reproduce(
     # '5.1' to '5.4', 'fig5.1', 'fig5.2' or 'all' of these: Re-ID; '5.5': ablation of the translation;
     # 'translation': generators compared; 'identity': where the person is lost
@@ -56,7 +56,7 @@ def reproduce(
     rows = [name.strip() for name in only.split(';')] if only else None
     print(reproduce_table('usl' if usl else table, out_dir, size, rows, range(seed, seed+seeds), data, market, device))
 
-# %% ../nbs/160_cli.ipynb #5255ad19
+# %% ../nbs/160_cli.ipynb #4f61dde5
 @contextmanager
 def user_errors() -> Iterator[None]:
     "Turn errors that a user can fix into one sentence on stderr and an exit code."
@@ -72,10 +72,10 @@ def user_errors() -> Iterator[None]:
     except KeyboardInterrupt: exit_with(130, 'stopped. Run the same command again to resume')
     except OSError as e: exit_with(1, f'error: {e}')
 
-# %% ../nbs/160_cli.ipynb #0c9f9f48
+# %% ../nbs/160_cli.ipynb #d686c2bd
 COMMANDS = {f.__name__.replace('_', '-'): f for f in (
-    demo, synth, annotate, train_pose, train_gan, translate, train_reid, evaluate, index, search, explore, export,
-    reproduce,
+    demo, synth, annotate, train_pose, train_gan, translate, train_reid, train_usl, evaluate, index, search, explore,
+    export, reproduce,
 )} # Name -> function, in the order of the work
 
 _EXAMPLE = '''an example, from nothing to a search:
@@ -91,7 +91,7 @@ _EXAMPLE = '''an example, from nothing to a search:
 
 `xmodreid COMMAND --help` lists the options of a command. Start a stopped command again to resume it.'''
 
-# %% ../nbs/160_cli.ipynb #14861db3
+# %% ../nbs/160_cli.ipynb #668223d5
 _HelpFormatter = partial(RawDescriptionHelpFormatter, max_help_position=28)
 
 class _Parser(ArgumentParser):
@@ -122,7 +122,7 @@ def _make_parser():
         for p in inspect.signature(f).parameters.values(): _add_parameter(sub, p, texts[p.name])
     return parser
 
-# %% ../nbs/160_cli.ipynb #1cae687e
+# %% ../nbs/160_cli.ipynb #ab7fe1a8
 PARALLEL_COMMANDS = ('train-pose','train-gan','train-reid')
 
 @contextmanager
@@ -142,7 +142,7 @@ def several_processes(
     with init_distributed('gloo' if device == 'cpu' else None) as process:
         with redirect_stdout(None if process else sys.stdout): yield
 
-# %% ../nbs/160_cli.ipynb #b4c66b10
+# %% ../nbs/160_cli.ipynb #53591cac
 def main(
     argv: list[str]|None = None, # Words of the command line after `xmodreid`; `sys.argv[1:]` when `None`
 ) -> None:

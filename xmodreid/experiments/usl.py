@@ -6,7 +6,7 @@
 __all__ = ['USL_SIZES', 'DENSE_CLUSTERING', 'USL_DATA_SETTINGS', 'USL_METHODS', 'usl_rows', 'UslInputs', 'TrainedUsl',
            'usl_inputs', 'run_usl_row', 'reproduce_usl', 'usl_summary', 'plot_usl']
 
-# %% ../../nbs/experiments/08_usl.ipynb #experiments-usl-h4
+# %% ../../nbs/experiments/08_usl.ipynb #8059b6a2
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ from ..run.train import check_device
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
 
-# %% ../../nbs/experiments/08_usl.ipynb #cell-007
+# %% ../../nbs/experiments/08_usl.ipynb #6089dc9a
 USL_SIZES = dict( # What a size changes in a `UslConfig`
     quick=dict(),
     medium=dict(width=1., per_modality_epochs=12, matching_epochs=12, iters=40),
@@ -68,6 +68,9 @@ def _takes_translations(method, kind):
     if kind == 'none' or method in USL_RECIPES: return True
     return method == 'mmt' and kind != 'gray'   # it needs image files
 
+# From a source that relates the modalities already: no first stage, and a third of the learning rate
+_ONE_STAGE = dict(per_modality_epochs=0, lr=5e-4)
+
 def _row_settings(translation_kinds):
     "Name and settings of each row."
     rows = {}
@@ -76,8 +79,17 @@ def _row_settings(translation_kinds):
         for method in USL_METHODS:
             if _takes_translations(method, kind): rows[method + suffix] = dict(method=method, translations=kind)
     for start, words in (('own', 'own pose'), ('target', 'another pose')):
-        for method in ('start', 'per_modality', 'pgm'):
+        for method in ('start', 'per_modality', 'pgm', 'bmil'):
             rows[f'{method}, source translated, {words}'] = dict(method=method, start=start)
+        rows[f'start, source trained longer, {words}'] = dict(method='start', start=start, source_longer=True)
+        for method in ('joint', 'adca', 'pgm', 'sinkhorn', 'posed', 'bmil'):
+            rows[f'{method}, source kept, {words}'] = dict(method=method, start=start, keep_source=True)
+        for method in ('pgm', 'bmil'):
+            rows[f'{method}, source kept, certainty, {words}'] = dict(method=method, start=start, keep_source=True,
+                                                                      certainty=True)
+        for kept, settings in {'': {}, ', source kept': dict(keep_source=True),
+                               ', source kept, certainty': dict(keep_source=True, certainty=True)}.items():
+            rows[f'bmil, one stage{kept}, {words}'] = dict(method='bmil', start=start) | _ONE_STAGE | settings
     return rows
 
 def usl_rows(
@@ -92,7 +104,7 @@ def usl_rows(
     return [TableRow(name=f'{name} seed {seed}', config=UslConfig(**(settings | row | dict(seed=seed))), thesis={})
             for name, row in _row_settings(translation_kinds).items() for seed in seeds]
 
-# %% ../../nbs/experiments/08_usl.ipynb #cell-015
+# %% ../../nbs/experiments/08_usl.ipynb #9bc066ac
 @dataclass(frozen=True)
 class UslInputs:
     "What the methods of a row start from."
@@ -101,6 +113,7 @@ class UslInputs:
     weights: dict               # Of the source network
     translations: object = None # What `cross_dls` takes as `translations`
     weights2: dict|None = None  # Of a second source network, for MMT
+    source: pd.DataFrame|None = None # The labeled source and its translations, where it stays in the batches
 
 class TrainedUsl(NamedTuple):
     "Result of a training."
@@ -114,7 +127,7 @@ def _find_callback(learn, kind): return next((cb for cb in learn.cbs if isinstan
 
 def _label_settings(config):
     "Settings of the label callbacks."
-    settings = dict(eps=config.eps, min_samples=config.min_samples, k2=config.k2)
+    settings = dict(eps=config.eps, min_samples=config.min_samples, k2=config.k2, use_certainty=config.certainty)
     if config.method in ('joint', 'bmil'): return settings | dict(k1=config.joint_k1, eps=config.joint_eps)
     return settings | dict(k1=config.k1, ir=dict(config.ir))
 
@@ -143,13 +156,13 @@ def _fit_and_score(learn, n_epoch, config, test, context):
     write_csv(context.out_dir/'labels.csv', labels.history)
     return TrainedUsl(scores, weights, labels.rows[-1])
 
-# %% ../../nbs/experiments/08_usl.ipynb #cell-016
+# %% ../../nbs/experiments/08_usl.ipynb #78f32c06
 def _train_stage(config, inputs, weights, n_epoch, context, recipe=None):
     "One stage: the recipe of `config.method`, or another one, from the weights of a network with two stems."
     seed_all(config.seed)
     open_run_dir(context.out_dir, config_to_dict(config), 'a stage', images=inputs.index)
     dls = cross_dls(inputs.index, config.size, config.p, config.k, config.iters, inputs.translations,
-                    options=LoaderOptions(seed=config.seed, device=context.device))
+                    source=inputs.source, options=LoaderOptions(seed=config.seed, device=context.device))
     model = build_usl_model(config)
     model.load_state_dict(weights)
     recipe = recipe or USL_RECIPES[config.method]
@@ -157,10 +170,13 @@ def _train_stage(config, inputs, weights, n_epoch, context, recipe=None):
     return _fit_and_score(learn, n_epoch, config, inputs.test, context)
 
 def _train_two_stages(config, inputs, context, shared):
-    "The first stage, shared by all methods, then the second."
+    "The first stage, shared by all methods and left out where it has no epochs, then the second."
     weights = load_source_weights(build_usl_model(config), inputs.weights).state_dict()
+    if not config.per_modality_epochs:
+        return _train_stage(config, inputs, weights, config.matching_epochs, context.subfolder('matching'))
     first_config = replace(config, method='per_modality')
-    first_context = shared.subfolder(f'per_modality-{config.translations}-{config.start}-{config.seed}')
+    kind = '-kept'*config.keep_source + '-certainty'*config.certainty
+    first_context = shared.subfolder(f'per_modality-{config.translations}-{config.start}{kind}-{config.seed}')
     first = _train_stage(first_config, inputs, weights, config.per_modality_epochs, first_context)
     return _train_stage(config, inputs, first.weights, config.matching_epochs, context.subfolder('matching'))
 
@@ -188,7 +204,7 @@ def _supervised_learner(config, inputs, device):
     model = load_source_weights(build_usl_model(config, len(dls.classes)), inputs.weights)
     return reid_learner(dls, model, [CrossEntropyLoss(), TripletLoss(normalize=True)], lr=config.lr)
 
-# %% ../../nbs/experiments/08_usl.ipynb #cell-017
+# %% ../../nbs/experiments/08_usl.ipynb #97e9e022
 def usl_inputs(
     config: UslConfig,    # Settings
     shared: RunContext,   # Folder of data, source networks and translations, used by many rows
@@ -198,12 +214,12 @@ def usl_inputs(
     index, test = (data.index[data.index.split == s].reset_index(drop=True) for s in ('train', 'test'))
     images = shared.subfolder(f'translations-{config.seed}')
     source = source_images(config, source, data, images)
-    name = f'source-{config.start}-{config.seed}'
+    name = f'source-{config.start}' + '-longer'*config.source_longer + f'-{config.seed}'
     weights, weights2, translations = source_model(config, source, shared.subfolder(name)), None, None
     if config.method == 'mmt':
         weights2 = source_model(replace(config, seed=config.seed + 1000), source, shared.subfolder(f'{name}-second'))
     if config.method not in ('start', 'supervised'): translations = usl_translations(config, data, images)
-    return UslInputs(index, test, weights, translations, weights2)
+    return UslInputs(index, test, weights, translations, weights2, source if config.keep_source else None)
 
 def run_usl_row(
     config: UslConfig,      # Settings
@@ -226,7 +242,7 @@ def run_usl_row(
     kept = ('ari', 'nmi', 'match_rate', 'precision', 'ari_rgb', 'ari_ir', 'round_trip')
     return trained.scores | {k: float(trained.quality[k]) for k in kept if k in trained.quality}
 
-# %% ../../nbs/experiments/08_usl.ipynb #cell-019
+# %% ../../nbs/experiments/08_usl.ipynb #9a694df8
 def reproduce_usl(
     # Folder of the tables, with a folder for each size and data set
     out_dir: str|Path,
@@ -264,7 +280,7 @@ def usl_summary(
     table = flat.drop(columns='setting').select_dtypes('number').groupby(method, sort=False).agg(_format_values)
     return table.assign(seeds=method.value_counts()).reset_index(names='method')
 
-# %% ../../nbs/experiments/08_usl.ipynb #6c239709
+# %% ../../nbs/experiments/08_usl.ipynb #9901285d
 _LINES = dict(start=('start', '#888'), supervised=('all labels', '#2a7'))  # rows drawn as lines: label and color
 
 def _draw_usl_bars(ax, scores, names, methods):

@@ -6,7 +6,7 @@
 __all__ = ['TRANSLATION_KINDS', 'SOURCE_KINDS', 'UslConfig', 'usl_data', 'build_usl_model', 'source_model', 'load_source_weights',
            'usl_translations', 'source_images']
 
-# %% ../../nbs/experiments/07_usl_data.ipynb #experiments-usl-data-h4
+# %% ../../nbs/experiments/07_usl_data.ipynb #c2389764
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,7 +42,7 @@ from ..synth.world import SYNTH_PRESETS, oracle_render
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
 
-# %% ../../nbs/experiments/07_usl_data.ipynb #cell-006
+# %% ../../nbs/experiments/07_usl_data.ipynb #57e3d735
 # The translated images: none, luminance, a trained translator in the own or another person's pose, the true image
 # as far as RGB shows it
 TRANSLATION_KINDS = ('none', 'gray', 'own', 'target', 'oracle')
@@ -63,6 +63,9 @@ class UslConfig(RunConfig):
     source_epochs: int = 30        # Epochs of the source network
     pretrained: bool = False       # Start from ImageNet weights (a download), with or without a source
     start: str = 'none'            # One of `SOURCE_KINDS`
+    source_longer: bool = False    # Train the source network for as many more batches as the methods without labels?
+    keep_source: bool = False      # Keep the source and its translations in every batch?
+    certainty: bool = False        # Weight pseudo-labels by their certainty?
     # A name in `PRETRAINED_GENERATORS` or a folder; trained on the table's images when empty
     translator: str = 'synth'
     per_modality_epochs: int = 8   # Epochs of the first stage, with clusters within each modality
@@ -80,7 +83,7 @@ class UslConfig(RunConfig):
     joint_eps: float = .5          # Radius of the joint clusters, 0..1
     people: int = 0                # Number of people to train on, for tests; 0 for all
 
-# %% ../../nbs/experiments/07_usl_data.ipynb #cell-010
+# %% ../../nbs/experiments/07_usl_data.ipynb #a97aab88
 def _estimate_keypoints(index, use, config, context):
     """Keypoints of the images of `use` by the shipped estimator; rows of zeros elsewhere, and where no translation
     needs them."""
@@ -127,7 +130,7 @@ def usl_data(
     if config.data not in SYNTH_PRESETS and Path(config.data).is_dir(): return _real_data(config, context)
     return _synthetic_data(config, context)
 
-# %% ../../nbs/experiments/07_usl_data.ipynb #cell-011
+# %% ../../nbs/experiments/07_usl_data.ipynb #343a342a
 def build_usl_model(
     config: UslConfig,            # Settings
     n_classes: int = 0,           # Classes of its classifier; 0 for none
@@ -146,19 +149,21 @@ def source_model(
     seed_all(config.seed)
     pretrained = dict(pretrained=config.pretrained)
     if index is None: return build_usl_model(config, modality_stems=False, **pretrained).state_dict()
-    settings = dict(people=config.source_people, market=config.market, epochs=config.source_epochs,
+    n_iters, epochs = min(40, 10*config.iters), config.source_epochs
+    if config.source_longer: epochs += round((config.per_modality_epochs+config.matching_epochs)*config.iters/n_iters)
+    settings = dict(people=config.source_people, market=config.market, epochs=epochs,
                     pretrained=config.pretrained,
                     model=config.model, width=config.width, size=list(config.size), start=config.start,
                     translator=config.translator,
                     seed=config.seed)
     out_dir = open_run_dir(context.out_dir, settings, 'a source network', images=index)
     p, k = min(12, index.pid.nunique()), 4//index.modality.nunique()   # per modality: batches of one size
-    dls = reid_dls(index, config.size, p, k, 'rgb2', n_iters=min(40, 10*config.iters),
+    dls = reid_dls(index, config.size, p, k, 'rgb2', n_iters=n_iters,
                    options=LoaderOptions(seed=config.seed, device=context.device))
     model = build_usl_model(config, len(dls.classes), False, **pretrained)
     losses = [CrossEntropyLoss(), TripletLoss(normalize=True)]
     learn = reid_learner(dls, model, losses, lr=3e-3, cbs=[TrainingProgressBar('source', context.progress)])
-    fit_resumable(learn, config.source_epochs, out_dir, fit=learn.fit_reid)
+    fit_resumable(learn, epochs, out_dir, fit=learn.fit_reid)
     return {k: v.cpu() for k, v in learn.model.state_dict().items()}
 
 def load_source_weights(
@@ -173,7 +178,7 @@ def load_source_weights(
     model.load_state_dict(state)
     return model
 
-# %% ../../nbs/experiments/07_usl_data.ipynb #cell-013
+# %% ../../nbs/experiments/07_usl_data.ipynb #d098fbde
 def _oracle_translations(people, context):
     "What RGB shows of each RGB image, rendered by an infrared camera."
     index, rows = people.index, []

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TRAINING_SETS', 'write_grayscale_copies', 'make_training_sets', 'make_training_set']
 
-# %% ../../nbs/096_gan.training_sets.ipynb #cell-004
+# %% ../../nbs/096_gan.training_sets.ipynb #4cc22269
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from ..data.files import is_system_name
-from ..data.index import check_index, concat_index, percent_noisy_labels, read_index, resolve_path, save_index
+from xmodreid.data.index import (
+    check_index, concat_index, hide_labels, percent_noisy_labels, read_index, resolve_path, save_index,
+)
 from ..data.pixels import read_image
 from ..errors import ConfigError, DataError, check_choice
 from ..files import read_json, remove_stale_temp_files, write_json
@@ -22,7 +24,7 @@ from ..hashing import hash_arrays
 from ..progress import progress_bar
 from ..skeleton import IR, RGB
 
-# %% ../../nbs/096_gan.training_sets.ipynb #cell-037
+# %% ../../nbs/096_gan.training_sets.ipynb #acbde6b9
 def write_grayscale_copies(
     index:pd.DataFrame,  # Index of images
     out_dir:str|Path,    # Folder for the copies: new, or made by the same call
@@ -46,7 +48,7 @@ def write_grayscale_copies(
         if not is_complete(Path(copy)): write_image(Path(copy), read_image(source, gray=True), 95)
     return new
 
-# %% ../../nbs/096_gan.training_sets.ipynb #cell-038
+# %% ../../nbs/096_gan.training_sets.ipynb #a33fbdbe
 def make_training_sets(
     index:pd.DataFrame,         # Index of the real images
     generated:pd.DataFrame,     # Index of their translations, from `translate`
@@ -55,6 +57,7 @@ def make_training_sets(
     # Folder for gray copies of the RGB images; without it the rows are only marked in a column `gray`
     gray_dir:str|Path|None=None,
     progress:bool=True,         # Show a progress bar over the copies
+    labels:str='all',           # Labels that training may use: `'none'`, `'rgb'` or `'all'`, see `hide_labels`
 ) -> dict[str,pd.DataFrame]:    # `original`, `cyclegan`, `combined`, `combined_all`: an index each
     "The four training sets of the method. `DataError` where a set would be empty or a label differs from its source's."
     real = check_index(index)[index.split.isin(splits)]
@@ -77,10 +80,11 @@ def make_training_sets(
         combined_all=concat_index(real, fake))
     for name,rows in sets.items():
         rows['gray'] = rows['gray'].fillna(False).astype(bool) if 'gray' in rows else False
-        rows.attrs.update(training_set=name, percent_noisy_labels=round(percent_noisy_labels(rows), 2))
+        rows['pid'] = hide_labels(rows, labels).pid
+        rows.attrs.update(training_set=name, labels=labels, percent_noisy_labels=round(percent_noisy_labels(rows), 2))
     return sets
 
-# %% ../../nbs/096_gan.training_sets.ipynb #cell-039
+# %% ../../nbs/096_gan.training_sets.ipynb #4628e326
 def _check_origin(index, fake):
     "`DataError` unless every generated image comes from an image of the index and has its label."
     missing = [c for c in ('source_path','generator','noisy') if c not in fake]
@@ -94,7 +98,7 @@ def _check_origin(index, fake):
         raise DataError(f"{path} carries the label {label}, but its source {source} {found}. "
                         "Translate this data set, or pass the one that was translated")
 
-# %% ../../nbs/096_gan.training_sets.ipynb #set-1
+# %% ../../nbs/096_gan.training_sets.ipynb #8ffa8524
 TRAINING_SETS = ('original','cyclegan','combined','combined_all')
 
 def make_training_set(
@@ -102,7 +106,7 @@ def make_training_set(
     index:pd.DataFrame,      # Index of the real images
     generated:str|Path,      # Folder that `translate` wrote
     out:str|Path|None=None,  # Folder for `index.csv` and `training_set.json`; nothing is written when `None`
-    **kwargs:Any,            # Of `make_training_sets`: `splits`, `cameras`, `gray_dir`, `progress`
+    **kwargs:Any,            # Of `make_training_sets`: `splits`, `cameras`, `gray_dir`, `progress`, `labels`
 ) -> pd.DataFrame: # Its index; `attrs` hold the name, the share of noisy labels and the settings of the translation
     """One training set of the method, with a note of where its images and labels come from. `DataError` for an
     unfinished translation."""

@@ -6,7 +6,7 @@
 __all__ = ['USL_RECIPES', 'SelectBestEpoch', 'prototype_losses', 'per_modality', 'joint', 'adca', 'pgm', 'sinkhorn', 'posed',
            'bmil', 'cross_learner']
 
-# %% ../../nbs/129_reid.crossmodal.ipynb #reid-crossmodal-h4
+# %% ../../nbs/129_reid.crossmodal.ipynb #fef23448
 from typing import Any
 
 from fastai.callback.core import Callback
@@ -14,7 +14,7 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import nn
 
-from ..errors import ConfigError, ModelError, check_choice
+from ..errors import ConfigError, DataError, ModelError, check_choice
 from ..random import fixed_seed
 from .cluster_training import label_source
 from .crossmodal_labels import JointClusterLabels, MatchedClusterLabels, PerModalityClusterLabels
@@ -24,7 +24,7 @@ from .models import reid_model
 from ..training.distributed import on_rank0
 from ..training.losses import LossCallback
 
-# %% ../../nbs/129_reid.crossmodal.ipynb #cell-042
+# %% ../../nbs/129_reid.crossmodal.ipynb #c17770c6
 class SelectBestEpoch(Callback):
     "Keep the weights of the best epoch by a score without labels; `learn.select_best_epoch.load()` restores them."
     order, run_valid = -22, False  # after the label callback
@@ -50,7 +50,9 @@ class SelectBestEpoch(Callback):
 
     def after_fit(self):
         if hasattr(self, 'lr_finder'): return
-        self._update_best(on_rank0(self.source.find_clusters).stats, self.n_epoch - 1)
+        try: stats = on_rank0(self.source.find_clusters).stats
+        except DataError: return   # no cluster is left: the last epoch is not the best
+        self._update_best(stats, self.n_epoch - 1)
 
     def load(self) -> int: # The epoch, from 0
         "Put the selected weights into the model. `ModelError` before any training."
@@ -69,7 +71,7 @@ class SelectBestEpoch(Callback):
         "Restore the selection."
         self.best, self.best_epoch, self.state = tree['best'], tree['epoch'], tree['state']
 
-# %% ../../nbs/129_reid.crossmodal.ipynb #cell-044
+# %% ../../nbs/129_reid.crossmodal.ipynb #827759f6
 def prototype_losses(
     cross_modality: str,      # A name in `CROSS_MODALITY_SCHEDULES`
     n_hard: int|None = 50,    # Number of nearest negative prototypes that count; `None`: all
@@ -124,7 +126,7 @@ def bmil(
 USL_RECIPES = dict(per_modality=per_modality, joint=joint, adca=adca, pgm=pgm, sinkhorn=sinkhorn, posed=posed,
                    bmil=bmil)
 
-# %% ../../nbs/129_reid.crossmodal.ipynb #cell-045
+# %% ../../nbs/129_reid.crossmodal.ipynb #a4edc782
 def cross_learner(
     dls: DataLoaders,       # From `cross_dls`
     model: str|nn.Module = 'resnet50_agw', # A name in `REID_MODELS`, or a module that returns a `ReIDOutput`

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CrossModalityState', 'PerModalityClusterLabels', 'MatchedClusterLabels', 'JointClusterLabels']
 
-# %% ../../nbs/127_reid.crossmodal_labels.ipynb #reid-crossmodal-labels-h4
+# %% ../../nbs/127_reid.crossmodal_labels.ipynb #318390bc
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,14 @@ from .cluster import cluster_stats, pseudo_labels
 from .cluster_training import ClusterState, PseudoLabels
 from .crossmodal_loaders import CrossModalityLoader
 from .learner import embed_images
-from .matching import MATCHERS, match_clusters, match_quality, round_trip
-from .modality_clusters import ModalityClusters, cluster_jointly, cluster_per_modality, split_by_modality
+from .matching import MATCHERS, pseudo_label_certainty, match_clusters, match_quality, round_trip
+from xmodreid.reid.modality_clusters import (
+    ModalityClusters, append_labeled_clusters, cluster_jointly, cluster_per_modality, split_by_modality,
+    use_known_labels,
+)
 from ..skeleton import IR
 
-# %% ../../nbs/127_reid.crossmodal_labels.ipynb #cell-021
+# %% ../../nbs/127_reid.crossmodal_labels.ipynb #355b2170
 def _cross_modality_stats(clusters, index, modality):
     "Quality of the matches and of the clusters, of each modality and of both together."
     stats = match_quality(clusters, index.pid)
@@ -34,13 +37,23 @@ def _cross_modality_stats(clusters, index, modality):
     both = cluster_stats(identities, index.pid)
     return stats | dict(ari=both['ari'], nmi=both['nmi'])
 
-# %% ../../nbs/127_reid.crossmodal_labels.ipynb #cell-020
+# %% ../../nbs/127_reid.crossmodal_labels.ipynb #317d88cf
+def _mean_certainty(certainty, clusters, modality):
+    "Mean weight of the labels of clusters, and of those of matches."
+    rows = torch.from_numpy(np.flatnonzero(clusters.labels >= 0))
+    own = torch.from_numpy(modality)[rows]
+    matched = certainty[rows, 1 - own]
+    matched = matched[matched > 0]
+    match = float(matched.mean()) if len(matched) else float('nan')
+    return dict(cluster=float(certainty[rows, own].mean()), match=match)
+
 @dataclass(frozen=True)
 class CrossModalityState(ClusterState):
     "One clustering of both modalities."
     clusters: ModalityClusters|None = None  # The clusters and their matches
     # `(N, D)` embeddings of the translations, on the CPU; `None` without translations, and after a resume
     translated_emb: Tensor|None = None
+    certainty: Tensor|None = None     # `(N, 2)` weights of the labels, see `pseudo_label_certainty`; `None`: all 1
 
 class PerModalityClusterLabels(PseudoLabels):
     "Each epoch, cluster each modality separately; no cluster is matched."
@@ -56,11 +69,13 @@ class PerModalityClusterLabels(PseudoLabels):
         method: str = 'dbscan',          # A name in `CLUSTERINGS`
         outliers: str = 'drop',          # One of `OUTLIER_POLICIES`
         seed: int = 0,                   # Seed of k-means; the number of the epoch is added to it
+        use_certainty: bool = False,  # Weight each image by the certainty of its label, see `pseudo_label_certainty`?
         # Settings: `k`, or `eps`, `min_samples`, `k1`, `k2`; `ir`: a dict of those that differ for infrared
         **kwargs: Any,
     ):
         super().__init__(method, outliers, every, False, seed, batch_size, flip, **kwargs)
-        self.translation_weight = translation_weight
+        self.translation_weight, self.use_certainty = translation_weight, use_certainty
+        self.known: np.ndarray|None = None  # `(N,)` labels of the images that are clustered, from the loader
 
     @property
     def clusters(self) -> ModalityClusters|None:
@@ -73,6 +88,11 @@ class PerModalityClusterLabels(PseudoLabels):
         resume."""
         return None if self.clustering is None else self.clustering.translated_emb
 
+    @property
+    def certainty(self) -> Tensor|None:
+        "`(N, 2)` weights of the labels; `None` without `use_certainty` and before the first clustering."
+        return None if self.clustering is None else self.clustering.certainty
+
     def make_clusters(
         self,
         emb: Tensor,                  # `(N, D)` embeddings
@@ -80,7 +100,7 @@ class PerModalityClusterLabels(PseudoLabels):
         translated_emb: Tensor|None,  # `(N, D)` embeddings of translations
     ) -> ModalityClusters:
         "Cluster the images; a subclass may also match the clusters."
-        return cluster_per_modality(emb, modality, self.method, self.outliers, **self.method_kwargs)
+        return cluster_per_modality(emb, modality, self.method, self.outliers, known=self.known, **self.method_kwargs)
 
     def find_clusters(self) -> CrossModalityState:
         """Embed and cluster the training images. Errors as `PseudoLabels`; `ModelError` for loaders that are not from
@@ -88,15 +108,22 @@ class PerModalityClusterLabels(PseudoLabels):
         dl = self.dls.train
         if not isinstance(dl, CrossModalityLoader):
             raise ModelError(f"{type(self).__name__} needs loaders from `cross_dls`")
-        modality = (dl.index.modality == IR).to_numpy().astype(int)
+        n, modality = dl.n_images, (dl.index.modality == IR).to_numpy().astype(int)
         emb = embed_images(self.model, dl.ordered_loader(self.batch_size), self.flip)
-        translated_emb = None if dl.translations is None else self._embed_translations(dl, emb)
+        translated_emb = None if dl.translations is None else self._embed_translations(dl, emb[:n])
         device = next(self.model.parameters()).device   # neighbors are computed where the model is
-        x, t = emb.to(device), None if translated_emb is None else translated_emb.to(device)
-        clusters = self.make_clusters(x, modality, t)
-        stats = dict(round_trip=round_trip(x, clusters.labels, modality)) | _cross_modality_stats(clusters, dl.index,
-                                                                                                  modality)
-        return CrossModalityState(clusters.labels, emb, stats, clusters, translated_emb)
+        x, t = emb[:n].to(device), None if translated_emb is None else translated_emb.to(device)
+        self.known = None if dl.known is None else dl.known[:n]
+        clusters = self.make_clusters(x, modality[:n], t)
+        trip = round_trip(x, clusters.labels, modality[:n])
+        stats = dict(round_trip=trip) | _cross_modality_stats(clusters, dl.index[:n], modality[:n])
+        certainty = None
+        if self.use_certainty:
+            certainty = torch.ones(len(emb), 2)         # labels of the source are certain
+            certainty[:n] = pseudo_label_certainty(x, clusters).cpu()
+            stats |= {f'certainty_{k}': v for k, v in _mean_certainty(certainty[:n], clusters, modality[:n]).items()}
+        if n < len(emb): clusters = append_labeled_clusters(clusters, modality[n:], dl.known[n:])
+        return CrossModalityState(clusters.labels, emb, stats, clusters, translated_emb, certainty)
 
     def _embed_translations(self, dl, emb):
         "Mean embedding of each image's translations; the image's own where there is none."
@@ -106,15 +133,16 @@ class PerModalityClusterLabels(PseudoLabels):
 
     def state_tree(self) -> dict:
         "What a checkpoint keeps."
-        modality, identity = (None, None) if self.clusters is None else self.clusters[1:]
-        return super().state_tree() | dict(modality=modality, identity=identity)
+        modality, identity, labeled = (None, None, None) if self.clusters is None else self.clusters[1:]
+        return super().state_tree() | dict(modality=modality, identity=identity, labeled=labeled,
+                                           certainty=self.certainty)
 
     def _load_clustering(self, tree):
         if tree['labels'] is None: return None
-        clusters = ModalityClusters(tree['labels'], tree['modality'], tree['identity'])
-        return CrossModalityState(clusters.labels, clusters=clusters)
+        clusters = ModalityClusters(tree['labels'], tree['modality'], tree['identity'], tree.get('labeled'))
+        return CrossModalityState(clusters.labels, clusters=clusters, certainty=tree.get('certainty'))
 
-# %% ../../nbs/127_reid.crossmodal_labels.ipynb #cell-022
+# %% ../../nbs/127_reid.crossmodal_labels.ipynb #5908e1e8
 class MatchedClusterLabels(PerModalityClusterLabels):
     "Cluster each modality separately, then match the clusters of both."
     def __init__(
@@ -131,7 +159,7 @@ class MatchedClusterLabels(PerModalityClusterLabels):
         clusters = super().make_clusters(emb, modality, translated_emb)
         return match_clusters(clusters, emb, self.matcher, self.use_votes, translated_emb, self.translation_weight)
 
-# %% ../../nbs/127_reid.crossmodal_labels.ipynb #cell-023
+# %% ../../nbs/127_reid.crossmodal_labels.ipynb #8e3aebc9
 class JointClusterLabels(PerModalityClusterLabels):
     "Cluster both modalities together; the RGB and the infrared part of a cluster are matched."
     extra_settings = ()
@@ -149,7 +177,11 @@ class JointClusterLabels(PerModalityClusterLabels):
     def make_clusters(self, emb: Tensor, modality: np.ndarray, translated_emb: Tensor|None) -> ModalityClusters:
         "Cluster everything, then split by modality."
         if self.method != 'dbscan':
-            return split_by_modality(pseudo_labels(emb, self.method, self.outliers, **self.method_kwargs), modality)
-        return cluster_jointly(emb, modality, self.modality_aware, outliers=self.outliers,
-                               translated_emb=translated_emb,
-                               translation_weight=self.translation_weight, **self.method_kwargs)
+            labels = pseudo_labels(emb, self.method, self.outliers, **self.method_kwargs)
+            clusters = split_by_modality(labels, modality)
+        else:
+            clusters = cluster_jointly(emb, modality, self.modality_aware, outliers=self.outliers,
+                                       translated_emb=translated_emb,
+                                       translation_weight=self.translation_weight, **self.method_kwargs)
+        if self.known is None or (self.known < 0).all(): return clusters
+        return use_known_labels(clusters, modality, self.known)

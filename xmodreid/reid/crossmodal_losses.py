@@ -6,7 +6,7 @@
 __all__ = ['CROSS_MODALITY_SCHEDULES', 'modality_prototype_loss', 'MeanPrototypeLoss', 'HardPrototypeLoss',
            'unified_prototype_targets', 'unified_prototype_loss', 'UnifiedPrototypeLoss']
 
-# %% ../../nbs/128_reid.crossmodal_losses.ipynb #reid-crossmodal-losses-h4
+# %% ../../nbs/128_reid.crossmodal_losses.ipynb #8052d291
 from collections.abc import Callable
 
 import torch
@@ -18,7 +18,7 @@ from .cluster_training import MemoryLoss, label_source
 from .crossmodal_labels import PerModalityClusterLabels
 from .memory import ClusterMemory, camera_memory_loss
 
-# %% ../../nbs/128_reid.crossmodal_losses.ipynb #cell-028
+# %% ../../nbs/128_reid.crossmodal_losses.ipynb #a8ea0409
 def modality_prototype_loss(
     feat: Tensor,            # `(B, D)` embeddings; normalized to length 1 here
     memory: Tensor,          # `(C, D)` prototypes of length 1
@@ -29,22 +29,27 @@ def modality_prototype_loss(
     cross_modality: tuple=(),
     temp: float = .05,       # Temperature, above 0
     n_hard: int|None = None, # Number of nearest negative prototypes that count; `None`: all
+    # `(C,)` bool: clusters whose matches are labels; their images always cross
+    labeled: Tensor|None = None,
+    weights: Tensor|None = None, # `(B, 2)` weight of each image against RGB and IR prototypes, 0..1; `None`: 1
 ) -> Tensor|int:             # Scalar; 0 for a batch without positives
     "InfoNCE with several positives, against the prototypes of each modality; half the sum over both modalities."
     own = modality[labels]
     positives = identity[labels][:, None] == identity[None]
     crosses = torch.zeros(2, dtype=torch.bool, device=feat.device)
     crosses[list(cross_modality)] = True
+    crosses = crosses[own] if labeled is None else crosses[own] | labeled[labels]
     parts = []
     for m in (0, 1):
         columns = modality == m
-        rows = ((own == m) | crosses[own]) & positives[:, columns].any(1)
+        rows = ((own == m) | crosses) & positives[:, columns].any(1)
         if not rows.any(): continue
-        part = camera_memory_loss(feat[rows], memory[columns], positives[rows][:, columns], temp, n_hard or len(memory))
+        part = camera_memory_loss(feat[rows], memory[columns], positives[rows][:, columns], temp,
+                                  n_hard or len(memory), None if weights is None else weights[rows, m])
         parts.append(.5*part)
     return sum(parts)
 
-# %% ../../nbs/128_reid.crossmodal_losses.ipynb #cell-034
+# %% ../../nbs/128_reid.crossmodal_losses.ipynb #12264143
 def _never_cross(epoch): return ()
 def _cross_both(epoch): return 0, 1
 def _cross_alternately(epoch): return (epoch % 2,)
@@ -52,7 +57,7 @@ def _cross_alternately(epoch): return (epoch % 2,)
 # name: function of the epoch that gives the modalities whose images are also compared with the other modality
 CROSS_MODALITY_SCHEDULES = dict(per_modality=_never_cross, both=_cross_both, alternate=_cross_alternately)
 
-# %% ../../nbs/128_reid.crossmodal_losses.ipynb #cell-035
+# %% ../../nbs/128_reid.crossmodal_losses.ipynb #6a5261ee
 class MeanPrototypeLoss(MemoryLoss):
     "Compare each image with the mean prototypes of its modality, and of the other one where its cluster is matched."
     mode = 'mean'
@@ -77,6 +82,9 @@ class MeanPrototypeLoss(MemoryLoss):
         device = next(self.model.parameters()).device
         self.modality = torch.from_numpy(self.source.clusters.modality).to(device)
         self.identity = torch.from_numpy(self.source.clusters.identity).to(device)
+        labeled, certainty = self.source.clusters.labeled, self.source.certainty
+        self.labeled = None if labeled is None else torch.from_numpy(labeled).to(device)
+        self.certainty = None if certainty is None else certainty.to(device)
         self.memory.features = self.memory.features.to(device)
 
     @property
@@ -87,20 +95,21 @@ class MeanPrototypeLoss(MemoryLoss):
     def compute(self) -> Tensor:
         "Loss of the batch; `ModelError` for a label without prototype."
         crosses = CROSS_MODALITY_SCHEDULES[self.cross_modality](self.epoch_index)
+        weights = None if self.certainty is None else self.certainty[self.yb[3]]
         loss = modality_prototype_loss(self.pred.embed, self.memory.features, self.labels, self.modality,
-                                       self.identity, crosses,
-                                       self.memory.temp, self.n_hard)
+                                       self.identity, crosses, self.memory.temp, self.n_hard, self.labeled, weights)
         return F.relu(loss - self.floor) if self.floor else loss
 
     def after_backward(self):
-        real = self.yb[2] == 0   # translations learn from the prototypes, but do not update them
+        # translations learn from the prototypes, but do not update them; those of a labeled source have their own
+        real = (self.yb[2] == 0) | (self.yb[3] >= self.dls.train.n_images)
         self.memory.update(self.pred.embed[real], self.labels[real])
 
 class HardPrototypeLoss(MeanPrototypeLoss):
     "As `MeanPrototypeLoss`, with hard prototypes: only the least similar image of a cluster updates one."
     mode = 'hard'
 
-# %% ../../nbs/128_reid.crossmodal_losses.ipynb #cell-038
+# %% ../../nbs/128_reid.crossmodal_losses.ipynb #1571b8be
 def unified_prototype_targets(
     feat: Tensor,       # `(B, D)` embeddings of length 1
     memory: Tensor,     # `(C, D)` prototypes of length 1
@@ -116,7 +125,7 @@ def unified_prototype_targets(
     for m in (0, 1): out[:, modality == m] = z[:, modality == m].softmax(1)/2
     return out
 
-# %% ../../nbs/128_reid.crossmodal_losses.ipynb #cell-039
+# %% ../../nbs/128_reid.crossmodal_losses.ipynb #cac2f11d
 def unified_prototype_loss(
     feat: Tensor,       # `(B, D)` embeddings; normalized to length 1 here
     memory: Tensor,     # `(C, D)` prototypes of length 1

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MATCHERS', 'cluster_similarity', 'cluster_votes', 'progressive_match', 'sinkhorn_plan', 'sinkhorn_match',
-           'mutual_match', 'match_clusters', 'match_quality', 'round_trip']
+           'mutual_match', 'match_clusters', 'match_quality', 'round_trip', 'pseudo_label_certainty']
 
-# %% ../../nbs/125_reid.matching.ipynb #reid-matching-h4
+# %% ../../nbs/125_reid.matching.ipynb #fc9ba17b
 import numpy as np
 import torch
 from scipy import sparse
@@ -18,7 +18,7 @@ from .cluster import cluster_means
 from .distance import bidirectional_knn, normalize_embeddings
 from .modality_clusters import ModalityClusters, blend_translations, modality_codes
 
-# %% ../../nbs/125_reid.matching.ipynb #cell-028
+# %% ../../nbs/125_reid.matching.ipynb #74330c97
 def _cluster_means(emb, translated_emb, labels):
     "Cluster means of the images and of their translations, on the CPU."
     means = cluster_means(emb, labels).cpu()
@@ -26,7 +26,7 @@ def _cluster_means(emb, translated_emb, labels):
 
 def _take(x, rows): return None if x is None else x[rows]
 
-# %% ../../nbs/125_reid.matching.ipynb #cell-029
+# %% ../../nbs/125_reid.matching.ipynb #f19a3f51
 def cluster_similarity(
     emb: Tensor,                       # `(N, D)` embeddings
     clusters: ModalityClusters,        # Clusters of one modality each
@@ -39,7 +39,7 @@ def cluster_similarity(
     a, b = blend_translations(means[rgb], means[ir], _take(translated, rgb), _take(translated, ir), translation_weight)
     return (a @ b.T).numpy()
 
-# %% ../../nbs/125_reid.matching.ipynb #cell-030
+# %% ../../nbs/125_reid.matching.ipynb #8765be63
 def _votes_from(m, x, translated, means, translated_means, clusters, translation_weight):
     "Share of the images of each cluster of modality `m` that vote for each cluster of the other one."
     own, other = np.flatnonzero(clusters.modality == m), np.flatnonzero(clusters.modality != m)
@@ -67,7 +67,7 @@ def cluster_votes(
     args = x, translated, means, translated_means, clusters, translation_weight
     return _votes_from(0, *args)/2 + _votes_from(1, *args).T/2
 
-# %% ../../nbs/125_reid.matching.ipynb #cell-033
+# %% ../../nbs/125_reid.matching.ipynb #dbb776d4
 def _check_similarity(S):
     S = np.asarray(S, dtype=float)
     if S.ndim != 2 or not S.size or not np.isfinite(S).all():
@@ -76,7 +76,7 @@ def _check_similarity(S):
                         f"got {S.shape}")
     return S
 
-# %% ../../nbs/125_reid.matching.ipynb #cell-034
+# %% ../../nbs/125_reid.matching.ipynb #3f6680a1
 def progressive_match(
     S: np.ndarray, # `(R, I)` similarities of RGB and infrared clusters
 ) -> np.ndarray:   # `(P, 2)` int64 pairs of row and column
@@ -93,7 +93,7 @@ def progressive_match(
     pairs = np.array(sorted(pairs))
     return pairs[:, ::-1].copy() if flip else pairs
 
-# %% ../../nbs/125_reid.matching.ipynb #cell-038
+# %% ../../nbs/125_reid.matching.ipynb #b0bcc2c7
 def sinkhorn_plan(
     S: np.ndarray,     # `(R, I)` similarities
     eps: float = .05,  # Strength of the entropy term, above 0; a smaller value gives a sharper plan
@@ -108,7 +108,7 @@ def sinkhorn_plan(
         L = L - L.logsumexp(0, keepdim=True) - np.log(n_columns)
     return L.exp().numpy()
 
-# %% ../../nbs/125_reid.matching.ipynb #cell-039
+# %% ../../nbs/125_reid.matching.ipynb #acbcb68c
 def sinkhorn_match(
     S: np.ndarray,     # `(R, I)` similarities
     eps: float = .05,  # Strength of the entropy term, above 0
@@ -118,7 +118,7 @@ def sinkhorn_match(
     if plan.shape[0] >= plan.shape[1]: return np.stack([np.arange(len(plan)), plan.argmax(1)], 1)
     return np.stack([plan.argmax(0), np.arange(plan.shape[1])], 1)
 
-# %% ../../nbs/125_reid.matching.ipynb #cell-042
+# %% ../../nbs/125_reid.matching.ipynb #ddfaebca
 def mutual_match(
     S: np.ndarray, # `(R, I)` similarities
 ) -> np.ndarray:   # `(P, 2)` int64 pairs of row and column
@@ -131,7 +131,14 @@ def mutual_match(
 # name: function of similarities
 MATCHERS = dict(hungarian=progressive_match, sinkhorn=sinkhorn_match, mutual=mutual_match)
 
-# %% ../../nbs/125_reid.matching.ipynb #cell-044
+# %% ../../nbs/125_reid.matching.ipynb #5e34b372
+def _one_label_each(pairs, similarity, rgb_labeled, ir_labeled):
+    "Keep the most similar of several labeled clusters that are matched with one cluster: labels must stay apart."
+    if not (rgb_labeled or ir_labeled): return pairs
+    pairs = pairs[np.argsort(-similarity[tuple(pairs.T)], kind='stable')]
+    first = np.unique(pairs[:, 1 if rgb_labeled else 0], return_index=True)[1]
+    return pairs[np.sort(first)]
+
 def match_clusters(
     clusters: ModalityClusters,        # From `cluster_per_modality`
     emb: Tensor,                       # `(N, D)` embeddings
@@ -143,14 +150,17 @@ def match_clusters(
     "Match the clusters of both modalities."
     match = MATCHERS[check_choice('matcher', matcher, MATCHERS)]
     compare = cluster_votes if use_votes else cluster_similarity
-    rows, columns = match(compare(emb, clusters, translated_emb, translation_weight)).T
     rgb, ir = (np.flatnonzero(clusters.modality == m) for m in (0, 1))
+    labeled = np.zeros(len(clusters.modality), bool) if clusters.labeled is None else clusters.labeled
+    if labeled.all(): return clusters   # the labels match them
+    similarity = compare(emb, clusters, translated_emb, translation_weight)
+    rows, columns = _one_label_each(match(similarity), similarity, labeled[rgb].all(), labeled[ir].all()).T
     n = len(clusters.modality)
     links = sparse.coo_matrix((np.ones(len(rows)), (rgb[rows], ir[columns])), (n, n))
     identity = sparse.csgraph.connected_components(links, directed=False)[1]
     return clusters._replace(identity=identity.astype(np.int64))
 
-# %% ../../nbs/125_reid.matching.ipynb #cell-049
+# %% ../../nbs/125_reid.matching.ipynb #00580b4a
 def _identity_shares(clusters, pids):
     "`(C, P)` share of each person in each cluster."
     ok = (clusters.labels >= 0) & (pids >= 0)   # unknown people say nothing
@@ -159,20 +169,22 @@ def _identity_shares(clusters, pids):
     np.add.at(counts, (clusters.labels[ok], person[ok]), 1)
     return counts/counts.sum(1, keepdims=True).clip(1)
 
-# %% ../../nbs/125_reid.matching.ipynb #cell-050
+# %% ../../nbs/125_reid.matching.ipynb #faed5900
 def match_quality(
     clusters: ModalityClusters, # Matched clusters
     pids: np.ndarray|Tensor,    # `(N,)` true identities
-) -> dict:                      # `match_rate`, share of matched clusters, and `precision`, NaN without a match; 0..1
+) -> dict:                      # `match_rate`, share of matched clusters; `precision`, NaN without a known pair; 0..1
     "Share of matched clusters, and the probability that the images of a matched pair show the same person."
     shares = _identity_shares(clusters, np.asarray(pids))
     same = clusters.identity[:, None] == clusters.identity[None]
     rgb, ir = np.nonzero(same & (clusters.modality[:, None] == 0) & (clusters.modality[None] == 1))
     matched = np.isin(np.arange(len(shares)), np.concatenate([rgb, ir]))
+    has_person = shares.any(1)                  # clusters of unknown people only say nothing
+    rgb, ir = rgb[has_person[rgb] & has_person[ir]], ir[has_person[rgb] & has_person[ir]]
     precision = float((shares[rgb]*shares[ir]).sum(1).mean()) if len(rgb) else float('nan')
     return dict(match_rate=float(matched.mean()), precision=precision)
 
-# %% ../../nbs/125_reid.matching.ipynb #cell-053
+# %% ../../nbs/125_reid.matching.ipynb #933906b4
 @torch.no_grad()
 def round_trip(
     emb: Tensor,         # `(N, D)` embeddings
@@ -189,3 +201,29 @@ def round_trip(
     to_ir, to_rgb = to_ir[:, 0], to_rgb[:, 0]
     returned = [y[rgb][to_rgb[to_ir]] == y[rgb], y[ir][to_ir[to_rgb]] == y[ir]]
     return float(np.concatenate(returned).mean())
+
+# %% ../../nbs/125_reid.matching.ipynb #3fac36d7
+@torch.no_grad()
+def pseudo_label_certainty(
+    emb: Tensor,                # `(N, D)` embeddings
+    clusters: ModalityClusters, # Clusters of these images
+    temp: float = .05,          # Temperature of the softmax, above 0
+    chunk: int = 4096,          # Images per step, to limit memory
+) -> Tensor:                    # `(N, 2)` float32, 0..1: RGB and IR prototypes; 0 where there is no prototype
+    "Share of the softmax over the prototypes of each modality that falls on the image's person."
+    x, means = normalize_embeddings(emb).float(), cluster_means(emb, clusters.labels).float()
+    modality, identity = (torch.from_numpy(a).to(x.device) for a in (clusters.modality, clusters.identity))
+    y = torch.from_numpy(clusters.labels).to(x.device)
+    out = x.new_zeros(len(x), 2)
+    for rows in torch.arange(len(x), device=x.device).split(chunk):
+        rows = rows[y[rows] >= 0]
+        similar = x[rows] @ means.T / temp
+        same = identity[y[rows]][:, None] == identity[None]
+        for m in (0, 1):
+            columns = modality == m
+            if columns.any(): out[rows, m] = (similar[:, columns].softmax(1)*same[:, columns]).sum(1)
+    if clusters.labeled is None: return out
+    has_label = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    has_label[y >= 0] = torch.from_numpy(clusters.labeled).to(x.device)[y[y >= 0]]
+    out[has_label, modality[y[has_label]]] = 1.
+    return out

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['cluster_memory_loss', 'momentum_update', 'hardest_positives', 'camera_memory_loss', 'ClusterMemory']
 
-# %% ../../nbs/117_reid.memory.ipynb #reid-memory-h4
+# %% ../../nbs/117_reid.memory.ipynb #ffcdf93b
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import ConfigError, ModelError, check_choice
 from .cluster import cluster_means
 
-# %% ../../nbs/117_reid.memory.ipynb #cell-035
+# %% ../../nbs/117_reid.memory.ipynb #24dfc802
 def cluster_memory_loss(
     feat: Tensor,        # `(B, D)` embeddings; normalized to length 1 here
     memory: Tensor,      # `(M, D)` prototypes of length 1
@@ -24,7 +24,7 @@ def cluster_memory_loss(
     "Cross entropy over cosine similarities with the prototypes (cluster contrast, 2021, equation 4)."
     return F.cross_entropy(F.normalize(feat) @ memory.T / temp, rows)
 
-# %% ../../nbs/117_reid.memory.ipynb #cell-036
+# %% ../../nbs/117_reid.memory.ipynb #2139feb0
 def _occurrence_index(rows):
     "How many earlier places of `rows` hold the same value."
     return (rows[:, None] == rows[None]).tril(-1).sum(1)
@@ -52,23 +52,25 @@ def hardest_positives(
     order = (feat*memory[rows]).sum(1).argsort(stable=True)
     return order[_occurrence_index(rows[order]) == 0]
 
-# %% ../../nbs/117_reid.memory.ipynb #cell-039
+# %% ../../nbs/117_reid.memory.ipynb #34a2a839
 def camera_memory_loss(
     feat: Tensor,        # `(B, D)` embeddings; normalized to length 1 here
     memory: Tensor,      # `(M, D)` prototypes of length 1
     positives: Tensor,   # `(B, M)` bool: prototypes of the image's cluster, under any camera
     temp: float = .05,   # Temperature, above 0
     n_hard: int = 50,    # Negative prototypes that count: the nearest
-) -> Tensor:             # Scalar
+    weights: Tensor|None = None, # `(B,)` weight of each image, 0..1; `None`: 1
+) -> Tensor:             # Scalar: the mean over the images, each times its weight
     """Mean over the positive prototypes of their negative log-probability among all positives and the hardest negatives
     (CAP, AAAI 2021)."""
     sim = F.normalize(feat) @ memory.T / temp
     hard_negatives = sim.masked_fill(positives, -torch.inf).topk(min(n_hard, sim.shape[1]), 1).values
     candidates = torch.cat([sim.masked_fill(~positives, -torch.inf), hard_negatives], 1)
     total = candidates.logsumexp(1, keepdim=True)
-    return ((total - sim)*positives).sum(1).div(positives.sum(1)).mean()
+    losses = ((total - sim)*positives).sum(1).div(positives.sum(1))
+    return losses.mean() if weights is None else (losses*weights).mean()
 
-# %% ../../nbs/117_reid.memory.ipynb #cell-041
+# %% ../../nbs/117_reid.memory.ipynb #700f2bdd
 class ClusterMemory:
     "Prototypes of clusters, or of clusters under each camera; filled from embeddings, moved by batches."
     def __init__(

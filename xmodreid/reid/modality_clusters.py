@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['ModalityClusters', 'modality_codes', 'cluster_per_modality', 'blend_translations', 'modality_neighbors',
-           'modality_jaccard', 'split_by_modality', 'cluster_jointly']
+           'modality_jaccard', 'split_by_modality', 'cluster_jointly', 'use_known_labels', 'append_labeled_clusters']
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #reid-modality-clusters-h4
+# %% ../../nbs/124_reid.modality_clusters.ipynb #80961ea6
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,14 +20,15 @@ from .cluster import assign_outliers, pseudo_labels
 from .distance import bidirectional_knn, normalize_embeddings
 from .jaccard import jaccard_from_neighbors
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #cell-008
+# %% ../../nbs/124_reid.modality_clusters.ipynb #ddcc7219
 class ModalityClusters(NamedTuple):
     "Clusters that contain one modality each, and the person each is assigned to."
     labels: np.ndarray    # `(N,)` int64 cluster of each image, 0..C-1; -1 for images left out
     modality: np.ndarray  # `(C,)` modality of each cluster: 0 RGB, 1 IR
     identity: np.ndarray  # `(C,)` int64 person of each cluster; clusters that share it are matched
+    labeled: np.ndarray|None = None # `(C,)` bool: is the cluster a label of the data? `None`: no cluster is
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #cell-009
+# %% ../../nbs/124_reid.modality_clusters.ipynb #3d245b3f
 def modality_codes(
     modality: np.ndarray|Tensor|list, # `(N,)` 0 (RGB) or 1 (IR), or the names `'rgb'` and `'ir'`
     n: int|None=None, # Expected number of images; `None`: any number
@@ -47,12 +48,31 @@ def modality_codes(
                         f"found {np.unique(modality).tolist()}")
     return codes
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #cell-012
-def _modality_clusters(labels, modality, identity=None):
+# %% ../../nbs/124_reid.modality_clusters.ipynb #91c9fbc4
+def _modality_clusters(labels, modality, identity=None, labeled=None):
     "`ModalityClusters` of clusters that contain one modality each; by default each cluster is a separate person."
     first = np.unique(labels[labels >= 0], return_index=True)[1]
     if identity is None: identity = np.arange(len(first))
-    return ModalityClusters(labels.astype(np.int64), modality[labels >= 0][first], identity)
+    return ModalityClusters(labels.astype(np.int64), modality[labels >= 0][first], identity, labeled)
+
+def _number(keys):
+    "Numbers from 0 without gaps for the different keys; -1 stays -1."
+    out = np.full(len(keys), -1)
+    out[keys >= 0] = np.unique(keys[keys >= 0], return_inverse=True)[1]
+    return out
+
+def _cluster_one_modality(x, known, method, outliers, settings):
+    "Clusters of one modality. Where it has labels these are the clusters, and images without label are left out."
+    if known is None or (known < 0).all(): return pseudo_labels(x, method, outliers, **settings)
+    return _number(known)
+
+def _label_identities(labels, known):
+    "Person of each cluster, by label where there is one, and whether it has a label."
+    person = np.full(labels.max() + 1, -1)
+    has_label = (labels >= 0) & (known >= 0)
+    person[labels[has_label]] = known[has_label]
+    identity = np.where(person >= 0, person, known.max() + 1 + np.arange(len(person)))
+    return identity, person >= 0
 
 def cluster_per_modality(
     emb: Tensor,             # `(N, D)` embeddings
@@ -60,18 +80,21 @@ def cluster_per_modality(
     method: str = 'dbscan',  # A name in `cluster.CLUSTERINGS`
     outliers: str = 'drop',  # One of `cluster.OUTLIER_POLICIES`
     ir: dict|None = None,    # Settings that differ for infrared, e.g. `dict(min_samples=2)`
+    known: np.ndarray|None = None, # `(N,)` label of each image, -1 unknown; a modality with labels is not clustered
     **kwargs: Any,           # Settings: `eps`, `min_samples`, `k1`, `k2` for DBSCAN; `k`, `seed` for k-means
-) -> ModalityClusters:       # No cluster is matched yet
+) -> ModalityClusters:       # No cluster is matched yet, except by labels
     "Cluster each modality separately. Errors as `pseudo_labels`."
     x, codes = normalize_embeddings(emb), modality_codes(modality, len(emb))
     labels, n_found = np.full(len(x), -1), 0
     for m, settings in enumerate((kwargs, kwargs | (ir or {}))):
-        found = pseudo_labels(x[codes == m], method, outliers, **settings)
+        own_known = None if known is None else known[codes == m]
+        found = _cluster_one_modality(x[codes == m], own_known, method, outliers, settings)
         labels[codes == m] = np.where(found < 0, -1, found + n_found)
         n_found = labels.max() + 1
-    return _modality_clusters(labels, codes)
+    if known is None: return _modality_clusters(labels, codes)
+    return _modality_clusters(labels, codes, *_label_identities(labels, known))
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #cell-015
+# %% ../../nbs/124_reid.modality_clusters.ipynb #2ecb37f3
 def blend_translations(
     a: Tensor,                  # `(A, D)` embeddings of one modality
     b: Tensor,                  # `(B, D)` embeddings of the other one
@@ -84,7 +107,7 @@ def blend_translations(
     direct, through = 1 - translation_weight, translation_weight/2
     return torch.cat([direct*a, through*translated_a, through*a], 1), torch.cat([b, b, translated_b], 1)
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #cell-016
+# %% ../../nbs/124_reid.modality_clusters.ipynb #1b8ddf0d
 def _check_neighbors(k, counts, translation_weight):
     if k % 2 or not 2 <= k <= 2*min(counts):
         raise ProtocolError(f"k={k} must be even, and at most {2*min(counts)}: half of the neighbors come from each "
@@ -121,7 +144,7 @@ def modality_neighbors(
         neighbors[own, 1::2], distances[own, 1::2] = other[i], d
     return neighbors, distances
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #cell-019
+# %% ../../nbs/124_reid.modality_clusters.ipynb #33419d1a
 def modality_jaccard(
     emb: Tensor,                       # `(N, D)` embeddings
     modality: np.ndarray,              # `(N,)` modality of each image, 0 RGB, 1 IR
@@ -136,7 +159,7 @@ def modality_jaccard(
     neighbors, distances = modality_neighbors(emb, modality, k1, translated_emb, translation_weight, chunk)
     return jaccard_from_neighbors(normalize_embeddings(emb), neighbors, distances, k2, max_distance)
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #cell-023
+# %% ../../nbs/124_reid.modality_clusters.ipynb #5382de04
 def split_by_modality(
     labels: np.ndarray,  # `(N,)` clusters over both modalities; -1 left out
     modality: np.ndarray, # `(N,)` modality of each image
@@ -147,7 +170,7 @@ def split_by_modality(
     pairs, new[ok] = np.unique(codes[ok]*n + labels[ok], return_inverse=True)
     return _modality_clusters(new, codes, pairs % n)
 
-# %% ../../nbs/124_reid.modality_clusters.ipynb #cell-025
+# %% ../../nbs/124_reid.modality_clusters.ipynb #29b41797
 def _joint_neighbors(x, modality, k1, modality_aware, translated_emb, translation_weight):
     "Neighbors from each modality in turn, or the nearest of any modality."
     k = k1 if modality_aware else 2*k1
@@ -177,3 +200,38 @@ def cluster_jointly(
     distance = jaccard_from_neighbors(x, *neighbors, k2, min(1., eps*(1 + 1e-6)))
     labels = DBSCAN(eps=eps, min_samples=min_samples, metric='precomputed').fit_predict(distance)
     return split_by_modality(assign_outliers(labels, x, outliers), modality)
+
+# %% ../../nbs/124_reid.modality_clusters.ipynb #1c49fb52
+def use_known_labels(
+    clusters: ModalityClusters, # From `cluster_jointly`
+    modality: np.ndarray,       # `(N,)` modality of each image, 0 RGB, 1 IR
+    known: np.ndarray,          # `(N,)` label of each image, 0 or more; -1: unknown
+) -> ModalityClusters:          # Images without label in a modality that has labels are left out
+    "Replace the clusters of labeled images by their labels; other clusters belong to the most frequent person."
+    codes = modality_codes(modality, len(known))
+    has_labels = np.array([(known[codes == m] >= 0).any() for m in (0, 1)])
+    is_guess = (clusters.labels >= 0) & ~has_labels[codes]
+    keys = np.where(is_guess, 2*(known.max() + 1) + clusters.labels, -1)
+    labels = _number(np.where(known >= 0, 2*known + codes, keys))
+    identity, labeled = _label_identities(labels, known)
+    joint = np.where(clusters.labels < 0, -1, clusters.identity[clusters.labels])
+    for c in np.flatnonzero(~labeled):
+        members = known[joint == joint[labels == c][0]]
+        if (members >= 0).any(): identity[c] = np.bincount(members[members >= 0]).argmax()
+    return _modality_clusters(labels, codes, identity, labeled)
+
+# %% ../../nbs/124_reid.modality_clusters.ipynb #dd5eeb07
+def append_labeled_clusters(
+    clusters: ModalityClusters, # Clusters of `N` images
+    modality: np.ndarray,       # `(S,)` modality of each further image, 0 RGB, 1 IR
+    known: np.ndarray,          # `(S,)` label of each further image, 0 or more; other people than those of `clusters`
+) -> ModalityClusters:          # Clusters of `N+S` images
+    "Add a cluster for each person and modality of a labeled source."
+    labels = _number(2*known + modality)
+    own = _modality_clusters(labels, modality, *_label_identities(labels, known))
+    n, n_people = len(clusters.modality), clusters.identity.max(initial=-1) + 1
+    labeled = np.zeros(n, bool) if clusters.labeled is None else clusters.labeled
+    return ModalityClusters(np.concatenate([clusters.labels, n + own.labels]),
+                            np.concatenate([clusters.modality, own.modality]),
+                            np.concatenate([clusters.identity, n_people + own.identity]),
+                            np.concatenate([labeled, own.labeled]))

@@ -323,17 +323,18 @@ def check_full_disk(what, folder, before, code, text):
 def fill_disk(what, work, whole, folder):
     """Run `work` again and again until it ends, each time with a disk that is full from the k-th write on.
 
-    k is 1 whenever a run changed a file, and grows otherwise: every write fails at least once before it succeeds. The
-    number of runs that failed."""
-    k, errors = 1, Counter()
+    k is 1 whenever the files are as they never were before, and grows otherwise: every write fails at least once before
+    it succeeds, and files that come and go do not start it anew. The number of runs that failed."""
+    k, errors, seen = 1, Counter(), []
     while True:
         acknowledged.value = 0
-        before, files_before = progress_count(folder), read_files(folder)
+        before = progress_count(folder)
+        seen.append(read_files(folder))
         code, text = run_process(work, folder, pause=0, fail_at=k)
         if code == 0: break
         check_full_disk(what, folder, before, code, text)
         errors[text.split(":")[0]] += 1
-        k = k+1 if read_files(folder) == files_before else 1
+        k = k+1 if read_files(folder) in seen else 1
     compare(what, whole, folder)
     print(f"{what}: disk full {errors.total()} times, {dict(errors)}; then as in an uninterrupted run", flush=True)
     return errors.total()

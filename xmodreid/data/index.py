@@ -7,7 +7,7 @@ __all__ = ['INDEX_COLUMNS', 'GENERATED_COLUMNS', 'SPLITS', 'UNKNOWN_PID', 'LABEL
            'index_summary', 'rows_of_split', 'resolve_path', 'concat_index', 'distinct_pids', 'drop_unknown',
            'hide_labels', 'concat_data_sets', 'percent_noisy_labels', 'save_index', 'local_path', 'read_index']
 
-# %% ../../nbs/034_data.index.ipynb #1f591af2
+# %% ../../nbs/034_data.index.ipynb #02b7d711
 import os
 import unicodedata
 import warnings
@@ -25,14 +25,14 @@ from ..files import read_json, write_csv, write_json
 from ..hashing import hash_file
 from ..skeleton import MODALITIES, RGB
 
-# %% ../../nbs/034_data.index.ipynb #2168d576
+# %% ../../nbs/034_data.index.ipynb #610c8825
 INDEX_COLUMNS = ('path', 'pid', 'camid', 'modality', 'split')
 GENERATED_COLUMNS = ('source_path', 'generator', 'noisy')
 SPLITS = ('train', 'val', 'test', 'query', 'gallery')
 _SPLIT_SIDE = dict(train='train', val='val', test='test', query='test', gallery='test')
 UNKNOWN_PID = -1 # identity of a person who is not known: never a class, never a match
 
-# %% ../../nbs/034_data.index.ipynb #6bb65fc1
+# %% ../../nbs/034_data.index.ipynb #40394873
 def make_index(
     rows: Iterable[tuple], # `(path, pid, camid, modality, split)` of each image
     **attrs: Any,          # Facts about the whole table, e.g. `dataset='sysu'`; kept in `index.attrs`
@@ -47,7 +47,7 @@ def make_index(
     index.attrs.update(attrs)
     return index
 
-# %% ../../nbs/034_data.index.ipynb #bd48a449
+# %% ../../nbs/034_data.index.ipynb #2e51c010
 def _check_columns(index: pd.DataFrame) -> None:
     "The columns, and at least one row."
     missing = [c for c in INDEX_COLUMNS if c not in index.columns]
@@ -78,7 +78,7 @@ def _check_values(index: pd.DataFrame) -> None:
         raise DataError(f"column `noisy` holds {index.noisy.dtype}; expected True or False in every row. "
                         "`concat_index` fills it for original images")
 
-# %% ../../nbs/034_data.index.ipynb #f999f026
+# %% ../../nbs/034_data.index.ipynb #5cf3d12c
 def _check_splits(index: pd.DataFrame) -> None:
     "No known identity on two sides of the split."
     sides = pd.DataFrame({'pid': index.pid, 'side': index.split.map(_SPLIT_SIDE)})
@@ -103,7 +103,7 @@ def _check_paths(index: pd.DataFrame, files: bool) -> None:
         raise DataError(f"{len(gone)} images of the index are not there: {summarize_list(gone)}. "
                         f"The paths must be valid from {os.getcwd()}")
 
-# %% ../../nbs/034_data.index.ipynb #7611ecf6
+# %% ../../nbs/034_data.index.ipynb #6a2f167a
 def check_index(
     index: pd.DataFrame,       # The table of images
     check_files: bool = False, # Also check that every file exists
@@ -117,7 +117,7 @@ def check_index(
     _check_paths(index, check_files)
     return index
 
-# %% ../../nbs/034_data.index.ipynb #5a5565f3
+# %% ../../nbs/034_data.index.ipynb #4ac81c09
 def index_summary(
     index: pd.DataFrame, # The table of images
 ) -> pd.DataFrame:       # One row per split and modality: number of identities, cameras and images
@@ -129,7 +129,7 @@ def index_summary(
     counts = dict(identities=('pid',count_known), cameras=('camid','nunique'), images=('path','size'))
     return groups.agg(**counts).reset_index()
 
-# %% ../../nbs/034_data.index.ipynb #5406ee48
+# %% ../../nbs/034_data.index.ipynb #101d8ed8
 def rows_of_split(
     index: pd.DataFrame, # The table of images
     *splits: str,        # Names of splits
@@ -140,14 +140,14 @@ def rows_of_split(
     raise DataError(f"the data have no image of split {' or '.join(splits)}; "
                     f"there is {', '.join(sorted(index.split.unique()))}")
 
-# %% ../../nbs/034_data.index.ipynb #e81857db
+# %% ../../nbs/034_data.index.ipynb #91e1694e
 def resolve_path(
     path: str|os.PathLike, # A file
 ) -> str:                  # Its absolute path, without links and `..`
     "Give each file one spelling, so that paths can be compared."
     return str(Path(path).resolve())
 
-# %% ../../nbs/034_data.index.ipynb #b22977aa
+# %% ../../nbs/034_data.index.ipynb #470658cd
 def _fill_generated_columns(index: pd.DataFrame) -> pd.DataFrame:
     "The columns of generated images, filled for original ones; without facts about the table."
     columns = {}
@@ -168,7 +168,7 @@ def concat_index(
     joined.attrs = attrs
     return check_index(joined)
 
-# %% ../../nbs/034_data.index.ipynb #29234ab7
+# %% ../../nbs/034_data.index.ipynb #6ff56a66
 def distinct_pids(
     pids: Any,      # `(N,)` identities; -1 for unknown people
 ) -> np.ndarray:    # `(N,)` int64
@@ -191,7 +191,7 @@ def drop_unknown(
                   stacklevel=3)
     return index[known].reset_index(drop=True)
 
-# %% ../../nbs/034_data.index.ipynb #417028d6
+# %% ../../nbs/034_data.index.ipynb #68113baf
 LABEL_SETTINGS = ('none','rgb','all') # which labels a training may use
 
 def hide_labels(
@@ -206,7 +206,7 @@ def hide_labels(
         keep = np.where(is_generated, index.modality!=RGB, index.modality==RGB)  # generated: from the other modality
     return index.assign(pid=np.where(keep, index.pid, UNKNOWN_PID))
 
-# %% ../../nbs/034_data.index.ipynb #44fcfa41
+# %% ../../nbs/034_data.index.ipynb #a60ac7ab
 def _sources(index: pd.DataFrame) -> set:
     "Resolved paths of the images that the generated ones were made from."
     return {resolve_path(p) for p in index.get('source_path', []) if p}
@@ -243,7 +243,7 @@ def concat_data_sets(
     joined.attrs['offsets'] = [dict(pid=int(shifts[g][0]), camid=int(shifts[g][1])) for g in groups]
     return joined
 
-# %% ../../nbs/034_data.index.ipynb #4f06d84a
+# %% ../../nbs/034_data.index.ipynb #d2ab1336
 def percent_noisy_labels(
     index: pd.DataFrame, # Index; without a column `noisy` no label is noisy
 ) -> float:              # 0..100
@@ -251,7 +251,7 @@ def percent_noisy_labels(
     if not len(index): raise DataError("the index has no rows, so no share can be given")
     return 100*float(index.noisy.mean()) if 'noisy' in index else 0.
 
-# %% ../../nbs/034_data.index.ipynb #6508d6bd
+# %% ../../nbs/034_data.index.ipynb #1f4c3687
 def _map_paths(paths: Iterable[str], f: Callable) -> list[str]:
     "`f` of each path; an empty path stays empty."
     return [f(p) if p else '' for p in paths]
@@ -274,7 +274,7 @@ def save_index(
     write_json(out_dir/'index.json', attrs, checksum=True)
     return out_dir/'index.csv'
 
-# %% ../../nbs/034_data.index.ipynb #8f0f5c42
+# %% ../../nbs/034_data.index.ipynb #2c6355d2
 def _existing_spelling(path: str) -> str:
     "The Unicode form of a path that exists: macOS decomposes accents (NFD), other systems compose them (NFC)."
     if path.isascii() or os.path.exists(path): return path

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CrossModalityState', 'PerModalityClusterLabels', 'MatchedClusterLabels', 'JointClusterLabels']
 
-# %% ../../nbs/127_reid.crossmodal_labels.ipynb #21022915
+# %% ../../nbs/127_reid.crossmodal_labels.ipynb #318390bc
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from xmodreid.reid.modality_clusters import (
 )
 from ..skeleton import IR
 
-# %% ../../nbs/127_reid.crossmodal_labels.ipynb #957ecf89
+# %% ../../nbs/127_reid.crossmodal_labels.ipynb #355b2170
 def _cross_modality_stats(clusters, index, modality):
     "Quality of the matches and of the clusters, of each modality and of both together."
     stats = match_quality(clusters, index.pid)
@@ -37,7 +37,7 @@ def _cross_modality_stats(clusters, index, modality):
     both = cluster_stats(identities, index.pid)
     return stats | dict(ari=both['ari'], nmi=both['nmi'])
 
-# %% ../../nbs/127_reid.crossmodal_labels.ipynb #af30b8b6
+# %% ../../nbs/127_reid.crossmodal_labels.ipynb #317d88cf
 def _mean_certainty(certainty, clusters, modality):
     "Mean weight of the labels of clusters, and of those of matches."
     rows = torch.from_numpy(np.flatnonzero(clusters.labels >= 0))
@@ -142,7 +142,7 @@ class PerModalityClusterLabels(PseudoLabels):
         clusters = ModalityClusters(tree['labels'], tree['modality'], tree['identity'], tree.get('labeled'))
         return CrossModalityState(clusters.labels, clusters=clusters, certainty=tree.get('certainty'))
 
-# %% ../../nbs/127_reid.crossmodal_labels.ipynb #2da0067b
+# %% ../../nbs/127_reid.crossmodal_labels.ipynb #5908e1e8
 class MatchedClusterLabels(PerModalityClusterLabels):
     "Cluster each modality separately, then match the clusters of both."
     def __init__(
@@ -159,7 +159,7 @@ class MatchedClusterLabels(PerModalityClusterLabels):
         clusters = super().make_clusters(emb, modality, translated_emb)
         return match_clusters(clusters, emb, self.matcher, self.use_votes, translated_emb, self.translation_weight)
 
-# %% ../../nbs/127_reid.crossmodal_labels.ipynb #e2484d9d
+# %% ../../nbs/127_reid.crossmodal_labels.ipynb #8e3aebc9
 class JointClusterLabels(PerModalityClusterLabels):
     "Cluster both modalities together; the RGB and the infrared part of a cluster are matched."
     extra_settings = ()

@@ -6,7 +6,7 @@
 __all__ = ['MATCHERS', 'cluster_similarity', 'cluster_votes', 'progressive_match', 'sinkhorn_plan', 'sinkhorn_match',
            'mutual_match', 'match_clusters', 'match_quality', 'round_trip', 'pseudo_label_certainty']
 
-# %% ../../nbs/125_reid.matching.ipynb #79533812
+# %% ../../nbs/125_reid.matching.ipynb #fc9ba17b
 import numpy as np
 import torch
 from scipy import sparse
@@ -18,7 +18,7 @@ from .cluster import cluster_means
 from .distance import bidirectional_knn, normalize_embeddings
 from .modality_clusters import ModalityClusters, blend_translations, modality_codes
 
-# %% ../../nbs/125_reid.matching.ipynb #f83f7600
+# %% ../../nbs/125_reid.matching.ipynb #74330c97
 def _cluster_means(emb, translated_emb, labels):
     "Cluster means of the images and of their translations, on the CPU."
     means = cluster_means(emb, labels).cpu()
@@ -26,7 +26,7 @@ def _cluster_means(emb, translated_emb, labels):
 
 def _take(x, rows): return None if x is None else x[rows]
 
-# %% ../../nbs/125_reid.matching.ipynb #db8d2fca
+# %% ../../nbs/125_reid.matching.ipynb #f19a3f51
 def cluster_similarity(
     emb: Tensor,                       # `(N, D)` embeddings
     clusters: ModalityClusters,        # Clusters of one modality each
@@ -39,7 +39,7 @@ def cluster_similarity(
     a, b = blend_translations(means[rgb], means[ir], _take(translated, rgb), _take(translated, ir), translation_weight)
     return (a @ b.T).numpy()
 
-# %% ../../nbs/125_reid.matching.ipynb #040ddb87
+# %% ../../nbs/125_reid.matching.ipynb #8765be63
 def _votes_from(m, x, translated, means, translated_means, clusters, translation_weight):
     "Share of the images of each cluster of modality `m` that vote for each cluster of the other one."
     own, other = np.flatnonzero(clusters.modality == m), np.flatnonzero(clusters.modality != m)
@@ -67,7 +67,7 @@ def cluster_votes(
     args = x, translated, means, translated_means, clusters, translation_weight
     return _votes_from(0, *args)/2 + _votes_from(1, *args).T/2
 
-# %% ../../nbs/125_reid.matching.ipynb #c1b6973a
+# %% ../../nbs/125_reid.matching.ipynb #dbb776d4
 def _check_similarity(S):
     S = np.asarray(S, dtype=float)
     if S.ndim != 2 or not S.size or not np.isfinite(S).all():
@@ -76,7 +76,7 @@ def _check_similarity(S):
                         f"got {S.shape}")
     return S
 
-# %% ../../nbs/125_reid.matching.ipynb #5e797c33
+# %% ../../nbs/125_reid.matching.ipynb #3f6680a1
 def progressive_match(
     S: np.ndarray, # `(R, I)` similarities of RGB and infrared clusters
 ) -> np.ndarray:   # `(P, 2)` int64 pairs of row and column
@@ -93,7 +93,7 @@ def progressive_match(
     pairs = np.array(sorted(pairs))
     return pairs[:, ::-1].copy() if flip else pairs
 
-# %% ../../nbs/125_reid.matching.ipynb #c3d62074
+# %% ../../nbs/125_reid.matching.ipynb #b0bcc2c7
 def sinkhorn_plan(
     S: np.ndarray,     # `(R, I)` similarities
     eps: float = .05,  # Strength of the entropy term, above 0; a smaller value gives a sharper plan
@@ -108,7 +108,7 @@ def sinkhorn_plan(
         L = L - L.logsumexp(0, keepdim=True) - np.log(n_columns)
     return L.exp().numpy()
 
-# %% ../../nbs/125_reid.matching.ipynb #d062debb
+# %% ../../nbs/125_reid.matching.ipynb #acbcb68c
 def sinkhorn_match(
     S: np.ndarray,     # `(R, I)` similarities
     eps: float = .05,  # Strength of the entropy term, above 0
@@ -118,7 +118,7 @@ def sinkhorn_match(
     if plan.shape[0] >= plan.shape[1]: return np.stack([np.arange(len(plan)), plan.argmax(1)], 1)
     return np.stack([plan.argmax(0), np.arange(plan.shape[1])], 1)
 
-# %% ../../nbs/125_reid.matching.ipynb #62579fb3
+# %% ../../nbs/125_reid.matching.ipynb #ddfaebca
 def mutual_match(
     S: np.ndarray, # `(R, I)` similarities
 ) -> np.ndarray:   # `(P, 2)` int64 pairs of row and column
@@ -131,7 +131,7 @@ def mutual_match(
 # name: function of similarities
 MATCHERS = dict(hungarian=progressive_match, sinkhorn=sinkhorn_match, mutual=mutual_match)
 
-# %% ../../nbs/125_reid.matching.ipynb #b4e943d8
+# %% ../../nbs/125_reid.matching.ipynb #5e34b372
 def _one_label_each(pairs, similarity, rgb_labeled, ir_labeled):
     "Keep the most similar of several labeled clusters that are matched with one cluster: labels must stay apart."
     if not (rgb_labeled or ir_labeled): return pairs
@@ -160,7 +160,7 @@ def match_clusters(
     identity = sparse.csgraph.connected_components(links, directed=False)[1]
     return clusters._replace(identity=identity.astype(np.int64))
 
-# %% ../../nbs/125_reid.matching.ipynb #0e61b099
+# %% ../../nbs/125_reid.matching.ipynb #00580b4a
 def _identity_shares(clusters, pids):
     "`(C, P)` share of each person in each cluster."
     ok = (clusters.labels >= 0) & (pids >= 0)   # unknown people say nothing
@@ -169,7 +169,7 @@ def _identity_shares(clusters, pids):
     np.add.at(counts, (clusters.labels[ok], person[ok]), 1)
     return counts/counts.sum(1, keepdims=True).clip(1)
 
-# %% ../../nbs/125_reid.matching.ipynb #63689eba
+# %% ../../nbs/125_reid.matching.ipynb #faed5900
 def match_quality(
     clusters: ModalityClusters, # Matched clusters
     pids: np.ndarray|Tensor,    # `(N,)` true identities
@@ -184,7 +184,7 @@ def match_quality(
     precision = float((shares[rgb]*shares[ir]).sum(1).mean()) if len(rgb) else float('nan')
     return dict(match_rate=float(matched.mean()), precision=precision)
 
-# %% ../../nbs/125_reid.matching.ipynb #149219c8
+# %% ../../nbs/125_reid.matching.ipynb #933906b4
 @torch.no_grad()
 def round_trip(
     emb: Tensor,         # `(N, D)` embeddings
@@ -202,7 +202,7 @@ def round_trip(
     returned = [y[rgb][to_rgb[to_ir]] == y[rgb], y[ir][to_ir[to_rgb]] == y[ir]]
     return float(np.concatenate(returned).mean())
 
-# %% ../../nbs/125_reid.matching.ipynb #a01f0e8b
+# %% ../../nbs/125_reid.matching.ipynb #3fac36d7
 @torch.no_grad()
 def pseudo_label_certainty(
     emb: Tensor,                # `(N, D)` embeddings

@@ -6,7 +6,7 @@
 __all__ = ['IMAGENET_START', 'ClusteringSettings', 'scaled_clustering', 'clustering_settings', 'find_start', 'usl_network',
            'check_usl_index', 'usl_learner']
 
-# %% ../../nbs/137_reid.usl.ipynb #42505ec8
+# %% ../../nbs/137_reid.usl.ipynb #520045bb
 import inspect
 import re
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from .crossmodal_loaders import cross_dls
 from .models import REID_MODELS, load_reid, reid_model
 from ..skeleton import MODALITIES
 
-# %% ../../nbs/137_reid.usl.ipynb #fcb475a6
+# %% ../../nbs/137_reid.usl.ipynb #32cd5f0b
 @dataclass(frozen=True)
 class ClusteringSettings:
     "Settings of DBSCAN on Jaccard distances. `ConfigError` for values out of range."
@@ -51,7 +51,7 @@ def scaled_clustering(
     if n_images < 8000: return ClusteringSettings(.5, 3, k1, 4)
     return ClusteringSettings(.6, 4, k1, 6)
 
-# %% ../../nbs/137_reid.usl.ipynb #55fd9c74
+# %% ../../nbs/137_reid.usl.ipynb #e07b80e0
 def clustering_settings(
     index: pd.DataFrame,   # Training images of both modalities
     recipe: str = 'bmil',  # A name in `USL_RECIPES`
@@ -70,7 +70,7 @@ def clustering_settings(
     ClusteringSettings(**rgb)
     return rgb | dict(ir=ir)
 
-# %% ../../nbs/137_reid.usl.ipynb #8f8dec73
+# %% ../../nbs/137_reid.usl.ipynb #96ad2ddb
 IMAGENET_START = 'efficientnet_lite0' # network of `start='imagenet'`
 
 def _takes_stems(name):
@@ -101,7 +101,7 @@ def _with_stems(model):
     new.load_state_dict(state)
     return new
 
-# %% ../../nbs/137_reid.usl.ipynb #e8aeef34
+# %% ../../nbs/137_reid.usl.ipynb #1a6ceee5
 def find_start(
     start: str|Path, # As `usl_network`
 ) -> Path|None:      # File of a trained network; `None` for a name
@@ -128,7 +128,7 @@ def usl_network(
         name = name.removeprefix('imagenet').removeprefix('/') or IMAGENET_START
         return _build(name, pretrained=True, **kwargs)
 
-# %% ../../nbs/137_reid.usl.ipynb #b235db39
+# %% ../../nbs/137_reid.usl.ipynb #6e7cec94
 def check_usl_index(
     index: pd.DataFrame,   # Training images
     labels: str = 'none',  # One of `LABEL_SETTINGS`
@@ -150,7 +150,7 @@ def check_usl_index(
         raise DataError(f"labels={labels!r}, but no RGB image of the table has a label (`pid` -1 in every row). "
                         "Pass labels='none', or a table with names")
 
-# %% ../../nbs/137_reid.usl.ipynb #e3b15547
+# %% ../../nbs/137_reid.usl.ipynb #fa494f70
 def usl_learner(
     index: pd.DataFrame,             # Training images of both modalities; `pid` is -1 for unknown people
     recipe: str = 'bmil',            # A name in `USL_RECIPES`

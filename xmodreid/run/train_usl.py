@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['USL_POSES', 'UslTrainConfig', 'StagesProgressBar', 'print_nothing', 'train_usl', 'describe_usl_run']
 
-# %% ../../nbs/159_run.train_usl.ipynb #90fc57fd
+# %% ../../nbs/159_run.train_usl.ipynb #ff1efb3b
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ from ..skeleton import IR, RGB
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
 
-# %% ../../nbs/159_run.train_usl.ipynb #8ab71c16
+# %% ../../nbs/159_run.train_usl.ipynb #f728eee3
 USL_POSES = ('own', 'target') # poses of translated images: that of the image, or of another person's infrared image
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class UslTrainConfig(TrainConfig):
         values = {name: getattr(self, name) for name in ('eps', 'min_samples', 'k1', 'k2')}
         return {name: value for name, value in values.items() if value is not None}
 
-# %% ../../nbs/159_run.train_usl.ipynb #ee5cc648
+# %% ../../nbs/159_run.train_usl.ipynb #85a3d399
 def _as_index(data):
     "The table of images of a data set, numbered from 0."
     return (data.index if isinstance(data, PoseDataset) else data).reset_index(drop=True)
@@ -104,7 +104,7 @@ def _translate_source(out_dir, source, data, generators, config, progress, devic
                            config, 'rgb2ir', progress)
     return concat_index(index.assign(split='train'), made)
 
-# %% ../../nbs/159_run.train_usl.ipynb #f3663e29
+# %% ../../nbs/159_run.train_usl.ipynb #29322f30
 class StagesProgressBar(TrainingProgressBar):
     "One progress bar for the epochs of several trainings."
     def __init__(
@@ -174,7 +174,7 @@ def _write_tables(learn, out_dir):
     write_csv(out_dir/'epochs.csv', learn.loss_recorder.epochs)
     write_csv(out_dir/'pseudo_labels.csv', label_source(learn).history.dropna(axis=1, how='all'))
 
-# %% ../../nbs/159_run.train_usl.ipynb #68a4ff86
+# %% ../../nbs/159_run.train_usl.ipynb #30cb3799
 def _run_settings(config):
     "Settings of the folder; files are compared by their content."
     settings = config_to_dict(config)
@@ -230,7 +230,7 @@ def train_usl(
     save_reid(learn.model, out_dir/'model.safetensors', size=list(config.size), classes=classes, epoch=epoch)
     return load_trained_reid(out_dir)
 
-# %% ../../nbs/159_run.train_usl.ipynb #db13d62e
+# %% ../../nbs/159_run.train_usl.ipynb #6940c607
 def describe_usl_run(
     run_dir: str|Path, # From `train_usl`
 ) -> str:              # A few lines

@@ -6,7 +6,7 @@
 __all__ = ['BODY_JOINTS', 'Agreement', 'joint_agreement', 'summarize_agreement', 'BlazePose', 'blazepose_estimator',
            'reference_joints', 'reference_agreement', 'read_pair_images', 'compare_on_pairs']
 
-# %% ../../nbs/experiments/25_real_pairs.ipynb #bf4b3a47
+# %% ../../nbs/experiments/25_real_pairs.ipynb #1d5a1540
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +25,7 @@ from ..pose.adapters import KeypointEstimator
 from ..pose.tracks import swap_sides
 from ..skeleton import FLIP_INDEX
 
-# %% ../../nbs/experiments/25_real_pairs.ipynb #eee96f58
+# %% ../../nbs/experiments/25_real_pairs.ipynb #1a043bbe
 BODY_JOINTS = slice(1, 14) # neck to ankles
 
 class Agreement(NamedTuple):
@@ -71,7 +71,7 @@ def summarize_agreement(
     return dict(agreement=agreement.agree.sum()/both, found=agreement.both.sum()/max(agreement.either.sum(), 1),
                 sides_free=agreement.sides_free.sum()/both, exchanged=agreement.exchanged.mean())
 
-# %% ../../nbs/experiments/25_real_pairs.ipynb #292e9558
+# %% ../../nbs/experiments/25_real_pairs.ipynb #0c1caece
 class BlazePose:
     "BlazePose on a crop of one person: a function of an image, for `KeypointEstimator`."
     def __init__(self,
@@ -142,7 +142,7 @@ def reference_agreement(
     total = max(usable[:, BODY_JOINTS].sum(), 1)
     return dict(agreement=as_is.sum()/total, sides_free=np.maximum(as_is, swapped).sum()/total, images=int(some.sum()))
 
-# %% ../../nbs/experiments/25_real_pairs.ipynb #ff4d3a93
+# %% ../../nbs/experiments/25_real_pairs.ipynb #b359ddef
 def read_pair_images(
     folder: str|Path,             # Folder with `visible/NAME` and `infrared/NAME`
     size: tuple[int,int] = (256,128), # `(height, width)` to which images are resized, pixels

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PyramidPose', 'pyramid_pose', 'load_imagenet_backbone']
 
-# %% ../../nbs/055_pose.pyramid.ipynb #fb1601a0
+# %% ../../nbs/055_pose.pyramid.ipynb #d0472fbc
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from ..errors import ConfigError, ModelError
 from ..files import load_weights
 from .base import N_JOINTS, N_PAFS, PoseMaps, PoseNet
 
-# %% ../../nbs/055_pose.pyramid.ipynb #82abcfa1
+# %% ../../nbs/055_pose.pyramid.ipynb #de35e3a8
 def _conv(ni:int, no:int, ks:int=3) -> nn.Sequential:
     "Convolution, batch norm, ReLU."
     conv = nn.Conv2d(ni, no, ks, padding=ks//2, bias=False)
@@ -54,7 +54,7 @@ class _FeaturePyramid(nn.Module):
             y = self.smooth[i](y+self.lateral[i](features[i]))
         return y
 
-# %% ../../nbs/055_pose.pyramid.ipynb #f6662c5b
+# %% ../../nbs/055_pose.pyramid.ipynb #9dfa4071
 class PyramidPose(PoseNet):
     "A feature pyramid on EfficientNet-Lite0 with stages of heatmaps and fields, and the direction the person faces."
     pad = 0. # It is trained on crops without a border
@@ -102,10 +102,10 @@ def pyramid_pose(
     width: int = 64,  # Channels of the pyramid
     stages: int = 2,  # Number of predictions
 ) -> PyramidPose:     # Untrained
-    "The larger network of this package; 3.3 million parameters, 3.0 million of them in the backbone."
+    "The larger network of this package; 3.5 million parameters, 3.0 million of them in the backbone."
     return PyramidPose(width, stages)
 
-# %% ../../nbs/055_pose.pyramid.ipynb #ad1c7204
+# %% ../../nbs/055_pose.pyramid.ipynb #170c7074
 def _lite0_state(state:dict, path:Path) -> dict:
     "Weights of EfficientNet-Lite0 under timm's names; `state` has these names, or others in the same order."
     import timm

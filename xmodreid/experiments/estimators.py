@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['available_estimators', 'measure_cost', 'compare_estimators', 'plot_estimators']
 
-# %% ../../nbs/experiments/27_estimators.ipynb #18f4bba2
+# %% ../../nbs/experiments/27_estimators.ipynb #eef15675
 import math
 import time
 from pathlib import Path
@@ -26,7 +26,7 @@ from ..pose.train import evaluate_pck
 from ..pose.weights import POSE_WEIGHTS, pose_net
 from ..progress import progress_bar
 
-# %% ../../nbs/experiments/27_estimators.ipynb #ee6d3078
+# %% ../../nbs/experiments/27_estimators.ipynb #0a367e09
 def available_estimators(
     paddings: tuple = (0.,.25),   # Borders to try for downloaded networks, as fractions of each side
     blazepose: str|Path = '',     # Also BlazePose from this file, see `BlazePose`
@@ -43,7 +43,7 @@ def available_estimators(
         estimators |= {f'{name}, border {pad:g}': PoseEstimator(net, pad=pad) for pad in paddings}
     return estimators
 
-# %% ../../nbs/experiments/27_estimators.ipynb #8c80c8bc
+# %% ../../nbs/experiments/27_estimators.ipynb #08aea3d4
 def measure_cost(
     estimator: Any,           # Estimator to measure, a `PoseEstimator` or `KeypointEstimator`
     img: torch.Tensor,        # `(B, 3, H, W)` in [-1, 1], on its device
@@ -61,7 +61,7 @@ def measure_cost(
         seconds.append(time.perf_counter()-start)
     return dict(ms=1000*min(seconds)/len(img), mb=memory.mb)
 
-# %% ../../nbs/experiments/27_estimators.ipynb #bac798a0
+# %% ../../nbs/experiments/27_estimators.ipynb #16225495
 def compare_estimators(
     index: pd.DataFrame,              # Index with `path` and `modality`
     keypoints: np.ndarray,            # `(N, 18, 3)` true keypoints, pixels of the files
@@ -83,7 +83,7 @@ def compare_estimators(
         rows.append(row | measure_cost(est, img.to(est.device)) | dict(parameters=n_parameters/1e6))
     return pd.DataFrame(rows)
 
-# %% ../../nbs/experiments/27_estimators.ipynb #e6c4000c
+# %% ../../nbs/experiments/27_estimators.ipynb #ac673c74
 def plot_estimators(
     table: pd.DataFrame, # From `compare_estimators`
 ) -> Figure:

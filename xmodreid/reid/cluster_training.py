@@ -6,7 +6,7 @@
 __all__ = ['ClusterState', 'LabelSource', 'label_source', 'PseudoLabels', 'MemoryLoss', 'ClusterMemoryLoss',
            'HardClusterMemoryLoss']
 
-# %% ../../nbs/119_reid.cluster_training.ipynb #reid-cluster-training-h4
+# %% ../../nbs/119_reid.cluster_training.ipynb #8ccc77e8
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from .loss_callbacks import ReIDLoss
 from .memory import ClusterMemory
 from ..training.distributed import on_rank0
 
-# %% ../../nbs/119_reid.cluster_training.ipynb #label-source
+# %% ../../nbs/119_reid.cluster_training.ipynb #74335c9e
 @dataclass(frozen=True)
 class ClusterState:
     "One clustering of the training images."
@@ -102,7 +102,7 @@ class LabelSource(Callback):
     def _load_clustering(self, tree):
         return None if tree['labels'] is None else ClusterState(tree['labels'])
 
-# %% ../../nbs/119_reid.cluster_training.ipynb #label-source-find
+# %% ../../nbs/119_reid.cluster_training.ipynb #dbe5fd32
 def label_source(
     learn: Learner,            # A learner
     kind: type = LabelSource,  # Class of the callback to find
@@ -114,7 +114,7 @@ def label_source(
     raise ModelError(f"{needed_by} needs one callback beside it that makes the clusters: {kind.choices}; found "
                      f"{len(found)}")
 
-# %% ../../nbs/119_reid.cluster_training.ipynb #cell-032
+# %% ../../nbs/119_reid.cluster_training.ipynb #01cf6eb5
 class PseudoLabels(LabelSource):
     "Cluster all training images every few epochs and train on the clusters; an outlier is left out of the epoch."
     extra_settings = ()  # settings besides those of the method
@@ -164,7 +164,7 @@ class PseudoLabels(LabelSource):
         labels = pseudo_labels(emb.to(device), self.method, self.outliers, groups, **self.method_kwargs)
         return ClusterState(labels, emb, cluster_stats(labels, dl.index.pid, dl.index.modality))
 
-# %% ../../nbs/119_reid.cluster_training.ipynb #cell-047
+# %% ../../nbs/119_reid.cluster_training.ipynb #72513ea2
 class MemoryLoss(ReIDLoss):
     "Base of the losses with a memory of prototypes, `self.memory`, which is part of a checkpoint."
     def state_tree(self) -> dict:

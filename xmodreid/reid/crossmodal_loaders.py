@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['JoinedSampler', 'CrossModalityLoader', 'cross_dls']
 
-# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #48c86dde
+# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #961153e6
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,7 +26,7 @@ from .pseudo_loaders import PseudoLabelLoader, SubsetSampler
 from .translations import TranslatedViews, make_translated_views
 from ..skeleton import IR, RGB
 
-# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #32005244
+# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #24d8e84c
 class JoinedSampler(EpochSampler):
     "Batches of several samplers, joined: RGB images, infrared images, and those of a labeled source."
     def __init__(
@@ -50,7 +50,7 @@ class JoinedSampler(EpochSampler):
     def __len__(self) -> int: return len(self.samplers[0])
     def __iter__(self) -> Iterator: return (np.concatenate(batches) for batches in zip(*self.samplers))
 
-# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #c2e1f0f7
+# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #ab54b6e6
 class CrossModalityLoader(PseudoLabelLoader):
     """Batches of `p` clusters x `k` images from each modality, RGB images in two views, translations labeled with the
     cluster of their source; and images of a labeled source, the last `n_source` rows of the index."""
@@ -103,9 +103,13 @@ class CrossModalityLoader(PseudoLabelLoader):
     ) -> tuple:            # `(img, modality, label, camid, noisy, row)`
         "One batch: the images, RGB images again, translations."
         cols = self.columns[:, torch.from_numpy(rows)].to(self.device)
+        of_source = rows >= self.n_images           # it brings its own translations, and gets random colors at once
+        source_rows, source_cols = rows[of_source], cols[:, torch.from_numpy(of_source).to(cols.device)]
+        rows, cols = rows[~of_source], cols[:, torch.from_numpy(~of_source).to(cols.device)]
         parts = [self._augment_part(self.store[rows], cols, self.augments, gen)]
-        unlabeled = rows < self.n_images            # a source brings its own translations
-        rows, cols = rows[unlabeled], cols[:, torch.from_numpy(unlabeled).to(cols.device)]
+        if len(source_rows):
+            names = ('rgb2', 'ir') if gen is not None else self.augments
+            parts.append(self._augment_part(self.store[source_rows], source_cols, names, gen))
         if gen is not None and self.two_views:
             rgb = (cols[0] == 0).cpu()
             parts.append(self._augment_part(self.store[rows[rgb.numpy()]], cols[:, rgb], ('rgb2', 'ir'), gen))
@@ -145,7 +149,7 @@ class CrossModalityLoader(PseudoLabelLoader):
         sampler = SequentialBatchSampler(len(index), batch_size)
         return ReidLoader(self.translations, index, np.zeros(len(index), int), sampler, device=self.device)
 
-# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #76f7fc58
+# %% ../../nbs/126_reid.crossmodal_loaders.ipynb #f623e9d2
 _SOURCE_COLUMNS = ('path', 'pid', 'camid', 'modality', 'noisy', 'gray')
 
 def _append_source(index, source):

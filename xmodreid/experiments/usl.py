@@ -54,7 +54,7 @@ USL_SIZES = dict( # What a size changes in a `UslConfig`
               joint_k1=30, joint_eps=.6),
     tiny=dict(width=.25, source_people=8, source_epochs=2, per_modality_epochs=1, matching_epochs=2, iters=3, p=4, k=2,
               people=10,
-              eps=.6, joint_eps=.6)) # for tests
+              eps=.6, joint_eps=.5)) # for tests
 
 # For easier people: larger neighborhoods, closer clusters
 DENSE_CLUSTERING = dict(k1=20, k2=6, min_samples=4, ir=(('k1', 12), ('min_samples', 3)), joint_k1=30, joint_eps=.4)

@@ -266,8 +266,8 @@ def train_reid(
     progress: bool = True,                # Show a progress bar
     # Where to train, e.g. `'cuda'`; no setting of the run, which may resume elsewhere
     device: str = 'cpu',
-    tracker: str = '', # Send losses and images to `'tensorboard'` or `'wandb'`, see `make_tracker`; `''`: to none
     pretrained: bool = False,             # Start from ImageNet weights (a download); not every network has them
+    tracker: str = '', # Send losses and images to `'tensorboard'` or `'wandb'`, see `make_tracker`; `''`: to none
 ) -> nn.Module:                           # The model
     "Train a Re-ID model, resume or extend its training; keep the curve of every loss in `epochs.csv`."
     extra_settings = dict(pretrained=True) if pretrained else {}

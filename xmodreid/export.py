@@ -6,7 +6,7 @@
 __all__ = ['OPSET', 'CHECK_BATCHES', 'TOLERANCES', 'OnnxGraph', 'ReIDGraph', 'PoseGraph', 'GeneratorGraph', 'onnx_graph',
            'check_onnx', 'export_onnx', 'synthetic_rank1']
 
-# %% ../nbs/149_export.ipynb #22d1d6e1
+# %% ../nbs/149_export.ipynb #40826cb5
 import copy
 import json
 import logging
@@ -41,7 +41,7 @@ from .skeleton import JOINTS
 from .synth.dataset import write_synth
 from .synth.world import SynthConfig
 
-# %% ../nbs/149_export.ipynb #bf7a3360
+# %% ../nbs/149_export.ipynb #46cab83b
 _IMAGE_TEXT = '(N, 3, {h}, {w}) uint8: red, green, blue, 0 to 255; infrared: its gray in all three; resized before'
 _POSE_TEXT = '(N, 18, 3) float32: x, y in pixels of the image, confidence; 0 is hidden'
 
@@ -70,7 +70,7 @@ class OnnxGraph(nn.Module):
         coarse = torch.rand(n, 3, 8, 4, generator=gen)*255
         return F.interpolate(coarse, size=self.size, mode='bicubic').clamp(0, 255).to(torch.uint8),
 
-# %% ../nbs/149_export.ipynb #d0c7f4f3
+# %% ../nbs/149_export.ipynb #cf4db7aa
 class _BothStems(nn.Module):
     "The stem of each image's modality, without sorting the batch."
     def __init__(self, stems):
@@ -95,6 +95,9 @@ class ReIDGraph(OnnxGraph):
         backbone = getattr(self.net, 'backbone', self.net)
         self.by_modality = len(getattr(backbone, 'stems', ())) == 2
         if not self.by_modality: return
+        if not hasattr(backbone, 'stem'):
+            raise ModelError(f"{type(backbone).__name__} with modality stems cannot be exported. "
+                             "Train it without `modality_stems`, or export a ResNet")
         self.inputs = self.inputs | dict(modality='(N,) int64: 0 for RGB, 1 for infrared')
         vars(backbone)['stem'] = _BothStems(backbone.stems)
 
@@ -113,7 +116,7 @@ class ReIDGraph(OnnxGraph):
         unit = [F.normalize(self.net(view, modality).embed) for view in views]
         return (F.normalize(sum(unit)) if self.mirror else unit[0]),
 
-# %% ../nbs/149_export.ipynb #3ba10d1e
+# %% ../nbs/149_export.ipynb #7458bb17
 class PoseGraph(OnnxGraph):
     "Images to keypoints and heatmaps: what `PoseEstimator.keypoints` does, in one graph."
     kind = 'pose'
@@ -138,7 +141,7 @@ class PoseGraph(OnnxGraph):
         maps = resolve_sides(self.net(normalize_images(image, 'signed'))).joint_heatmaps
         return decode_argmax(maps, self.net.stride, self.net.thr, left_right_ratio=.35), maps
 
-# %% ../nbs/149_export.ipynb #23e79587
+# %% ../nbs/149_export.ipynb #9927b29d
 class GeneratorGraph(OnnxGraph):
     "Images and poses to images in the other modality."
     kind = 'generator'
@@ -173,7 +176,7 @@ class GeneratorGraph(OnnxGraph):
         if self.gray: img = to_grayscale(img)
         return (self.net(img, source_keypoints, target_keypoints).clamp(-1, 1)+1)*127.5,
 
-# %% ../nbs/149_export.ipynb #16d4d5c1
+# %% ../nbs/149_export.ipynb #d2b5c661
 def onnx_graph(
     model: nn.Module,        # A Re-ID model, a pose network or estimator, a generator or a pair of them
     size: tuple|None = None, # `(height, width)` of the images; by default the model's own `size`
@@ -194,7 +197,7 @@ def onnx_graph(
     gray = direction == 'rgb2ir' and trained_on_gray(pair)
     return GeneratorGraph(pair[check_choice('direction', direction, DIRECTIONS)], size, gray)
 
-# %% ../nbs/149_export.ipynb #fb021ce7
+# %% ../nbs/149_export.ipynb #b668fad6
 OPSET = 18              # Version of the ONNX operators
 CHECK_BATCHES = (1, 3)  # Batch sizes of the check
 # Largest difference between PyTorch and ONNX that is accepted, per output: of unit vectors, of heatmaps, pixels, gray
@@ -228,7 +231,7 @@ def check_onnx(
                              "versions of torch and onnxruntime")
     return report
 
-# %% ../nbs/149_export.ipynb #15e9bec4
+# %% ../nbs/149_export.ipynb #ce469c65
 @contextmanager
 def _quiet() -> Iterator[None]:
     "Silence the warnings and the log of the exporters."
@@ -273,7 +276,7 @@ def _quantize(graph: OnnxGraph, source: Path, path: Path):
     onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(_metadata(graph, True))})
     path.write_bytes(model.SerializeToString())
 
-# %% ../nbs/149_export.ipynb #c94d6b45
+# %% ../nbs/149_export.ipynb #925c6322
 def export_onnx(
     model: nn.Module,        # A Re-ID model, a pose network or estimator, a generator or a pair of them
     path: str|Path,          # File to write; it ends in `.onnx`
@@ -301,7 +304,7 @@ def export_onnx(
     report.attrs.update(path=str(path), kind=graph.kind, size=graph.size, bytes=path.stat().st_size)
     return report
 
-# %% ../nbs/149_export.ipynb #a6d75984
+# %% ../nbs/149_export.ipynb #5142c60f
 def synthetic_rank1(
     embedder: ReIDEmbedder, # A model from a file, e.g. `load_embedder('net.onnx')`
     n_people: int = 40,     # People to search for

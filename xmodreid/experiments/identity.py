@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['IDENTITY_SIZES', 'at_own_size', 'leaking_rank', 'measure_identity', 'reproduce_identity']
 
-# %% ../../nbs/experiments/26_identity.ipynb #98751e26
+# %% ../../nbs/experiments/26_identity.ipynb #26e1a38b
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +34,7 @@ from ..skeleton import RGB
 from ..synth.dataset import load_synth_data, write_synth
 from ..synth.world import SYNTH_PRESETS, SynthConfig
 
-# %% ../../nbs/experiments/26_identity.ipynb #bb5252b7
+# %% ../../nbs/experiments/26_identity.ipynb #c272af40
 def at_own_size(
     generator: Callable,            # `f(img, src_kpts, tgt_kpts) -> img`
     size: tuple[int,int] = (64,32), # `(height, width)` it was trained for, pixels
@@ -48,7 +48,7 @@ def at_own_size(
         return F.interpolate(small, img.shape[-2:], mode='bilinear', align_corners=False)
     return generate
 
-# %% ../../nbs/experiments/26_identity.ipynb #0bdfcf59
+# %% ../../nbs/experiments/26_identity.ipynb #a00ad9a8
 def leaking_rank(
     index: pd.DataFrame,    # Index of the held-out images
     poses: np.ndarray,      # `(len(index), 18, 4)` poses with depth
@@ -57,7 +57,7 @@ def leaking_rank(
     size: tuple[int,int],   # `(height, width)` of the images, pixels
     n: int,                 # Queries
 ) -> dict[str,float]:       # `rank1`, `rank5`, 0 to 1
-    "Ranks of moved real images when their source stays in the gallery. This is a mistake, measured on purpose."
+    "Ranks of moved real images when their source stays in the gallery. Only to show the size of the error."
     modality = direction.split('2')[1]
     s = sample_translation(index, poses, direction, size, n, gray=True, seed=0)
     pids = distinct_pids(index.pid)
@@ -71,7 +71,7 @@ def leaking_rank(
     ranks = identity_rank(compute(moved), pids[s.tgt_rows], compute(gallery_images), pids[rows], exclude)
     return dict(zip(('rank1','rank5'), ranks))
 
-# %% ../../nbs/experiments/26_identity.ipynb #2570291d
+# %% ../../nbs/experiments/26_identity.ipynb #f4ee2df8
 IDENTITY_SIZES = {'quick': (64,32), 'medium': (128,64)}
 
 def measure_identity(

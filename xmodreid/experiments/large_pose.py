@@ -6,7 +6,7 @@
 __all__ = ['VIEWS', 'drawn_people_with_yaw', 'FacingPoseLoader', 'LargePoseConfig', 'large_pose_dls', 'FreezeBackbone',
            'fit_large_pose', 'exchange_by_view']
 
-# %% ../../nbs/experiments/24_large_pose.ipynb #0f9876c9
+# %% ../../nbs/experiments/24_large_pose.ipynb #a0da54d0
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,7 @@ from ..synth.world import SYNTH_PRESETS, SynthWorld
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
 
-# %% ../../nbs/experiments/24_large_pose.ipynb #7ee132a3
+# %% ../../nbs/experiments/24_large_pose.ipynb #f1922572
 def _yaw(pose:np.ndarray) -> float:
     "Direction of the trunk of a drawn pose `(18, 4)`, radians; 0 looks at the camera."
     left, right = pose[5], pose[2]
@@ -65,7 +65,7 @@ def drawn_people_with_yaw(
         yaws.append(_yaw(pose))
     return np.stack(images), np.stack(keypoints).astype(np.float32), np.array(yaws, np.float32)
 
-# %% ../../nbs/experiments/24_large_pose.ipynb #2ca9882b
+# %% ../../nbs/experiments/24_large_pose.ipynb #41d2fdc7
 class FacingPoseLoader(EpochLoader):
     "Yields `(img, keypoints, yaw)`: `(B, 3, H, W)` in [-1, 1], `(B, 18, 3)` in pixels, `(B,)` in radians."
     n_inp = 1
@@ -105,7 +105,7 @@ def _augment(img:Tensor, kpts:Tensor, yaw:Tensor, gen:torch.Generator) -> tuple[
     img = random_erasing(img, .25, (.01,.06), fill=(.5,.5,.5), generator=gen)
     return img, kpts, yaw
 
-# %% ../../nbs/experiments/24_large_pose.ipynb #fda69ba6
+# %% ../../nbs/experiments/24_large_pose.ipynb #f47248d3
 @dataclass(frozen=True, kw_only=True)
 class LargePoseConfig(TrainConfig):
     "Settings of the large pose network."
@@ -186,7 +186,7 @@ def fit_large_pose(
     save_pose_net(net, out_dir/'pose_synth-large.safetensors', config.size)
     return net.eval()
 
-# %% ../../nbs/experiments/24_large_pose.ipynb #b3e16e2b
+# %% ../../nbs/experiments/24_large_pose.ipynb #b274f5d6
 VIEWS = dict(front=(0,45), side=(45,135), back=(135,181)) # angle between the person and the camera, degrees
 
 def exchange_by_view(

@@ -6,7 +6,7 @@
 __all__ = ['USL_SIZES', 'DENSE_CLUSTERING', 'USL_DATA_SETTINGS', 'USL_METHODS', 'usl_rows', 'UslInputs', 'TrainedUsl',
            'usl_inputs', 'run_usl_row', 'reproduce_usl', 'usl_summary', 'plot_usl']
 
-# %% ../../nbs/experiments/08_usl.ipynb #8444b364
+# %% ../../nbs/experiments/08_usl.ipynb #62efe1a7
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ from ..run.train import check_device
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
 
-# %% ../../nbs/experiments/08_usl.ipynb #704a5885
+# %% ../../nbs/experiments/08_usl.ipynb #af1b5d67
 USL_SIZES = dict( # What a size changes in a `UslConfig`
     quick=dict(),
     medium=dict(width=1., per_modality_epochs=12, matching_epochs=12, iters=40),
@@ -109,7 +109,7 @@ def usl_rows(
     return [TableRow(name=f'{name} seed {seed}', config=UslConfig(**(settings | row | dict(seed=seed))), thesis={})
             for name, row in _row_settings(translation_kinds).items() for seed in seeds]
 
-# %% ../../nbs/experiments/08_usl.ipynb #a6f03254
+# %% ../../nbs/experiments/08_usl.ipynb #edfda297
 @dataclass(frozen=True)
 class UslInputs:
     "What the methods of a row start from."
@@ -161,7 +161,7 @@ def _fit_and_score(learn, n_epoch, config, test, context):
     write_csv(context.out_dir/'labels.csv', labels.history)
     return TrainedUsl(scores, weights, labels.rows[-1])
 
-# %% ../../nbs/experiments/08_usl.ipynb #22f59b29
+# %% ../../nbs/experiments/08_usl.ipynb #e5b87b08
 def _train_stage(config, inputs, weights, n_epoch, context, recipe=None):
     "One stage: the recipe of `config.method`, or another one, from the weights of a network with two stems."
     seed_all(config.seed)
@@ -209,7 +209,7 @@ def _supervised_learner(config, inputs, device):
     model = load_source_weights(build_usl_model(config, len(dls.classes)), inputs.weights)
     return reid_learner(dls, model, [CrossEntropyLoss(), TripletLoss(normalize=True)], lr=config.lr)
 
-# %% ../../nbs/experiments/08_usl.ipynb #58d0d150
+# %% ../../nbs/experiments/08_usl.ipynb #0f80b0bf
 def usl_inputs(
     config: UslConfig,    # Settings
     shared: RunContext,   # Folder of data, source networks and translations, used by many rows
@@ -247,7 +247,7 @@ def run_usl_row(
     kept = ('ari', 'nmi', 'match_rate', 'precision', 'ari_rgb', 'ari_ir', 'round_trip')
     return trained.scores | {k: float(trained.quality[k]) for k in kept if k in trained.quality}
 
-# %% ../../nbs/experiments/08_usl.ipynb #0d403b27
+# %% ../../nbs/experiments/08_usl.ipynb #506dde86
 def reproduce_usl(
     # Folder of the tables, with a folder for each size and data set
     out_dir: str|Path,
@@ -285,7 +285,7 @@ def usl_summary(
     table = flat.drop(columns='setting').select_dtypes('number').groupby(method, sort=False).agg(_format_values)
     return table.assign(seeds=method.value_counts()).reset_index(names='method')
 
-# %% ../../nbs/experiments/08_usl.ipynb #f9c205fb
+# %% ../../nbs/experiments/08_usl.ipynb #9a46540d
 _LINES = dict(start=('start', '#888'), supervised=('all labels', '#2a7'))  # rows drawn as lines: label and color
 
 def _draw_usl_bars(ax, scores, names, methods):

@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['PER_IMAGE_LOSSES', 'RANK0_CALLBACKS', 'ProcessSync', 'DistributedSync', 'distributed_training']
 
-# %% ../../nbs/097_gan.distributed.ipynb #gan-distributed-h4
+# %% ../../nbs/097_gan.distributed.ipynb #91e89a2c
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
 import torch.distributed as dist
 from fastai.callback.core import Callback
-from fastai.callback.progress import ProgressCallback
 from fastai.learner import Learner
 from fastcore.basics import patch
 from torch import Tensor, nn
@@ -27,15 +26,16 @@ from .training import DiscriminatorStep, LocalSync
 from ..training.checkpoint import Checkpoint
 from ..training.distributed import all_gather, all_reduce_mean, average_gradients, rank, world_size
 from ..training.losses import LossCallback
+from ..training.parallel import silence_other_processes
 from ..training.progress import TimeRemaining
 
-# %% ../../nbs/097_gan.distributed.ipynb #cell-016
+# %% ../../nbs/097_gan.distributed.ipynb #32cfd514
 # Losses that are means over images
 PER_IMAGE_LOSSES = (AdversarialLoss,CycleLoss,IdentityMappingLoss,PoseMSELoss,PoseBCELoss,FeatureLoss,EmbeddingLoss)
 # Callbacks that write or show
 RANK0_CALLBACKS = (Checkpoint,SaveBest,SaveSamples,TimeRemaining)
 
-# %% ../../nbs/097_gan.distributed.ipynb #cell-017
+# %% ../../nbs/097_gan.distributed.ipynb #96f1ad55
 class ProcessSync(LocalSync):
     "The exchange of a `DiscriminatorStep` with the other processes of a training."
     def shard(self,
@@ -60,7 +60,7 @@ class ProcessSync(LocalSync):
         "Average the gradients over all processes."
         average_gradients(list(params))
 
-# %% ../../nbs/097_gan.distributed.ipynb #sync-1
+# %% ../../nbs/097_gan.distributed.ipynb #2732436e
 class DistributedSync(Callback):
     """Train one model by several processes, each with its shard of every batch. `ConfigError` for a model with batch
     norm."""
@@ -87,7 +87,7 @@ def _is_batch_norm(module) -> bool:
     norms = nn.modules.batchnorm._BatchNorm,nn.modules.instancenorm._InstanceNorm
     return isinstance(module, norms[0]) and not isinstance(module, norms[1])
 
-# %% ../../nbs/097_gan.distributed.ipynb #cell-018
+# %% ../../nbs/097_gan.distributed.ipynb #7d3ea4ed
 @patch
 def before_batch(self:DistributedSync):
     "Replace the batch by this process's shard; `full` keeps the whole batch."
@@ -133,7 +133,7 @@ def restore(self:DistributedSync) -> None:
     for cb in self.learn.cbs:
         if isinstance(cb, LossCallback): vars(cb).pop('pred', None)
 
-# %% ../../nbs/097_gan.distributed.ipynb #cell-019
+# %% ../../nbs/097_gan.distributed.ipynb #4126a450
 @contextmanager
 def distributed_training(
     learn:Learner,      # From `pose_cyclegan_learner`, made alike in every process
@@ -143,20 +143,12 @@ def distributed_training(
         yield learn
         return
     callback = DistributedSync()
-    bars = [cb for cb in learn.cbs if rank() and isinstance(cb, ProgressCallback)]
-    logger = learn.logger
     learn.add_cb(callback)
-    learn.remove_cbs(bars)
-    if rank(): learn.logger = _no_log
     try:
-        with ExitStack() as stack:
+        with silence_other_processes(learn), ExitStack() as stack:
             for cb in learn.cbs:
                 if isinstance(cb, DiscriminatorStep): stack.enter_context(cb.use_sync(callback.sync))
             yield learn
     finally:
         callback.restore()
         learn.remove_cb(callback)
-        learn.add_cbs(bars)
-        learn.logger = logger
-
-def _no_log(row): "The log of a process that shows nothing."

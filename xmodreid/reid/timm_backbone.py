@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TimmReID']
 
-# %% ../../nbs/103_reid.timm_backbone.ipynb #f37ab4a1
+# %% ../../nbs/103_reid.timm_backbone.ipynb #858f23f4
 from copy import deepcopy
 
 import torch
@@ -17,17 +17,17 @@ from ..errors import ModelError
 from .base import BNNeck, ReIDOutput, check_images
 from .resnet import GeM
 
-# %% ../../nbs/103_reid.timm_backbone.ipynb #64b7fe4b
+# %% ../../nbs/103_reid.timm_backbone.ipynb #a4994e95
 class _PerModality(nn.Module):
     "Two copies of a layer: one for RGB images, one for infrared images."
     def __init__(self, layer:nn.Module):
         super().__init__()
-        self.copies = nn.ModuleList([layer,deepcopy(layer)])
+        self.stems = nn.ModuleList([layer,deepcopy(layer)])
         self.modality: Tensor|None = None # `(B,)` 0 RGB, 1 IR; `TimmReID` sets it before each batch
 
     def forward(self, x:Tensor) -> Tensor: # `(B, ...)`
         rows = [(self.modality==m).nonzero()[:, 0] for m in (0,1)]
-        out = torch.cat([copy(x[r]) for copy,r in zip(self.copies, rows) if len(r)])
+        out = torch.cat([copy(x[r]) for copy,r in zip(self.stems, rows) if len(r)])
         return out[torch.cat(rows).argsort()]
 
 def _split_stem(model:nn.Module) -> list[_PerModality]:
@@ -42,7 +42,7 @@ def _split_stem(model:nn.Module) -> list[_PerModality]:
     for name in names: setattr(parent, name, _PerModality(getattr(parent, name)))
     return [getattr(parent, name) for name in names]
 
-# %% ../../nbs/103_reid.timm_backbone.ipynb #99e909ea
+# %% ../../nbs/103_reid.timm_backbone.ipynb #12094a03
 class TimmReID(nn.Module):
     "A network of timm, pooling and BNNeck; `feat` and `embed` have `self.dim` channels."
     def __init__(

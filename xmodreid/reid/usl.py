@@ -6,7 +6,7 @@
 __all__ = ['IMAGENET_START', 'ClusteringSettings', 'scaled_clustering', 'clustering_settings', 'find_start', 'usl_network',
            'check_usl_index', 'usl_learner']
 
-# %% ../../nbs/137_reid.usl.ipynb #520045bb
+# %% ../../nbs/137_reid.usl.ipynb #2b678fd7
 import inspect
 import re
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from .crossmodal_loaders import cross_dls
 from .models import REID_MODELS, load_reid, reid_model
 from ..skeleton import MODALITIES
 
-# %% ../../nbs/137_reid.usl.ipynb #32cd5f0b
+# %% ../../nbs/137_reid.usl.ipynb #2f0c3009
 @dataclass(frozen=True)
 class ClusteringSettings:
     "Settings of DBSCAN on Jaccard distances. `ConfigError` for values out of range."
@@ -51,7 +51,7 @@ def scaled_clustering(
     if n_images < 8000: return ClusteringSettings(.5, 3, k1, 4)
     return ClusteringSettings(.6, 4, k1, 6)
 
-# %% ../../nbs/137_reid.usl.ipynb #e07b80e0
+# %% ../../nbs/137_reid.usl.ipynb #4c9a3ea9
 def clustering_settings(
     index: pd.DataFrame,   # Training images of both modalities
     recipe: str = 'bmil',  # A name in `USL_RECIPES`
@@ -70,7 +70,7 @@ def clustering_settings(
     ClusteringSettings(**rgb)
     return rgb | dict(ir=ir)
 
-# %% ../../nbs/137_reid.usl.ipynb #96ad2ddb
+# %% ../../nbs/137_reid.usl.ipynb #17b81c9f
 IMAGENET_START = 'efficientnet_lite0' # network of `start='imagenet'`
 
 def _takes_stems(name):
@@ -89,19 +89,18 @@ def _build(name, **kwargs):
 
 def _one_stem_name(name):
     "Name of a weight of a stem in a network with one stem."
-    return re.sub(r'\.copies\.[01]\.', '.', name.replace('stems.1.', 'stems.0.'))
+    return re.sub(r'\.stems\.[01]\.', '.', name.replace('stems.1.', 'stems.0.'))
 
 def _with_stems(model):
     "The same network with stems per modality and without classifier; both stems get the weights of the one."
     config = {k: v for k, v in model.config.items() if k not in ('name', 'n_classes')}
-    if config.get('modality_stems'): config['modality_stems'] = True
     new = _build(model.config['name'], **config)
     old, state = model.state_dict(), new.state_dict()
     for name in state: state[name] = old[name] if name in old else old[_one_stem_name(name)]
     new.load_state_dict(state)
     return new
 
-# %% ../../nbs/137_reid.usl.ipynb #1a6ceee5
+# %% ../../nbs/137_reid.usl.ipynb #24ceaa87
 def find_start(
     start: str|Path, # As `usl_network`
 ) -> Path|None:      # File of a trained network; `None` for a name
@@ -128,7 +127,7 @@ def usl_network(
         name = name.removeprefix('imagenet').removeprefix('/') or IMAGENET_START
         return _build(name, pretrained=True, **kwargs)
 
-# %% ../../nbs/137_reid.usl.ipynb #6e7cec94
+# %% ../../nbs/137_reid.usl.ipynb #2c33ccce
 def check_usl_index(
     index: pd.DataFrame,   # Training images
     labels: str = 'none',  # One of `LABEL_SETTINGS`
@@ -150,7 +149,7 @@ def check_usl_index(
         raise DataError(f"labels={labels!r}, but no RGB image of the table has a label (`pid` -1 in every row). "
                         "Pass labels='none', or a table with names")
 
-# %% ../../nbs/137_reid.usl.ipynb #fa494f70
+# %% ../../nbs/137_reid.usl.ipynb #cf0f7852
 def usl_learner(
     index: pd.DataFrame,             # Training images of both modalities; `pid` is -1 for unknown people
     recipe: str = 'bmil',            # A name in `USL_RECIPES`

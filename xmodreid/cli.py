@@ -21,7 +21,9 @@ from fastcore.docments import docments
 from . import __version__
 from .errors import ConfigError, XModError
 from .run.explore import explore
-from .run.train_commands import demo, synth, train_gan, train_pose, train_reid, train_usl, translate
+from xmodreid.run.train_commands import (
+    demo, synth, train_gan, train_pose, train_reid, train_usl, train_warp, translate,
+)
 from .run.use_commands import annotate, evaluate, export, index, search
 
 # %% ../nbs/160_cli.ipynb #91c2a6ed
@@ -74,7 +76,8 @@ def user_errors() -> Iterator[None]:
 
 # %% ../nbs/160_cli.ipynb #d686c2bd
 COMMANDS = {f.__name__.replace('_', '-'): f for f in (
-    demo, synth, annotate, train_pose, train_gan, translate, train_reid, train_usl, evaluate, index, search, explore,
+    demo, synth, annotate, train_pose, train_warp, train_gan, translate, train_reid, train_usl, evaluate, index, search,
+    explore,
     export, reproduce,
 )} # Name -> function, in the order of the work
 

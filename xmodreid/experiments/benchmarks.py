@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..gan.discriminators import PoseCycleGAN
-from ..gan.image_pool import ImagePool
+from ..gan.training import ImagePool
 from ..gan.learner import pose_cyclegan, pose_cyclegan_learner
 from ..gan.loss_callbacks import AdversarialLoss, CycleLoss
 from ..training.precision import HalfPrecision

@@ -67,7 +67,7 @@ class UslConfig(RunConfig):
     keep_source: bool = False      # Keep the source and its translations in every batch?
     certainty: bool = False        # Weight pseudo-labels by their certainty?
     # A name in `PRETRAINED_GENERATORS` or a folder; trained on the table's images when empty
-    translator: str = 'synth'
+    translator: str = 'synth-64x32'
     per_modality_epochs: int = 8   # Epochs of the first stage, with clusters within each modality
     matching_epochs: int = 8       # Epochs of the second stage; methods without stages train for the sum
     iters: int = 30                # Batches per epoch

@@ -145,7 +145,8 @@ def translate(
     out_dir:str|Path,              # Folder for the new data set: new, empty, or begun by the same call
     poses:str|np.ndarray='target', # One of `POSE_SOURCES`, or `(len(index), 18, 3)` poses in pixels of `size`
     direction:str|None=None,       # `'rgb2ir'` or `'ir2rgb'`; each image into the other modality when `None`
-    size:tuple=(64,32),            # `(height, width)` the generators were made for, pixels
+    # `(height, width)` the generators were made for, pixels; `None`: what `load_generators` knows, else 64x32
+    size:tuple|None=None,
     gray:bool|None=None,           # Turn RGB images gray first? As the generators were trained when `None`
     batch_size:int=32,             # Images at a time
     seed:int=0,                    # Seed of the choice of poses
@@ -160,6 +161,7 @@ def translate(
     run is continued. Sources that show no person are left out, with a warning. `ConfigError` for a folder with other
     files."""
     given = not isinstance(poses, str)
+    if size is None: size = getattr(generators, 'size', None) or (64,32)
     generators = resolve_generators(generators)
     if gray is None: gray = trained_on_gray(generators)
     config = TranslationConfig(poses='given' if given else poses, direction=direction, size=size, gray=gray, seed=seed,

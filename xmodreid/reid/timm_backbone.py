@@ -14,21 +14,20 @@ from torch import Tensor, nn
 from ..backbones import timm_model
 from ..data.transforms import IMAGENET_MEAN, IMAGENET_STD
 from ..errors import ModelError
-from .base import BNNeck, ReIDOutput, check_images
+from .base import BNNeck, ReIDOutput, check_images, run_stems
 from .resnet import GeM
 
 # %% ../../nbs/104_reid.timm_backbone.ipynb #a4994e95
 class _PerModality(nn.Module):
     "Two copies of a layer: one for RGB images, one for infrared images."
+    both_stems = False # Run both copies on all images, see `run_stems`? For exported graphs
     def __init__(self, layer:nn.Module):
         super().__init__()
         self.stems = nn.ModuleList([layer,deepcopy(layer)])
-        self.modality: Tensor|None = None # `(B,)` 0 RGB, 1 IR; `TimmReID` sets it before each batch
+        self.modality: Tensor|None = None # `(B,)` 0 RGB, 1 IR; `TimmReID` sets it for each batch
 
     def forward(self, x:Tensor) -> Tensor: # `(B, ...)`
-        rows = [(self.modality==m).nonzero()[:, 0] for m in (0,1)]
-        out = torch.cat([copy(x[r]) for copy,r in zip(self.stems, rows) if len(r)])
-        return out[torch.cat(rows).argsort()]
+        return run_stems(self.stems, x, self.modality, self.both_stems)
 
 def _split_stem(model:nn.Module) -> list[_PerModality]:
     "Replace the first convolution and its normalization by two copies; they start with equal weights."
@@ -96,12 +95,9 @@ class TimmReID(nn.Module):
     def _features(self, img:Tensor, modality:Tensor|None) -> Tensor:
         "Output of the network: a map, or tokens."
         check_images(img, 'TimmReID')
-        if self.stems:
-            if modality is None or len(modality)!=len(img) or not ((modality==0)|(modality==1)).all():
-                raise ModelError("this network has a stem for each modality: call it as `model(img, modality)` with "
-                                 "`modality` (B,) of 0 (RGB) and 1 (IR)")
-            for stem in self.stems: stem.modality = modality
+        for stem in self.stems: stem.modality = modality
         out = self.net(img*self.scale+self.shift)
+        for stem in self.stems: stem.modality = None
         return out.permute(0,3,1,2) if self.is_channels_last else out
 
     def _to_map(self, tokens:Tensor) -> Tensor:

@@ -37,8 +37,8 @@ counts: $(VENV)/.ready
 dist: $(VENV)/.ready  # wheel and sdist in dist/, checked, and used in an empty environment
 	$(BIN)/python scripts/check_wheel.py --out-dir dist
 
-wheel-test: $(VENV)/.ready  # the wheel beside the newest fastai, without nbdev: lessons and commands
-	$(BIN)/python scripts/check_wheel.py --commands --lessons 01 04 07 08
+wheel-test: $(VENV)/.ready  # the wheel beside torch and the newest fastai, which must stay; without nbdev: lessons and commands
+	$(BIN)/python scripts/check_wheel.py --with torch torchvision fastai --commands --lessons 01 04 07 08
 
 lock:  # the newest versions that fit, with hashes, for every system and Python
 	uv pip compile setup.py --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \

@@ -71,16 +71,6 @@ class OnnxGraph(nn.Module):
         return F.interpolate(coarse, size=self.size, mode='bicubic').clamp(0, 255).to(torch.uint8),
 
 # %% ../nbs/149_export.ipynb #cf4db7aa
-class _BothStems(nn.Module):
-    "The stem of each image's modality, without sorting the batch."
-    def __init__(self, stems):
-        super().__init__()
-        self.stems = stems
-
-    def forward(self, img, modality):
-        rgb, ir = (stem(img) for stem in self.stems)
-        return torch.where(modality[:, None, None, None] == 0, rgb, ir)
-
 class ReIDGraph(OnnxGraph):
     "Images to unit vectors. A network with a stem for each modality has a second input, `modality`."
     kind = 'reid'
@@ -92,14 +82,10 @@ class ReIDGraph(OnnxGraph):
     ):
         super().__init__(net, size)
         self.mirror = mirror
-        backbone = getattr(self.net, 'backbone', self.net)
-        self.by_modality = len(getattr(backbone, 'stems', ())) == 2
-        if not self.by_modality: return
-        if not hasattr(backbone, 'stem'):
-            raise ModelError(f"{type(backbone).__name__} with modality stems cannot be exported. "
-                             "Train it without `modality_stems`, or export a ResNet")
-        self.inputs = self.inputs | dict(modality='(N,) int64: 0 for RGB, 1 for infrared')
-        vars(backbone)['stem'] = _BothStems(backbone.stems)
+        divided = [m for m in self.net.modules() if hasattr(m, 'both_stems') and len(m.stems) == 2]
+        for m in divided: m.both_stems = True
+        self.by_modality = bool(divided)
+        if divided: self.inputs = self.inputs | dict(modality='(N,) int64: 0 for RGB, 1 for infrared')
 
     def example(self, n:int, seed:int=0) -> tuple[Tensor, ...]:
         "Images, and modalities in turn where they are needed."

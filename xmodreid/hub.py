@@ -37,11 +37,13 @@ def model_kind(
     if isinstance(model, (PoseNet, PoseEstimator)): return 'pose'
     if isinstance(model, PoseGenerator): return 'generator'
     if isinstance(model, nn.ModuleDict) and set(model) == {'ir','rgb'}: return 'generator'
-    if getattr(model, 'config', {}).get('name') in REID_MODELS: return 'reid'
+    name = getattr(model, 'config', {}).get('name', '')
+    if name in REID_MODELS or name.startswith('timm/'): return 'reid'
     raise ModelError(f"a {type(model).__name__} is neither a network of `reid_model`, nor a pose network or estimator, "
                      "nor generators. Of a learner, pass `learn.model` or `get_generators(learn)`")
 
 # %% ../nbs/139_hub.ipynb #080d0c8b
+# Kind of a model -> what its file holds
 _FILE_KEYS = dict(reid={'config','info','weights'}, pose={'arch','config','size','weights'},
                   generator={'config','weights'})
 
@@ -189,13 +191,14 @@ _ADVICE = [ # classes of `huggingface_hub.errors`, the narrower ones first -> wh
                        "with `hf auth login` or pass `token`"),
     ('RevisionNotFoundError', "{repo} has no revision {revision!r}. Leave `revision` out, or give a branch, a tag or a "
                               "commit"),
-    ('LocalEntryNotFoundError', "{repo} could not be fetched and is not in the cache: there is no connection to the "
-                                "Hub. Connect and call again, or copy the folder and pass its path"),
+    ('LocalEntryNotFoundError', "{repo} is not in the cache, and the Hub was not reached. Connect and call again, "
+                                "without `local_files_only`; or copy the folder and pass its path"),
     ('EntryNotFoundError', "{repo} holds no model of this package: a file is missing ({why}). "
                            "Publish one with `push_to_hub`"),
     ('RepositoryNotFoundError', "{repo} does not exist, or is private. Check the name; for a private model log in with "
                                 "`hf auth login` or pass `token`"),
-    ('OfflineModeIsEnabled', "{repo} cannot be reached, because HF_HUB_OFFLINE is set. Unset it, or pass a folder"),
+    ('OfflineModeIsEnabled', "{repo} cannot be reached, because HF_HUB_OFFLINE is set. Unset it and start Python "
+                             "again, or pass the path of a folder"),
     ('HFValidationError', "{repo!r} is not a name on the Hub ({why}). Give 'owner/name', or the path of a folder"),
 ]
 _STATUS = {401: "the Hub does not accept the login. Log in with `hf auth login`, or pass a valid `token`",
@@ -213,6 +216,7 @@ def hub_errors(
     known = tuple(getattr(errors, name) for name,_ in _ADVICE)
     try: yield
     except (*known, errors.HfHubHTTPError) as e:
+        if isinstance(e.__cause__, errors.OfflineModeIsEnabled): e = e.__cause__ # of a file that is not in the cache
         why = str(e).strip().split('\n')[0][:160]
         for name,text in _ADVICE:
             if isinstance(e, getattr(errors, name)):
@@ -262,8 +266,9 @@ def push_to_hub(
     from huggingface_hub import HfApi
     if not isinstance(model, nn.Module): model = load_model_file(model, size)
     api = HfApi(endpoint=endpoint, token=token, library_name='xmodreid', library_version=__version__)
-    with tempfile.TemporaryDirectory() as d, hub_errors(repo_id):
+    with tempfile.TemporaryDirectory() as d:
         folder = save_pretrained(model, Path(d)/'model', size, repo_id, license, notes)
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        commit = api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message)
+        with hub_errors(repo_id):
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            commit = api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message)
     return commit.commit_url

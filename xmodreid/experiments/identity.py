@@ -27,11 +27,10 @@ from ..gan.inference import DIRECTIONS, load_images, resolve_generators
 from ..gan.learner import PRETRAINED_GENERATORS, load_generators
 from ..gan.metrics import identity_rank
 from ..gan.samples import sample_translation
-from ..gan.warp_learner import load_warp
 from ..pose.estimate import PoseEstimator
 from ..pose.warp import warp_to_pose
 from ..pose.weights import pose_net
-from ..run.train import ReIDConfig, check_device
+from ..run.train import ReIDConfig, check_device, load_trained_warp
 from ..skeleton import RGB
 from ..synth.dataset import load_synth_data, write_synth
 from ..synth.world import SYNTH_PRESETS, SynthConfig
@@ -108,7 +107,7 @@ def measure_identity(
         moved = partial(moved_rank, test.index, test.best_poses, evaluator, direction, size, n)
         rows = {'moved, source in the gallery': moved(leak=True)}
         if size==PRETRAINED_GENERATORS['synth']['size']:
-            warp = load_warp('synth')
+            warp = load_trained_warp('synth')
             rows['moved by the learned warp'] = moved(move=lambda *args, warp=warp: warp(*args).image.clamp(-1, 1))
         for name,ranks in rows.items(): scores.loc[(direction,name),list(ranks)] = list(ranks.values())
     return scores

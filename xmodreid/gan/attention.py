@@ -140,7 +140,8 @@ GENERATORS = dict(
 
 def build_generator(
     kind:str='warp', # One of `GENERATORS`
-    **kwargs:Any,    # Passed on: `width`, `blocks`, `norm`, `gray`; for attention also `downs`, `heads`, for two_stage `warp`
+    # Passed on: `width`, `blocks`, `norm`, `gray`; for attention also `downs`, `heads`, for two_stage `warp`
+    **kwargs:Any,
 ) -> PoseGenerator:  # In training mode, on the CPU
     "Build a generator by name. `ConfigError` for an unknown one, or for a setting it does not have."
     make = GENERATORS[check_choice('generator', kind, GENERATORS)]

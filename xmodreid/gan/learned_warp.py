@@ -123,7 +123,7 @@ def _part_logits(parts) -> Tensor:
 
 # %% ../../nbs/079_gan.learned_warp.ipynb #a15ed2bf
 class TwoStageGenerator(PoseGenerator):
-    "A frozen `LearnedWarp`, then a small U-shaped network that translates in place. It uses the luminance of its source."
+    "A frozen `LearnedWarp`, then a small U-shaped network that translates in place; it uses the source's luminance."
     def __init__(self,
         width:int=32,       # Channels at full resolution; 2 and 3 times as many below
         blocks:int=3,       # Residual blocks at a quarter of the resolution

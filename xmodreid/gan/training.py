@@ -267,7 +267,9 @@ def update_discriminator(self:DiscriminatorStep,
 
 # %% ../../nbs/087_gan.training.ipynb #cell-020
 @patch
-def images(self:DiscriminatorStep) -> dict: # Kind -> real images, their poses, generated images, poses that are wrong
+def training_images(
+    self:DiscriminatorStep,
+) -> dict: # Kind -> real images, their poses, generated images, poses that are wrong
     "What each discriminator learns from in this batch."
     p = self.pred
     # a generated image shows the pose of the real images of its modality; the other image's pose is wrong for both
@@ -279,7 +281,7 @@ def after_step(self:DiscriminatorStep):
     self.count += 1
     if self.count%self.every: return
     self._freeze(False)
-    images = self.images()
+    images = self.training_images()
     for i in range(self.steps):
         for m,(real,keypoints,fake,wrong_kpts) in images.items():
             penalty = self.r1_loss(m, real, keypoints) if i==0 else None

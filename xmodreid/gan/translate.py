@@ -145,7 +145,7 @@ def translate(
     out_dir:str|Path,              # Folder for the new data set: new, empty, or begun by the same call
     poses:str|np.ndarray='target', # One of `POSE_SOURCES`, or `(len(index), 18, 3)` poses in pixels of `size`
     direction:str|None=None,       # `'rgb2ir'` or `'ir2rgb'`; each image into the other modality when `None`
-    # `(height, width)` the generators were made for, pixels; `None`: what `load_generators` knows, else 64x32
+    # `(height, width)` the generators were made for, pixels; `None`: as `load_generators` found, else 64x32
     size:tuple|None=None,
     gray:bool|None=None,           # Turn RGB images gray first? As the generators were trained when `None`
     batch_size:int=32,             # Images at a time

@@ -33,7 +33,6 @@ from ..errors import DataError, ModelError
 from ..files import load_state, save_state
 from .discriminators import PatchDiscriminator
 from .learned_warp import LearnedWarp
-from .learner import PRETRAINED_GENERATORS, load_generators
 from .losses import gan_loss
 from .monitoring import TerminateOnNaN
 from .training import DiscriminatorStep
@@ -211,7 +210,7 @@ class MovedAdversarialLoss(LossCallback):
 class MovedDiscriminatorStep(DiscriminatorStep):
     "The step of the one discriminator of a `WarpGAN`."
     kinds = ('moved',)
-    def images(self) -> dict: # Real images, their poses, generated images, poses that are wrong
+    def training_images(self) -> dict: # Real images, their poses, generated images, poses that are wrong
         "Targets are real, moved images are fake."
         p = self.pred
         def rgb(x): return x.float().expand(-1,3,-1,-1)
@@ -290,13 +289,9 @@ def save_warp(
     save_state(path, dict(config=warp.config, weights=dict(warp.state_dict())))
 
 def load_warp(
-    path:str|Path,  # File from `save_warp`, or the name of one of `PRETRAINED_GENERATORS` that has a warp
+    path:str|Path,  # File from `save_warp`
 ) -> LearnedWarp:   # Frozen, in evaluation mode
     "Read a warp. `ModelError` for a file with other content."
-    if str(path) in PRETRAINED_GENERATORS:
-        warp = getattr(load_generators(path)['ir'], 'warp', None)
-        if warp is None: raise ModelError(f"the generators {str(path)!r} have no learned warp. Choose 'synth'")
-        return warp
     tree = load_state(path)
     if not isinstance(tree, dict) or set(tree)!={'config','weights'}:
         raise ModelError(f"{path} holds no learned warp. Write it with save_warp")

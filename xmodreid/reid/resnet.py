@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..errors import ModelError
 from ..files import download, load_weights
 from ..hashing import hash_file
-from .base import BNNeck, ReIDOutput, check_images
+from .base import BNNeck, ReIDOutput, check_images, run_stems
 
 # %% ../../nbs/102_reid.resnet.ipynb #cell-006
 def gem_pool(
@@ -97,6 +97,7 @@ class ResNetStem(nn.Sequential):
 # %% ../../nbs/102_reid.resnet.ipynb #cell-023
 class ResNetReID(nn.Module):
     "ResNet backbone, pooling and BNNeck; `feat` and `embed` have `self.dim` channels."
+    both_stems = False # Run both stems on all images, see `run_stems`? For exported graphs
     def __init__(
         self,
         n_classes: int = 0,         # Identities to classify; 0 for no classifier
@@ -174,15 +175,7 @@ def stem(self:ResNetReID, img:Tensor, # `(B, 3, H, W)`
     "Pass each image through the stem of its modality."
     check_images(img, 'ResNetReID')
     if len(self.stems) == 1: return self.stems[0](img)
-    if modality is None:
-        raise ModelError("this network has a stem for each modality: call it as `model(img, modality)` with "
-                         "`modality` (B,) of "
-                         "0 (RGB) and 1 (IR)")
-    rows = [(modality == m).nonzero()[:, 0] for m in (0, 1)]
-    if sum(map(len, rows)) != len(img):
-        raise ModelError(f"`modality` must hold 0 or 1 for each of {len(img)} images; got {modality.tolist()}")
-    out = torch.cat([stem(img[r]) for stem, r in zip(self.stems, rows) if len(r)])
-    return out[torch.cat(rows).argsort()]
+    return run_stems(self.stems, img, modality, self.both_stems)
 
 @patch
 def feature_map(self:ResNetReID, img:Tensor, # `(B, 3, H, W)`

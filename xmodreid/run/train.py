@@ -198,8 +198,11 @@ def load_trained_warp(
     run_dir: str|Path, # From `train_warp`, a file in it, or the name of generators of the package that have a warp
 ) -> LearnedWarp:      # Frozen, in evaluation mode
     "Load a trained warp; raises a `ModelError` where there is none."
-    if str(run_dir) in PRETRAINED_GENERATORS: return load_warp(run_dir)
-    return load_warp(_find_output(run_dir, 'warp.safetensors', 'learned warp', ('synth',)))
+    if str(run_dir) not in PRETRAINED_GENERATORS:
+        return load_warp(_find_output(run_dir, 'warp.safetensors', 'learned warp', ('synth',)))
+    warp = getattr(load_generators(str(run_dir))['ir'], 'warp', None)
+    if warp is None: raise ModelError(f"the generators {str(run_dir)!r} have no learned warp. Choose 'synth'")
+    return warp
 
 # %% ../../nbs/152_run.train.ipynb #70a266de
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +231,8 @@ def _check_warp(config):
     "`ConfigError` unless the generator and the learned warp fit each other."
     two_stage = config.generator=='two_stage'
     if two_stage and not config.warp:
-        raise ConfigError("generator 'two_stage' needs a learned warp: pass `warp`, the folder of train_warp, or 'synth'")
+        raise ConfigError("generator 'two_stage' needs a learned warp: "
+                          "pass `warp`, the folder of train_warp, or 'synth'")
     if config.warp and not two_stage:
         raise ConfigError(f"generator {config.generator!r} has no learned warp; got warp={config.warp!r}. "
                           "Leave it out, or choose generator 'two_stage'")

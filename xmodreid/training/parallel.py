@@ -91,7 +91,8 @@ def _synced_batch_norm(m: nn.Module, x: Tensor) -> Tensor:
     shape = [1,-1]+[1]*(x.ndim-2)
     out = (wide-mean.view(shape))*(var+m.eps).rsqrt().view(shape)
     if m.affine: out = out*m.weight.view(shape)+m.bias.view(shape)
-    return out.to(x.dtype)
+    out = out.to(x.dtype)
+    return m.act(m.drop(out)) if hasattr(m, 'act') else out # the layer of timm ends with an activation
 
 @torch.no_grad()
 def _update_running(m: nn.Module, mean: Tensor, var: Tensor, n: Tensor) -> None:
@@ -102,17 +103,24 @@ def _update_running(m: nn.Module, mean: Tensor, var: Tensor, n: Tensor) -> None:
     m.running_var.lerp_((var*n/(n-1)).to(m.running_var), momentum)
 
 # %% ../../nbs/049_training.parallel.ipynb #178ee3bb
+_BATCH_NORM = nn.BatchNorm1d,nn.BatchNorm2d,nn.BatchNorm3d
+
+def _can_be_synced(m: nn.Module) -> bool:
+    "Is a layer batch norm of PyTorch, or of timm, where an activation follows in the same layer?"
+    if type(m) in _BATCH_NORM: return True
+    from timm.layers import BatchNormAct2d # slow to import
+    return type(m) is BatchNormAct2d
+
 @contextmanager
 def sync_batch_norm(
     model: nn.Module, # A network
 ) -> Iterator[None]:
     "Within this block batch norm uses the images of all processes; raises a `ConfigError` for a layer of another kind."
-    known = nn.BatchNorm1d,nn.BatchNorm2d,nn.BatchNorm3d
     layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     for m in layers:
-        if type(m) not in known:
+        if not _can_be_synced(m):
             raise ConfigError(f"a layer of type {type(m).__name__} cannot be shared by several processes. "
-                              f"Use {', '.join(k.__name__ for k in known)}")
+                              f"Use {', '.join(k.__name__ for k in _BATCH_NORM)}, or BatchNormAct2d of timm")
     for m in layers: m.forward = partial(_synced_batch_norm, m)
     try: yield
     finally:

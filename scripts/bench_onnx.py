@@ -58,6 +58,7 @@ def cases(folder):
         'resnet50_gem': (lambda: untrained_reid('resnet50_gem', (256, 128)), '', False),
         'pose synth': (lambda: pose_net(pretrained='synth'), '', False),
         'pose synth-large': (lambda: pose_net(pretrained='synth-large'), '', False),
+        'translator synth-64x32': (lambda: load_generators('synth-64x32'), 'rgb2ir', False),
         'translator synth': (lambda: load_generators('synth'), 'rgb2ir', False),
     }
 

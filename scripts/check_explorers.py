@@ -40,7 +40,7 @@ poses = lookup_poses(index, root/'keypoints.npz')
 test = (index.split=='test').to_numpy()
 index,poses = index[test].reset_index(drop=True),poses[test]
 s = sample_translation(index, poses, n=8, gray=True, world=world)
-explore_translation(s, load_generators('synth'), synth_truth(s, world, index, poses))
+explore_translation(s, load_generators('synth-64x32'), synth_truth(s, world, index, poses))
 """
 RANKS = """
 import numpy as np

@@ -11,19 +11,20 @@ import torch
 from xmodreid.draw import draw_skeleton, image_grid, to_uint8
 from xmodreid.files import write_figure
 from xmodreid.gan.inference import generate
-from xmodreid.gan.learner import load_generators
+from xmodreid.gan.learner import PRETRAINED_GENERATORS, load_generators
 from xmodreid.gan.samples import sample_translation
 from xmodreid.synth.dataset import load_synth_data, write_synth
 from xmodreid.synth.world import SynthConfig
 
 OUT = Path(__file__).resolve().parent.parent/"nbs"/"images"/"demo.png"
+SIZE = PRETRAINED_GENERATORS["synth"]["size"]
 
 
 def samples(folder, n=10):
     "Sources and target poses of people that the generators were not trained on: another world, its test split."
-    config = SynthConfig(n_train=2, n_val=0, n_test=24, per_cam=1, seed=1)
+    config = SynthConfig(n_train=2, n_val=0, n_test=24, per_cam=1, seed=1, size=SIZE)
     data = load_synth_data(write_synth(folder, config, progress=False)).select(split="test")
-    return sample_translation(data.index, data.best_poses, "rgb2ir", (64, 32), n, gray=True, world=data.world, seed=3)
+    return sample_translation(data.index, data.best_poses, "rgb2ir", SIZE, n, gray=True, world=data.world, seed=3)
 
 
 def main():
@@ -32,11 +33,11 @@ def main():
     with tempfile.TemporaryDirectory() as d: s = samples(Path(d)/"people")
     fake = generate(generators["ir"], s.src, s.src_kpts, s.tgt_kpts)
     back = generate(generators["rgb"], fake, s.tgt_kpts, s.src_kpts)
-    poses = [draw_skeleton(np.full((64, 32, 3), 25, np.uint8), k) for k in s.tgt_kpts]
+    poses = [draw_skeleton(np.full((*SIZE, 3), 25, np.uint8), k) for k in s.tgt_kpts]
     rows = {"source": s.src, "target pose": poses, "generated IR": fake, "recovered": back, "true IR": s.truth}
     shown = [images if isinstance(images, list) else [to_uint8(i) for i in images] for images in rows.values()]
     figure = image_grid(shown, row_titles=list(rows), scale=.62)
-    write_figure(OUT, figure, dpi=90, bbox_inches="tight", metadata={"Software": None})
+    write_figure(OUT, figure, dpi=120, bbox_inches="tight", metadata={"Software": None})
 
 
 if __name__ == "__main__": main()

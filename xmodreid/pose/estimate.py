@@ -20,7 +20,7 @@ from .base import N_JOINTS, PoseMaps, PoseNet
 from .keypoints import decode_argmax, default_sigma, flip_heatmaps, keypoint_heatmaps
 from .limbs import flip_pafs, swap_paf_sides
 from .paf import DetectedPeople, decode_people, main_person
-from .sides import choose_sides
+from .sides import decode_whole_body
 from ..skeleton import FLIP_INDEX
 
 # %% ../../nbs/061_pose.estimate.ipynb #cell-006
@@ -322,7 +322,7 @@ def _decode_main(self:PoseEstimator, img:Tensor, thr:float, decode:str) -> Tenso
     if decode!='whole_body': return found
     if views[0].paf is None:
         raise PoseError("decode='whole_body' needs a network with limb fields; use 'left_right'")
-    return choose_sides(found, views, self.stride, thr)
+    return decode_whole_body(found, views, self.stride, thr)
 
 @patch
 def keypoints(self:PoseEstimator,

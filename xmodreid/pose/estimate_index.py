@@ -38,7 +38,8 @@ def _load_resized(path:str|Path, size:tuple|None) -> tuple[np.ndarray,tuple[int,
     return im, own_size
 
 # %% ../../nbs/063_pose.estimate_index.ipynb #cell-043
-def _estimate_batch(estimator, images:tuple, size:tuple|None, batch_size:int, thr:float|None, decode:str|None) -> np.ndarray:
+def _estimate_batch(estimator, images:tuple, size:tuple|None, batch_size:int, thr:float|None,
+                    decode:str|None) -> np.ndarray:
     "The joints of images of one size, or with `size=None` of any sizes, one image at a time."
     if size is None: return np.stack([estimator.image_keypoints(image, thr) for image in images])
     return estimator.keypoints(images_to_tensor(images), batch_size, thr, decode).numpy()

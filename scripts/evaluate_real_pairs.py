@@ -7,6 +7,7 @@ nbs/experiments/25_real_pairs.ipynb. `--pictures` writes each image with its ske
 the repository, they show real people.
 """
 import argparse
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -44,6 +45,9 @@ def shipped_estimators():
         net = pose_net(pretrained=name)
         estimators[name] = PoseEstimator(net).keypoints
         estimators[f"{name}, mirrored"] = PoseEstimator(net, mirror=True).keypoints
+    # each joint by itself, to see what the decoder for the whole body gains
+    alone = partial(PoseEstimator(net, mirror=True).keypoints, decode="left_right")
+    estimators["synth-large, mirrored, left_right"] = alone
     return estimators
 
 

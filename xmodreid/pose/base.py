@@ -42,6 +42,7 @@ class PoseNet(nn.Module):
     scale: float = 127.5
     # `(height, width)` of the crops it was trained on; `PoseEstimator` resizes images to it. `None`: any size
     size: tuple[int,int]|None = None
+    has_facing: bool = False # Does it predict the direction the person faces?
 
     def normalize(self,
         img: Tensor, # `(B, 3, H, W)` in [-1, 1]

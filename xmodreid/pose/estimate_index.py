@@ -38,7 +38,8 @@ def _load_resized(path:str|Path, size:tuple|None) -> tuple[np.ndarray,tuple[int,
     return im, own_size
 
 # %% ../../nbs/063_pose.estimate_index.ipynb #cell-043
-def _estimate_batch(estimator, images:tuple, size:tuple|None, batch_size:int, thr:float|None, decode:str) -> np.ndarray:
+def _estimate_batch(estimator, images:tuple, size:tuple|None, batch_size:int, thr:float|None,
+                    decode:str|None) -> np.ndarray:
     "The joints of images of one size, or with `size=None` of any sizes, one image at a time."
     if size is None: return np.stack([estimator.image_keypoints(image, thr) for image in images])
     return estimator.keypoints(images_to_tensor(images), batch_size, thr, decode).numpy()
@@ -51,7 +52,7 @@ def estimate_resized_keypoints(
     batch_size: int = 64,             # Images at a time
     thr: float|None = None,           # Peaks not above this are joints not found; `None`: the estimator's own `thr`
     progress: bool = True,            # Show a progress bar?
-    decode: str = 'left_right',       # `'argmax'`, `'left_right'` or `'paf'`, see `PoseEstimator.keypoints`
+    decode: str|None = None,          # As for `PoseEstimator.keypoints`
     on_batch: Callable|None = None,   # Called after each batch: `on_batch(first_row, keypoints, sizes)`
 ) -> tuple[np.ndarray,list[tuple]]:   # `(N, 18, 3)` float32 in pixels at `size`; `(height, width)` of each file
     "The joints of every image of an index at one size. Raises `DataError` for a file that cannot be read."
@@ -143,7 +144,7 @@ def estimate_keypoints(
     batch_size: int = 64,               # Images at a time
     progress: bool = True,              # Show a progress bar?
     cache_dir: str|Path|None = None,    # Folder where keypoints are kept; `None`: nowhere
-    decode: str = 'left_right',         # `'argmax'`, `'left_right'` or `'paf'`, see `PoseEstimator.keypoints`
+    decode: str|None = None,            # As for `PoseEstimator.keypoints`
     moment: list[str]|None = None,      # Columns that name one person at one moment; these images are fused
     track: list[str]|None = None,       # Columns that name one track of one person and camera; smoothed over time
     frame: str = 'frame',               # Column with the time of an image in its track, in frames

@@ -60,6 +60,7 @@ class PyramidPose(PoseNet):
     pad = 0. # It is trained on crops without a border
     stride = 4
     has_paf = True
+    has_facing = True
     n_heatmaps = N_JOINTS+1
     def __init__(self,
         width: int = 64,  # Channels of the pyramid, at least 8

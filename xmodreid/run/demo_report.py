@@ -132,9 +132,9 @@ def _report_data(report, results, real):
 def _report_pose(report, results, real):
     "Section on the pose networks."
     first = "trained on the people of this run"
-    if real: first = "the one that comes with the package, trained on many kinds of synthetic people"
+    if real: first = "the large one that comes with the package, trained on three-dimensional people"
     report.section('The pose estimator')
-    report.text(f"Two compact OpenPose-style networks. The first, {first}, is part of the generators' loss. The second "
+    report.text(f"Two OpenPose-style networks. The first, {first}, is part of the generators' loss. The second "
                 "has another width and seed, is trained on synthetic people, and is used for evaluation only.")
     table = pd.concat([t.assign(network=name) for name,t in results.pck.items()])
     table = table[['network']+[c for c in table if c!='network']].rename(columns=lambda c: c.replace('pck', 'PCK'))

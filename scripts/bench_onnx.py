@@ -86,7 +86,7 @@ def times_of(graph, example, onnx, repeats):
 def measure(name, make, direction, trained, folder, repeats, n_people):
     "One row of the table."
     model = make()
-    size = (64, 32) if direction else model.size
+    size = model.size
     file, file8 = folder/"float.onnx", folder/"int8.onnx"
     report = export_onnx(model, file, size, direction)
     report8 = export_onnx(model, file8, size, direction, int8=True)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.transforms import to_grayscale
-from .models import PoseGenerator, ResidualBlock, check_pose_input, conv_block, upsample2x
+from .models import ResidualBlock, UShapedGenerator, check_pose_input, conv_block, upsample2x
 from ..pose.keypoints import keypoint_heatmaps
 from ..pose.parts import BODY_PARTS, part_masks, person_mask, segment_masks
 from ..pose.warp import inpaint_background, sample_grids, sample_parts
@@ -65,7 +65,7 @@ class LearnedWarp(nn.Module):
         gray = img if img.shape[1]==1 else to_grayscale(img)[:,:1]
         parts = sample_parts(gray, src_kpts, tgt_kpts)
         backdrop = inpaint_background(img*(1-parts.hole), parts.hole)
-        gray_backdrop = inpaint_background(gray*(1-parts.hole), parts.hole)
+        gray_backdrop = backdrop if img.shape[1]==1 else to_grayscale(backdrop)[:,:1]
         full,half = self._features(gray, parts, gray_backdrop, src_kpts, tgt_kpts)
         moved = sample_grids(img, parts.grids+self._residual_flow(half, img.shape[-2:]))
         shares = (_part_logits(parts)+4*upcast_half(self.shares(full))).softmax(1)
@@ -122,7 +122,7 @@ def _part_logits(parts) -> Tensor:
     return torch.cat([logits,3*outside.log()-width.mean(1, keepdim=True).log()], 1)
 
 # %% ../../nbs/079_gan.learned_warp.ipynb #a15ed2bf
-class TwoStageGenerator(PoseGenerator):
+class TwoStageGenerator(UShapedGenerator):
     "A frozen `LearnedWarp`, then a small U-shaped network that translates in place; it uses the source's luminance."
     def __init__(self,
         width:int=32,       # Channels at full resolution; 2 and 3 times as many below
@@ -131,30 +131,15 @@ class TwoStageGenerator(PoseGenerator):
         gray:bool=False,    # Make one channel and repeat it?
         warp:LearnedWarp|dict[str,Any]|None=None, # Trained warp, which is copied; or its settings
     ):
-        super().__init__()
         warp = copy.deepcopy(warp) if isinstance(warp, LearnedWarp) else LearnedWarp(**(warp or {}))
+        super().__init__(3+len(BODY_PARTS)+18, width, blocks, norm, gray)
         self.warp = warp.requires_grad_(False)
-        self.config = dict(kind='two_stage', width=width, blocks=blocks, norm=norm, gray=gray, warp=self.warp.config)
-        w1,w2,w3 = width,2*width,3*width
-        self.stem = conv_block(3+len(BODY_PARTS)+18, w1, norm)
-        self.down1 = conv_block(w1, w2, norm, 2)
-        self.down2 = conv_block(w2, w3, norm, 2)
-        self.mid = nn.Sequential(*[ResidualBlock(w3, norm) for _ in range(blocks)])
-        self.reduce1 = nn.Conv2d(w3, w2, 1)
-        self.reduce2 = nn.Conv2d(w2, w1, 1)
-        self.up1 = conv_block(w2, w2, norm)
-        self.up2 = conv_block(w1, w1, norm)
-        self.head = nn.Conv2d(w1, 1 if gray else 3, 3, 1, 1)
+        self.config = dict(kind='two_stage', width=width, blocks=blocks, norm=norm, gray=gray, warp=warp.config)
 
     def forward_impl(self, img:Tensor, src_kpts:Tensor, tgt_kpts:Tensor) -> Tensor:
-        "Move, then down, through the blocks, and up again with the fine features added; the image before the tanh."
+        "Move, then refine in place; the image before the tanh."
         moved = self.warp(to_grayscale(img)[:,:1], src_kpts, tgt_kpts)
         size = img.shape[-2:]
         image = upcast_half(moved.image).clamp(-1.2, 1.2)
         maps = [part_masks(tgt_kpts, size),keypoint_heatmaps(tgt_kpts, size)]
-        full = self.stem(torch.cat([image,moved.warped,moved.person,*maps], 1))
-        half = self.down1(full)
-        quarter = self.mid(self.down2(half))
-        half = self.up1(upsample2x(self.reduce1(quarter))+half)
-        full = self.up2(upsample2x(self.reduce2(half))+full)
-        return self.head(full)
+        return self.refine(torch.cat([image,moved.warped,moved.person,*maps], 1))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NORMS', 'norm_layer', 'init_normal', 'check_pose_input', 'PoseGenerator', 'ResidualBlock', 'resnet_layers',
-           'ResnetGenerator', 'warp_inputs', 'conv_block', 'upsample2x', 'WarpGenerator']
+           'ResnetGenerator', 'warp_inputs', 'conv_block', 'upsample2x', 'UShapedGenerator', 'WarpGenerator']
 
 # %% ../../nbs/078_gan.models.ipynb #gan-models-h4
 import torch
@@ -172,18 +172,17 @@ def upsample2x(
     return x.repeat_interleave(2,-1).repeat_interleave(2,-2)
 
 # %% ../../nbs/078_gan.models.ipynb #cell-031
-class WarpGenerator(PoseGenerator):
-    "Part-warp generator: the source carried to the target pose part by part, then refined by a small U-shaped network."
+class UShapedGenerator(PoseGenerator):
+    "Base of the generators that refine a moved person with a small U-shaped network."
     def __init__(self,
-        width:int=32,       # Channels at full resolution; 2 and 3 times as many below
-        blocks:int=3,       # Residual blocks at a quarter of the resolution
-        norm:str='group',   # One of `NORMS`
-        gray:bool=False,    # Make one channel and repeat it?
+        in_ch:int,          # Channels of the network's input
+        width:int,          # Channels at full resolution; 2 and 3 times as many below
+        blocks:int,         # Residual blocks at a quarter of the resolution
+        norm:str,           # One of `NORMS`
+        gray:bool,          # Make one channel and repeat it?
     ):
         super().__init__()
-        self.config = dict(kind='warp', width=width, blocks=blocks, norm=norm, gray=gray)
         w1,w2,w3 = width,2*width,3*width
-        in_ch = 3+1+3+1+len(BODY_PARTS)+18          # see `warp_inputs`
         self.stem = conv_block(in_ch, w1, norm)
         self.down1 = conv_block(w1, w2, norm, 2)
         self.down2 = conv_block(w2, w3, norm, 2)
@@ -194,11 +193,29 @@ class WarpGenerator(PoseGenerator):
         self.up2 = conv_block(w1, w1, norm)
         self.head = nn.Conv2d(w1, 1 if gray else 3, 3, 1, 1)
 
-    def forward_impl(self, img:Tensor, src_kpts:Tensor, tgt_kpts:Tensor) -> Tensor:
-        "Down, through the blocks, and up again with the fine features added; the image before the tanh."
-        full = self.stem(warp_inputs(img, src_kpts, tgt_kpts))
+    def refine(self,
+        x:Tensor, # `(B, in_ch, H, W)`
+    ) -> Tensor:  # `(B, 1 or 3, H, W)`, before the tanh
+        "Down, through the blocks, and up again with the fine features added."
+        full = self.stem(x)
         half = self.down1(full)
         quarter = self.mid(self.down2(half))
         half = self.up1(upsample2x(self.reduce1(quarter))+half)
         full = self.up2(upsample2x(self.reduce2(half))+full)
         return self.head(full)
+
+class WarpGenerator(UShapedGenerator):
+    "Part-warp generator: the source carried to the target pose part by part, then refined by a small U-shaped network."
+    def __init__(self,
+        width:int=32,       # Channels at full resolution; 2 and 3 times as many below
+        blocks:int=3,       # Residual blocks at a quarter of the resolution
+        norm:str='group',   # One of `NORMS`
+        gray:bool=False,    # Make one channel and repeat it?
+    ):
+        in_ch = 3+1+3+1+len(BODY_PARTS)+18          # see `warp_inputs`
+        super().__init__(in_ch, width, blocks, norm, gray)
+        self.config = dict(kind='warp', width=width, blocks=blocks, norm=norm, gray=gray)
+
+    def forward_impl(self, img:Tensor, src_kpts:Tensor, tgt_kpts:Tensor) -> Tensor:
+        "Warp and refine; the image before the tanh."
+        return self.refine(warp_inputs(img, src_kpts, tgt_kpts))

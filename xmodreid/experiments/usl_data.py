@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TRANSLATION_KINDS', 'SOURCE_KINDS', 'UslConfig', 'usl_data', 'build_usl_model', 'source_model', 'load_source_weights',
-           'usl_translations', 'source_images']
+           'oracle_translations', 'trained_translator', 'usl_translations', 'source_images']
 
 # %% ../../nbs/experiments/07_usl_data.ipynb #c2389764
 from collections.abc import Callable
@@ -179,7 +179,10 @@ def load_source_weights(
     return model
 
 # %% ../../nbs/experiments/07_usl_data.ipynb #d098fbde
-def _oracle_translations(people, context):
+def oracle_translations(
+    people: PoseDataset,   # Synthetic people
+    context: RunContext,   # Folder of the images
+) -> pd.DataFrame:         # One infrared image for each RGB image
     "What RGB shows of each RGB image, rendered by an infrared camera."
     index, rows = people.index, []
     cam = int(index.camid[index.modality == IR].iloc[0])
@@ -192,7 +195,12 @@ def _oracle_translations(people, context):
                          split='train'))
     return pd.DataFrame(rows)
 
-def _get_translator(people, config, gan_config, context):
+def trained_translator(
+    people: PoseDataset,         # Unlabeled images
+    config: RunConfig,           # Settings: `translator`, `size` and `seed` are used
+    gan_config: GanConfig|None,  # Settings of the training; `None`: those of `size` and `seed`
+    context: RunContext,         # Folder of the translator, progress, device
+) -> nn.ModuleDict:              # Generators
     "Read a translator, or train one on the unlabeled images."
     if config.translator: return load_trained_gan(config.translator).to(context.device)
     gan_config = gan_config or GanConfig(size=config.size, seed=config.seed)
@@ -218,8 +226,8 @@ def usl_translations(
         if people.poses is None:
             raise ConfigError(f"the true infrared image is known for synthetic people only, not for {config.data}: "
                               f"choose one of {', '.join(TRANSLATION_KINDS[:-1])}")
-        return _oracle_translations(people, context.subfolder('oracle'))
-    translator = _get_translator(people, config, gan_config, context)
+        return oracle_translations(people, context.subfolder('oracle'))
+    translator = trained_translator(people, config, gan_config, context)
     return translate(people.index, people.keypoints, translator, context.out_dir/kind, poses=kind, size=config.size,
                      gray=True,
                      seed=config.seed, progress=context.progress)
@@ -237,7 +245,7 @@ def source_images(
     infrared = people.select(people.index.modality == IR)
     both = concat_index(source.index, infrared.index.assign(pid=infrared.index.pid + 10**6))
     keypoints = np.concatenate([source.keypoints, infrared.keypoints])
-    translator = _get_translator(people, config, None, context)
+    translator = trained_translator(people, config, None, context)
     fake = translate(both, keypoints, translator, context.out_dir/f'source-{config.start}', poses=config.start,
                      direction='rgb2ir',
                      size=config.size, gray=True, seed=config.seed, progress=context.progress)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..errors import ConfigError, check_choice
 from .identity import reproduce_identity
+from .rgb_labels import format_rgb_labels, plot_rgb_labels, reproduce_rgb_labels
 from .thesis_ablation import reproduce_ablation
 from .thesis_tables import THESIS_TABLES, format_mean_std, reproduce_tables
 from .translation import acceptance_criteria, reproduce_translation, summarize_scores
@@ -97,9 +98,18 @@ def _reproduce_translation(out_dir, size, only, seeds, device):
     scores,convergence = reproduce_translation(out_dir, size, seeds, only, device=device)
     return write_translation_tables(scores, convergence, out_dir/size)
 
+def _reproduce_rgb_labels(out_dir, size, only, seeds, data, device):
+    data = 'standard' if data=='synth' else data
+    table = reproduce_rgb_labels(out_dir, size, only, seeds, data, device=device)
+    stem = table_name(str(out_dir/size/'rgb_labels'), only)
+    write_csv(f'{stem}.csv', table.round(3))
+    title = _title("Labels in RGB only", size, f"seeds {list(seeds)}", only)
+    write_figure(f'{stem}.png', plot_rgb_labels(table, title=title))
+    return format_rgb_labels(table).to_string()
+
 # %% ../../nbs/experiments/29_reproduce.ipynb #1e8c911f
 def reproduce_table(
-    # A name of `THESIS_TABLES`, `'all'` of them, or one of: 5.5, translation, identity, usl
+    # A name of `THESIS_TABLES`, `'all'` of them, or one of: 5.5, translation, identity, usl, rgb_labels
     table: str,
     out_dir: str|Path,                 # Folder of the runs; rows that are complete are not run again
     # `'quick'`, `'medium'`, `'full'` or `'sysu'`; each table lists the sizes that it has
@@ -111,10 +121,11 @@ def reproduce_table(
     device: str = 'cpu',               # Where to compute, e.g. `'cuda'`
 ) -> str:                              # The table as text
     "Measure the rows of a table, write its files, and return it as text; raises a `ConfigError` for an unknown name."
-    check_choice('table', table, (*THESIS_TABLES,'all','5.5','translation','identity','usl'))
+    check_choice('table', table, (*THESIS_TABLES,'all','5.5','translation','identity','usl','rgb_labels'))
     check_device(device)  # before hours are spent
     out_dir = Path(out_dir)
     if table=='usl': return _reproduce_usl(out_dir/'usl', size, only, seeds, data, market, device)
+    if table=='rgb_labels': return _reproduce_rgb_labels(out_dir/table, size, only, seeds, data, device)
     if table in (*THESIS_TABLES,'all'):
         return _reproduce_thesis(table, out_dir, size, only, seeds, data, market, device)
     if data!='synth':

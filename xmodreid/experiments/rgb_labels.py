@@ -6,7 +6,7 @@
 __all__ = ['IMAGE_KINDS', 'NORM_KINDS', 'CYCLEGAN_SEED', 'RGB_LABELS_SIZES', 'OURS', 'RGB_LABELS_ROWS', 'RgbLabelsConfig',
            'rgb_labels_people', 'train_cyclegan', 'rgb_labels_images', 'train_rgb_labels', 'adapted_network',
            'train_on_infrared', 'measure_rgb_labels', 'rgb_labels_rows', 'reproduce_rgb_labels', 'summarize_rgb_labels',
-           'plot_rgb_labels']
+           'format_rgb_labels', 'plot_rgb_labels']
 
 # %% ../../nbs/experiments/28_rgb_labels.ipynb #cdbd7501
 from dataclasses import dataclass, replace
@@ -28,6 +28,7 @@ from ..data.sysu import read_sysu
 from ..data.translation_loaders import translation_dls
 from ..errors import ConfigError, check_choice
 from .method_data import RunContext
+from .results import format_results, read_results
 from .usl_data import oracle_translations, trained_translator
 from ..files import write_csv
 from xmodreid.gan.learner import (
@@ -353,22 +354,31 @@ def summarize_rgb_labels(
     both = pd.concat([mean, std.add_suffix('_std')], axis=1)
     return both[[c for name in mean for c in (name, f'{name}_std')]].assign(seeds=groups.size()).reset_index()
 
-# %% ../../nbs/experiments/28_rgb_labels.ipynb #b75aec8d
-def plot_rgb_labels(
+# %% ../../nbs/experiments/28_rgb_labels.ipynb #aee5b526
+def format_rgb_labels(
     table: pd.DataFrame,     # From `reproduce_rgb_labels`
-    rows: list[str],         # Rows to draw, from above
-    title: str = '',         # Above the plot
-    bound: str = 'all labels', # Row that is drawn as a line
+    rows: list[str]|None = None, # Rows to show; all when `None`
+) -> pd.DataFrame:           # `mean ± standard deviation` as text, in percent
+    "The main columns as they are printed."
+    columns = dict(row='training images', rank1='rank-1 %', rank5='rank-5 %', mAP='mAP %', seeds='seeds')
+    return format_results(table, columns, rows)
+
+def plot_rgb_labels(
+    table: pd.DataFrame,          # From `reproduce_rgb_labels`
+    rows: list[str]|None = None,  # Rows to draw, from above; all when `None`
+    title: str = '',              # Above the plot
+    bound: str = 'all labels',    # Row that is drawn as a line, where it is there
 ) -> Figure:
     "A bar for the mAP of each row, with the standard deviation over seeds, beside the score of all labels."
-    scores = table.set_index('row')
+    scores, rows = table.set_index('row'), list(table.row) if rows is None else rows
     fig, ax = plt.subplots(figsize=(6.4, .7 + .3*len(rows)))
     y = np.arange(len(rows))
     colors = ['#d98b4a' if 'ours' in name or 'unlabeled' in name else '#5b8db8' for name in rows]
     ax.barh(y, scores.mAP[rows], xerr=scores.mAP_std[rows].fillna(0), color=colors, height=.66,
             error_kw=dict(lw=1, capsize=2))
-    ax.axvline(scores.mAP[bound], color='#2a7', ls='--', lw=1)
-    ax.text(scores.mAP[bound], -.7, f' {bound}', color='#2a7', fontsize=8, va='bottom', ha='right')
+    if bound in scores.index:
+        ax.axvline(scores.mAP[bound], color='#2a7', ls='--', lw=1)
+        ax.text(scores.mAP[bound], -.7, f' {bound}', color='#2a7', fontsize=8, va='bottom', ha='right')
     for i, value in zip(y, scores.mAP[rows]): ax.text(.4, i, f'{value:.1f}', color='white', va='center', fontsize=8)
     ax.set_yticks(y, rows, fontsize=8)
     ax.invert_yaxis()

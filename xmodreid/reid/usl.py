@@ -92,8 +92,10 @@ def _one_stem_name(name):
     return re.sub(r'\.stems\.[01]\.', '.', name.replace('stems.1.', 'stems.0.'))
 
 def _with_stems(model):
-    "The same network with stems per modality and without classifier; both stems get the weights of the one."
+    "The same network without classifier, with stems per modality; both stems get the weights of the one."
     config = {k: v for k, v in model.config.items() if k not in ('name', 'n_classes')}
+    # statistics per modality already separate the first layers
+    if config.get('modality_norm') and _takes_stems(model.config['name']): config.setdefault('modality_stems', False)
     new = _build(model.config['name'], **config)
     old, state = model.state_dict(), new.state_dict()
     for name in state: state[name] = old[name] if name in old else old[_one_stem_name(name)]

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['ModalityNorm', 'estimate_statistics']
 
-# %% ../../nbs/104_reid.modality_norm.ipynb #7b6d9d1a
+# %% ../../nbs/104_reid.modality_norm.ipynb #59c4dde7
+from collections import Counter
 from collections.abc import Iterable
 
 import torch
@@ -74,13 +75,18 @@ class ModalityNorm(nn.Module):
         if len(outputs) == 1: return next(iter(outputs.values()))
         return _join_outputs(list(outputs.values()), rows)
 
-# %% ../../nbs/104_reid.modality_norm.ipynb #e0deb044
-def _reset(norms, model, modality):
+# %% ../../nbs/104_reid.modality_norm.ipynb #75b33698
+def _reset(model, norms, modality):
     "Forget the statistics of all layers, in a `ModalityNorm` those of one modality."
     if not isinstance(model, ModalityNorm):
         for m in norms: m.reset_running_stats()
         return
     for name, value in model.buffers_of(modality).items(): value.fill_(float(name.endswith('running_var')))
+
+def _parts(model, img, modality):
+    "`(modality, images, their modalities)` of a batch; in one part where the network has one set of statistics."
+    if not isinstance(model, ModalityNorm): return [(0, img, modality)]
+    return [(m, img[modality == m], modality[modality == m]) for m in modality.unique().tolist()]
 
 @torch.no_grad()
 def estimate_statistics(
@@ -88,21 +94,24 @@ def estimate_statistics(
     dl: Iterable,            # Batches that begin with `(img, modality)`, e.g. `embed_dl(index, size)`
     progress: bool = False,  # Show a progress bar?
 ) -> nn.Module:              # The same network, in evaluation mode
-    "Estimate the statistics of batch norm on unlabeled images (AdaBN, Li et al. 2016, arXiv:1603.04779)."
+    """Estimate the statistics of batch norm on unlabeled images (AdaBN, Li et al. 2016, arXiv:1603.04779).
+
+    The mean over batches, weighted by their images. `ModelError` without batch norm, and for an empty loader."""
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     if not norms: raise ModelError(f"{type(model).__name__} has no batch normalization to adapt")
-    momenta = [m.momentum for m in norms]
-    device, seen = next(model.parameters()).device, set()
+    momenta, n_seen = [m.momentum for m in norms], Counter()
+    device = next(model.parameters()).device
     model.train()
     try:
-        for m in norms: m.momentum = None   # cumulative average
         for img, modality, *_ in progress_bar(dl, 'statistics', progress=progress):
-            found = set(modality.unique().tolist()) if isinstance(model, ModalityNorm) else {0}
-            for new in found - seen: _reset(norms, model, new)
-            seen |= found
-            model(img.to(device), modality.to(device))
+            for m, part, part_modality in _parts(model, img.to(device), modality.to(device)):
+                if not n_seen[m]: _reset(model, norms, m)
+                n_seen[m] += len(part)
+                for norm in norms: norm.momentum = len(part)/n_seen[m]   # the weighted mean of all batches
+                # a single image is not a batch: repeat it
+                model(part, part_modality) if len(part) > 1 else model(part.repeat(2, 1, 1, 1), part_modality.repeat(2))
     finally:
-        for m, momentum in zip(norms, momenta): m.momentum = momentum
+        for norm, momentum in zip(norms, momenta): norm.momentum = momentum
         model.eval()
-    if not seen: raise ModelError("there are no images to estimate statistics on: the loader is empty")
+    if not n_seen: raise ModelError("there are no images to estimate statistics on: the loader is empty")
     return model

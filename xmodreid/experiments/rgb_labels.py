@@ -60,9 +60,9 @@ from ..training.learner import TrainingProgressBar
 
 # %% ../../nbs/experiments/28_rgb_labels.ipynb #da7d7ded
 # Images beside the labeled RGB images. Generated ones have the label of their source: gray copies, a CycleGAN without
-# poses, ours in the own pose, in that of another person's infrared image (two choices), what RGB shows of the truth.
-# `ir`: infrared images with their labels
-IMAGE_KINDS = ('gray', 'cyclegan', 'own', 'target', 'target2', 'target3', 'oracle', 'ir')
+# poses, ours in the own pose, in that of another person's infrared image (three choices) or of one who faces the same
+# way, what RGB shows of the truth. `ir`: infrared images with their labels
+IMAGE_KINDS = ('gray', 'cyclegan', 'own', 'target', 'target2', 'target3', 'same_view', 'oracle', 'ir')
 # Statistics of batch norm: one set; infrared ones estimated after training; per modality also while training
 NORM_KINDS = ('joint', 'adapted', 'per_modality')
 
@@ -306,7 +306,9 @@ RGB_LABELS_ROWS = { # Name -> settings of a `RgbLabelsConfig`
     '+ channel augmentation, adapted': dict(norm='adapted'),
     '+ ours, own and another pose, adapted': dict(images=OURS, norm='adapted'),
     '+ ours, own and another pose, per modality': dict(images=OURS, norm='per_modality'),
+    '+ ours, own and same-view pose, per modality': dict(images=('own', 'same_view'), norm='per_modality'),
     '+ oracle translation': dict(images=('oracle',)),
+    '+ oracle translation, per modality': dict(images=('oracle',), norm='per_modality'),
     'all labels': dict(images=('ir',)),
     'all labels, per modality': dict(images=('ir',), norm='per_modality'),
     '+ unlabeled infrared': dict(images=OURS, norm='per_modality', recipe='bmil'),

@@ -35,6 +35,7 @@ from .onnx_model import METADATA_KEY, OnnxModel, import_extra
 from .pose.estimate import PoseEstimator, resolve_sides
 from .pose.keypoints import decode_argmax
 from .reid.evaluate import evaluate_reid
+from .reid.modality_norm import ModalityNorm
 from .reid.protocols import sysu_protocol
 from .search.base import ReIDEmbedder, load_embedder
 from .skeleton import JOINTS
@@ -71,8 +72,12 @@ class OnnxGraph(nn.Module):
         return F.interpolate(coarse, size=self.size, mode='bicubic').clamp(0, 255).to(torch.uint8),
 
 # %% ../nbs/149_export.ipynb #cf4db7aa
+def _is_divided(module):
+    "Does the module treat the modalities differently?"
+    return isinstance(module, ModalityNorm) or (hasattr(module, 'both_stems') and len(module.stems) == 2)
+
 class ReIDGraph(OnnxGraph):
-    "Images to unit vectors. A network with a stem for each modality has a second input, `modality`."
+    "Images to unit vectors. A network with a stem or statistics for each modality has a second input, `modality`."
     kind = 'reid'
     outputs = dict(embedding='(N, D) float32: rows of length 1, for cosine similarity')
     def __init__(self,
@@ -82,7 +87,7 @@ class ReIDGraph(OnnxGraph):
     ):
         super().__init__(net, size)
         self.mirror = mirror
-        divided = [m for m in self.net.modules() if hasattr(m, 'both_stems') and len(m.stems) == 2]
+        divided = [m for m in self.net.modules() if _is_divided(m)]
         for m in divided: m.both_stems = True
         self.by_modality = bool(divided)
         if divided: self.inputs = self.inputs | dict(modality='(N,) int64: 0 for RGB, 1 for infrared')

@@ -17,7 +17,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..errors import ModelError
 from ..progress import progress_bar
 from .base import ReIDOutput
-from ..skeleton import MODALITIES
 
 # %% ../../nbs/104_reid.modality_norm.ipynb #44e46d6e
 _STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
@@ -30,6 +29,7 @@ def _join_outputs(outputs, rows):
 
 class ModalityNorm(nn.Module):
     "A Re-ID network with batch statistics of its own for each modality. `ModelError` where it has no batch norm."
+    both_stems = False # Run both on all images, and choose then, in evaluation mode? For exported graphs
     def __init__(
         self,
         net: nn.Module, # Re-ID network; infrared starts with its statistics
@@ -55,14 +55,15 @@ class ModalityNorm(nn.Module):
         own = dict(self.net.named_buffers())
         return {name: getattr(self, self._ir_name(name)) if modality else own[name] for name in self.statistics}
 
-    def _run(self, call, img, modality):
-        "Call the network once per modality of the batch."
-        if modality is None:
-            raise ModelError("a network with modality_norm needs the modality of each image: call it with "
-                             "`model(img, modality)`, 0 for RGB and 1 for infrared")
-        rows = [(modality == m).nonzero()[:, 0] for m in range(len(MODALITIES))]
-        outputs = {m: call(m, img[r], modality[r]) for m, r in enumerate(rows) if len(r)}
-        return outputs, rows
+    def _run(self, m, img, modality):
+        "Run the network with the statistics of a modality."
+        return functional_call(self.net, self.buffers_of(m), (img, modality))
+
+    def _run_both(self, img, modality):
+        "Run both on all images and choose."
+        rgb, ir = (self._run(m, img, modality) for m in (0, 1))
+        def choose(a, b): return None if a is None else torch.where(modality[:, None] == 0, a, b)
+        return ReIDOutput(*map(choose, rgb, ir))
 
     def forward(
         self,
@@ -70,10 +71,15 @@ class ModalityNorm(nn.Module):
         modality: Tensor|None = None, # `(B,)` 0 RGB, 1 IR
     ) -> ReIDOutput:
         "Embed a batch. `ModelError` without `modality`."
-        def call(m, *inputs): return functional_call(self.net, self.buffers_of(m), inputs)
-        outputs, rows = self._run(call, img, modality)
-        if len(outputs) == 1: return next(iter(outputs.values()))
-        return _join_outputs(list(outputs.values()), rows)
+        if modality is None:
+            raise ModelError("a network with modality_norm needs the modality of each image: call it with "
+                             "`model(img, modality)`, 0 for RGB and 1 for infrared")
+        if self.both_stems: return self._run_both(img, modality)
+        rows = [(modality == m).nonzero()[:, 0] for m in (0, 1)]
+        if sum(map(len, rows)) != len(img):
+            raise ModelError(f"`modality` must hold 0 or 1 for each of {len(img)} images; got {modality.tolist()}")
+        outputs = [self._run(m, img[r], modality[r]) for m, r in enumerate(rows) if len(r)]
+        return outputs[0] if len(outputs) == 1 else _join_outputs(outputs, rows)
 
 # %% ../../nbs/104_reid.modality_norm.ipynb #75b33698
 def _reset(model, norms, modality):

@@ -162,6 +162,9 @@ def train_gan(
     half: bool = False,       # Compute in bfloat16: faster on a GPU, and on a CPU with AMX
     # Weight of the pose loss, 1 if not given; 2 is better in trainings of a thousand batches and more
     pose_weight: float|None = None,
+    # Generators to start from, to fine-tune them: a folder from xmodreid train-gan, or 'synth' or 'synth-64x32', those
+    # of the package; they decide --generator, --width and --warp
+    init_weights: str|None = None,
     trial: int = 1,           # For RegDB: split to train on, 1..10
     seed: int = 0,            # Seed of weights and order
     device: str = 'cpu',      # Where to train: 'cpu', or 'cuda' for a GPU
@@ -182,7 +185,7 @@ def train_gan(
     from xmodreid.training.distributed import rank0_first
     config = train.GanConfig(size=parse_size(size), generator=generator, width=width, gray=not color, epochs=epochs,
                              iters=iters, batch_size=batch_size, lr=lr, d_lr=d_lr, seed=seed, half=half,
-                             pose_weight=pose_weight, warp=warp)
+                             pose_weight=pose_weight, warp=warp, init_weights=init_weights or '')
     with rank0_first():  # it estimates missing keypoints, the other processes read them
         people = read_pose_data(data, pose, train.check_device(device), Path(out_dir)/'keypoints', trial=trial,
                                 on_bad=on_bad, pattern=pattern, infrared=infrared)

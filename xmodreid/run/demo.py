@@ -274,7 +274,7 @@ def _embedder(model):
         return embed(img if img.shape[-2:]==model.size else F.interpolate(img, model.size, mode='area'))
     return embed_resized
 
-def _pose_accuracy(estimators, synth, size, n=480):
+def _pose_accuracy(estimators, synth, size, n=300):
     "PCK of each pose network on held-out synthetic people, `n` images of them or a few more."
     if synth is None: return {}
     test = synth.select(split='test')

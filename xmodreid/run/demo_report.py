@@ -38,7 +38,7 @@ class DemoConfig(RunConfig):
     data: str = 'synth'         # `'synth'`; a folder with `visible/` and `infrared/`; or `KIND:FOLDER`, see `run_demo`
     pattern: str = ''           # For `folders:`, where camera and person stand in a path, see `read_folders`
     infrared: str = ''          # For `folders:` and `csv:`, names of the infrared cameras, with commas between them
-    n_identities: int = 100     # Synthetic people to train Re-ID models on
+    n_identities: int = 80      # Synthetic people to train Re-ID models on
     n_test: int = 100           # Synthetic people that are held out
     gan_epochs: int = 4         # Epochs of the generators, for own images
     gan_iters: int = 15         # Batches in each of them
@@ -46,8 +46,8 @@ class DemoConfig(RunConfig):
     gan_lr: float = 2e-4        # Highest learning rate of the generators
     reid_size: tuple = (64,32)  # `(height, width)` of the images for Re-ID, pixels
     reid_epochs: int = 12       # Epochs of each Re-ID model
-    reid_iters: int = 50        # Batches in each of them
-    n_eval: int = 96            # Images translated to measure the translation, in each direction
+    reid_iters: int = 40        # Batches in each of them
+    n_eval: int = 64            # Images translated to measure the translation, in each direction
 
 # %% ../../nbs/154_run.demo_report.ipynb #f7c3a14a
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +55,11 @@ class ScratchDemoConfig(DemoConfig):
     "Settings of the demo that trains every network from random weights: about twelve minutes on two CPU cores."
     size: tuple = (64,32)
     seed: int = 0
-    n_identities: int = 80
     n_test: int = 24
     pose_epochs: int = 8        # Epochs of the estimator in the loss, and of the independent evaluator
     gan_epochs: int = 10
     gan_iters: int = 45
     gan_lr: float = 1e-3
-    reid_iters: int = 40
     n_eval: int = 128
 
 # %% ../../nbs/154_run.demo_report.ipynb #cell-015
@@ -309,7 +307,9 @@ def _report_reid(report, results):
                     "images, not how good it is: a few held-out people decide every number, and no conclusion can rest "
                     "on them.")
     named = {TRAINING_NAMES.get(name, name): r for name,r in results.results.items()}
-    report.figure('Found within the first ranks', plot_cmc(named),
+    curves = plot_cmc(named)
+    curves.axes[0].legend(loc='upper left', bbox_to_anchor=(1,1), fontsize=8, frameon=False)  # beside the curves
+    report.figure('Found within the first ranks', curves,
                   'Mean over the trials; the band goes from the worst to the best of them.')
     held_out,protocol = results.held_out,results.protocol
     queries = np.random.default_rng(1).permutation(protocol.trials(held_out)[0][1])[:5]

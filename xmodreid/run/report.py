@@ -59,10 +59,11 @@ class Report:
         fig: Figure,        # Matplotlib figure; it is closed
         caption: str = '',  # Text under the figure
         half: bool = False, # Half the width of the page
+        front: bool = False, # At the top of the page, above the links to the sections
     ) -> 'Report':
         "Add a figure as an embedded PNG."
         uri = f'data:image/png;base64,{figure_to_base64(fig, dpi=110)}'
-        return self._add('figure', title=title, uri=uri, caption=caption, half=half)
+        return self._add('figure', title=title, uri=uri, caption=caption, half=half, front=front)
     def table(self,
         title: str,          # Heading
         data: pd.DataFrame,  # Rows and columns; its index is not shown

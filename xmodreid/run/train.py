@@ -26,11 +26,13 @@ from ..data.transforms import normalize_images
 from ..data.translation_loaders import translation_dls
 from ..errors import ConfigError, DataError, ModelError
 from ..files import load_state, read_json, write_csv
+from ..gan.attention import build_generator
 from ..gan.distributed import distributed_training
+from ..gan.inference import resolve_generators, trained_on_gray
 from ..gan.learned_warp import LearnedWarp
 from xmodreid.gan.learner import (
-    PRETRAINED_GENERATORS, RECIPES, get_generators, load_generators, pose_cyclegan_learner, save_generators,
-    warp_losses,
+    PRETRAINED_GENERATORS, RECIPES, get_generators, load_generators, pose_cyclegan, pose_cyclegan_learner,
+    save_generators, warp_losses,
 )
 from ..gan.monitoring import SaveSamples
 from ..gan.warp_learner import get_warp, learned_warp_learner, load_warp, pose_pair_dls, save_warp
@@ -43,7 +45,7 @@ from ..reid.learner import reid_learner
 from ..reid.loss_callbacks import CrossEntropyLoss, ReIDLoss, TripletLoss
 from ..reid.models import load_reid, save_reid
 from .config import RunConfig, config_to_dict, open_run_dir
-from ..skeleton import RGB
+from ..skeleton import IR, RGB
 from ..training.checkpoint import fit_resumable
 from ..training.distributed import local_device, rank, rank0_first, world_size
 from ..training.learner import TrainingProgressBar
@@ -225,10 +227,14 @@ class GanConfig(TrainConfig):
     pose_weight: float|None = None
     # For the two-stage generator, the trained warp: a folder of `train_warp`, a file in it, or `'synth'`
     warp: str = ''
+    # Start from these generators: a folder of `train_gan`, or a name of `PRETRAINED_GENERATORS`; `generator`, `width`,
+    # `blocks`, `downs` and `warp` are then ignored
+    init_weights: str = ''
 
 # %% ../../nbs/152_run.train.ipynb #89cdd498
 def _check_warp(config):
     "`ConfigError` unless the generator and the learned warp fit each other."
+    if config.init_weights: return
     two_stage = config.generator=='two_stage'
     if two_stage and not config.warp:
         raise ConfigError("generator 'two_stage' needs a learned warp: "
@@ -237,25 +243,45 @@ def _check_warp(config):
         raise ConfigError(f"generator {config.generator!r} has no learned warp; got warp={config.warp!r}. "
                           "Leave it out, or choose generator 'two_stage'")
 
-def _gan_losses(config, estimator):
+def _gan_losses(config, estimator, initial=None):
     "The recipe of the package, with part tones for color images."
+    kind = config.generator if initial is None else initial[IR].config['kind']
     weights = {} if config.pose_weight is None else dict(pose=config.pose_weight)
-    return warp_losses(estimator, tone=0. if config.gray else 2., **RECIPES.get(config.generator, {}), **weights)
+    return warp_losses(estimator, tone=0. if config.gray else 2., **RECIPES.get(kind, {}), **weights)
 
 def _sample_images(config, dls, path):
     "Save translations of the first batch from time to time while the generators train."
     return SaveSamples(dls.train.one_batch(), every_epochs=max(1, config.epochs//20), path=path)
 
-def _gan_learner(config, dls, estimator, losses, cbs):
-    "The learner of a configuration."
+def _new_gan(config):
+    "Generators and discriminators with random weights."
     downs = config.downs
     if downs is None and config.generator=='attention' and config.size[0]>128: downs = 3
-    if config.half: cbs = [*cbs,HalfPrecision()]
     warp = load_trained_warp(config.warp) if config.warp else None
-    return pose_cyclegan_learner(
-        dls, estimator, config.generator, losses, lr=config.lr, d_lr=config.d_lr, seed=config.seed, cbs=cbs,
-        width=config.width, gray=config.gray, blocks=config.blocks, downs=downs, channels_last=config.channels_last,
-        warp=warp)
+    return pose_cyclegan(config.generator, width=config.width, gray=config.gray, blocks=config.blocks, downs=downs,
+                         channels_last=config.channels_last, warp=warp, seed=config.seed)
+
+def _trainable_copy(generator):
+    "A copy that can be trained; its learned warp, if there is one, stays frozen."
+    new = build_generator(**generator.config)
+    new.load_state_dict(generator.state_dict())
+    return new
+
+def _initialized_gan(config, initial):
+    "Trained generators with new discriminators."
+    if trained_on_gray(resolve_generators(initial))!=config.gray:
+        raise ConfigError(f"the generators {config.init_weights!r} were trained with gray={not config.gray}, "
+                          f"this training has gray={config.gray}. Give both the same")
+    model = pose_cyclegan(gray=config.gray, norm=initial[IR].config.get('norm'), seed=config.seed)
+    model.to_ir,model.to_rgb = _trainable_copy(initial[IR]),_trainable_copy(initial[RGB])
+    return model.to(memory_format=torch.channels_last) if config.channels_last else model
+
+def _gan_learner(config, dls, losses, cbs, initial=None):
+    "The learner of a configuration."
+    model = _new_gan(config) if initial is None else _initialized_gan(config, initial)
+    if config.half: cbs = [*cbs,HalfPrecision()]
+    return pose_cyclegan_learner(dls, losses=losses, lr=config.lr, d_lr=config.d_lr, model=model, cbs=cbs,
+                                 seed=config.seed)
 
 # %% ../../nbs/152_run.train.ipynb #bf6c8859
 def train_gan(
@@ -272,7 +298,8 @@ def train_gan(
 
     The curve of every loss is kept in `epochs.csv` and `batches.csv`."""
     _check_warp(config)
-    losses = _gan_losses(config, estimator)
+    initial = load_trained_gan(config.init_weights) if config.init_weights else None
+    losses = _gan_losses(config, estimator, initial)
     inputs = dict(images=data.index, keypoints=data.keypoints, losses=losses)
     extend = partial(begin_extension, out_dir=out_dir, name='generators.safetensors')
     with rank0_first(): out_dir = open_run_dir(out_dir, config_to_dict(config), 'generators', extend, **inputs)
@@ -283,7 +310,7 @@ def train_gan(
                           min_joints=6, options=LoaderOptions(seed=config.seed, device=check_device(device)))
     samples = _sample_images(config, dls, out_dir/'samples.png')
     cbs = [TrainingProgressBar('GAN', progress and rank() == 0), samples, *tracker_cbs]
-    learn = _gan_learner(config, dls, estimator, losses, cbs)
+    learn = _gan_learner(config, dls, losses, cbs, initial)
     with distributed_training(learn): fit_resumable(learn, config.epochs, out_dir)
     with rank0_first() as process:
         if process == 0: _save_gan(learn, out_dir, config.size)

@@ -22,7 +22,7 @@ from . import __version__
 from .errors import ConfigError, XModError
 from .run.explore import explore
 from xmodreid.run.train_commands import (
-    demo, synth, train_gan, train_pose, train_reid, train_usl, train_warp, translate,
+    adapt, demo, synth, train_gan, train_pose, train_reid, train_usl, train_warp, translate,
 )
 from .run.use_commands import annotate, evaluate, export, index, search
 
@@ -76,9 +76,8 @@ def user_errors() -> Iterator[None]:
 
 # %% ../nbs/160_cli.ipynb #d686c2bd
 COMMANDS = {f.__name__.replace('_', '-'): f for f in (
-    demo, synth, annotate, train_pose, train_warp, train_gan, translate, train_reid, train_usl, evaluate, index, search,
-    explore,
-    export, reproduce,
+    demo, synth, annotate, train_pose, train_warp, train_gan, translate, train_reid, train_usl, adapt, evaluate,
+    index, search, explore, export, reproduce,
 )} # Name -> function, in the order of the work
 
 _EXAMPLE = '''an example, from nothing to a search:
@@ -90,7 +89,6 @@ _EXAMPLE = '''an example, from nothing to a search:
   xmodreid evaluate   data/small runs/reid
   xmodreid index      data/small/cam1 runs/reid runs/gallery
   xmodreid search     runs/gallery data/small/cam3/0100 --query-modality ir --out-dir runs/found
-  xmodreid export     runs/reid runs/reid.onnx
 
 `xmodreid COMMAND --help` lists the options of a command. Start a stopped command again to resume it.'''
 

@@ -350,6 +350,7 @@ class ReIDConfig(TrainConfig):
     iters: int = 40               # Batches per epoch; 0: as many as the images fill
     p: int = 8                    # Identities per batch
     k: int = 2                    # Images of each identity and modality in it
+    modality_norm: bool = False   # Batch statistics of its own for each modality, see `ModalityNorm`?
     augment: str|dict = 'rgb2'    # One of `data.augmentation.AUGMENTATIONS`, or one for each modality
 
 # %% ../../nbs/152_run.train.ipynb #75f2ebe4
@@ -380,7 +381,8 @@ def train_reid(
                    n_iters=config.iters or None,
                    options=LoaderOptions(seed=config.seed, device=check_device(device)))
     bar = TrainingProgressBar('Re-ID', progress and rank() == 0)
-    learn = reid_learner(dls, config.model, losses, lr=config.lr, seed=config.seed, cbs=[bar, *cbs], **extra_settings)
+    network = extra_settings | (dict(modality_norm=True) if config.modality_norm else {})
+    learn = reid_learner(dls, config.model, losses, lr=config.lr, seed=config.seed, cbs=[bar, *cbs], **network)
     with data_parallel(learn): fit_resumable(learn, config.epochs, out_dir, fit=learn.fit_reid)
     with rank0_first() as process:
         if process == 0: _save_reid_run(learn, out_dir, config)

@@ -26,7 +26,7 @@ from ..data.reid_loaders import ReidLoader, embed_dl, reid_dls, train_dls
 from ..data.samplers import PKSampler
 from ..data.sysu import read_sysu
 from ..data.translation_loaders import translation_dls
-from ..errors import ConfigError, check_choice
+from ..errors import check_choice
 from .method_data import RunContext
 from .results import format_results, read_results
 from .usl_data import oracle_translations, trained_translator
@@ -324,7 +324,8 @@ def rgb_labels_rows(
 ) -> list[TableRow]:
     "The rows of the table, for each seed."
     settings = RGB_LABELS_SIZES[check_choice('size', size, RGB_LABELS_SIZES)] | dict(data=str(data))
-    return [TableRow(name=f'{name} seed {seed}', config=RgbLabelsConfig(**(settings | row | dict(seed=seed))), thesis={})
+    def make(row, seed): return RgbLabelsConfig(**(settings | row | dict(seed=seed)))
+    return [TableRow(name=f'{name} seed {seed}', config=make(row, seed), thesis={})
             for seed in seeds for name, row in RGB_LABELS_ROWS.items()]
 
 def reproduce_rgb_labels(

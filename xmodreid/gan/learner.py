@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'PRETRAINED_GENERATORS', 'warp_losses', 'thesis_losses', 'BatchedCycleGAN', 'pose_cyclegan',
-           'pose_cyclegan_learner', 'get_generators', 'save_generators', 'load_generators', 'training_overlap',
-           'warn_training_overlap', 'SaveBest']
+           'pose_cyclegan_learner', 'get_generators', 'save_generators', 'load_generators', 'continue_cyclegan',
+           'training_overlap', 'warn_training_overlap', 'SaveBest']
 
 # %% ../../nbs/089_gan.learner.ipynb #gan-learner-h4
 import math
@@ -38,6 +38,7 @@ from .training import DiscriminatorStep
 from .warp_loss_callbacks import PoseTransferLoss
 from ..pose.estimate import PoseEstimator
 from ..random import fixed_seed
+from ..skeleton import IR, RGB
 from ..training.checkpoint import RestoreAfterLRFind
 from ..training.ema import GeneratorEMA
 from ..training.learner import InterruptibleLearner
@@ -224,6 +225,24 @@ def load_generators(
     size = tree.get('size') if pretrained is None else pretrained['size']
     generators.size = None if size is None else tuple(size)
     return generators.requires_grad_(False).eval()
+
+# %% ../../nbs/089_gan.learner.ipynb #continue-gan
+def _trainable_copy(generator):
+    "A copy that can be trained; its learned warp, if there is one, stays frozen."
+    new = build_generator(**generator.config)
+    new.load_state_dict(generator.state_dict())
+    return new
+
+def continue_cyclegan(
+    generators:nn.ModuleDict,  # Trained generators, from `load_generators`
+    gray:bool=True,            # Are RGB images gray?
+    channels_last:bool=False,  # Store weights in the channels-last format?
+    seed:int=0,                # Seed of the discriminators' weights
+) -> PoseCycleGAN:             # In training mode, on the CPU
+    "Four networks to continue a training with: copies of trained generators, and new discriminators."
+    model = pose_cyclegan(gray=gray, norm=generators[IR].config.get('norm'), seed=seed)
+    model.to_ir,model.to_rgb = _trainable_copy(generators[IR]),_trainable_copy(generators[RGB])
+    return model.to(memory_format=torch.channels_last) if channels_last else model
 
 # %% ../../nbs/089_gan.learner.ipynb #load-2
 def training_overlap(

@@ -26,13 +26,12 @@ from ..data.transforms import normalize_images
 from ..data.translation_loaders import translation_dls
 from ..errors import ConfigError, DataError, ModelError
 from ..files import load_state, read_json, write_csv
-from ..gan.attention import build_generator
 from ..gan.distributed import distributed_training
 from ..gan.inference import resolve_generators, trained_on_gray
 from ..gan.learned_warp import LearnedWarp
 from xmodreid.gan.learner import (
-    PRETRAINED_GENERATORS, RECIPES, get_generators, load_generators, pose_cyclegan, pose_cyclegan_learner,
-    save_generators, warp_losses,
+    PRETRAINED_GENERATORS, RECIPES, continue_cyclegan, get_generators, load_generators, pose_cyclegan,
+    pose_cyclegan_learner, save_generators, warp_losses,
 )
 from ..gan.monitoring import SaveSamples
 from ..gan.warp_learner import get_warp, learned_warp_learner, load_warp, pose_pair_dls, save_warp
@@ -261,20 +260,12 @@ def _new_gan(config):
     return pose_cyclegan(config.generator, width=config.width, gray=config.gray, blocks=config.blocks, downs=downs,
                          channels_last=config.channels_last, warp=warp, seed=config.seed)
 
-def _trainable_copy(generator):
-    "A copy that can be trained; its learned warp, if there is one, stays frozen."
-    new = build_generator(**generator.config)
-    new.load_state_dict(generator.state_dict())
-    return new
-
 def _initialized_gan(config, initial):
     "Trained generators with new discriminators."
     if trained_on_gray(resolve_generators(initial))!=config.gray:
         raise ConfigError(f"the generators {config.init_weights!r} were trained with gray={not config.gray}, "
                           f"this training has gray={config.gray}. Give both the same")
-    model = pose_cyclegan(gray=config.gray, norm=initial[IR].config.get('norm'), seed=config.seed)
-    model.to_ir,model.to_rgb = _trainable_copy(initial[IR]),_trainable_copy(initial[RGB])
-    return model.to(memory_format=torch.channels_last) if config.channels_last else model
+    return continue_cyclegan(initial, config.gray, config.channels_last, config.seed)
 
 def _gan_learner(config, dls, losses, cbs, initial=None):
     "The learner of a configuration."

@@ -25,7 +25,7 @@ from ..errors import ConfigError, DataError, ModelError, check_choice
 from ..random import fixed_seed
 from .crossmodal import USL_RECIPES, SelectBestEpoch, cross_learner
 from .crossmodal_loaders import cross_dls
-from .models import REID_MODELS, load_reid, reid_model
+from .models import PRETRAINED_REID, REID_MODELS, load_reid, packaged_reid, reid_model
 from ..skeleton import MODALITIES
 
 # %% ../../nbs/137_reid.usl.ipynb #2f0c3009
@@ -106,12 +106,13 @@ def find_start(
 ) -> Path|None:      # File of a trained network; `None` for a name
     "Find the file that `start` names. `ModelError` for a path that holds no Re-ID network, and for an unknown name."
     name = str(start)
+    if name in PRETRAINED_REID: return packaged_reid(name)
     path = Path(start)/'model.safetensors' if Path(start).is_dir() else Path(start)
     if path.is_file(): return path
     is_name = name in REID_MODELS or name.startswith(('timm/', 'imagenet'))
     if is_name and not Path(start).is_dir(): return None
     raise ModelError(f"{name} is neither a Re-ID network nor a folder with model.safetensors. Train one with "
-                     f"`xmodreid train-reid`, or choose 'imagenet' or one of {', '.join(REID_MODELS)}")
+                     f"`xmodreid train-reid`, or choose 'synth', 'imagenet' or one of {', '.join(REID_MODELS)}")
 
 def usl_network(
     start: str|Path|nn.Module = 'imagenet', # See the table above; a finished network is used as it is

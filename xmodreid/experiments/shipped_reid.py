@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LOOKS', 'PAIR_CONTROLS', 'ReflectanceLaw', 'sample_reflectance_law', 'DrawnSubject', 'MeshSubject', 'record_figure',
-           'PeopleConfig', 'write_people', 'ShippedReIDConfig', 'fit_shipped_reid', 'GrayPixels', 'rank_people',
-           'rank_pairs']
+           'PeopleConfig', 'write_people', 'contrastive_loss', 'ContrastiveLoss', 'ShippedReIDConfig',
+           'fit_shipped_reid', 'GrayPixels', 'rank_people', 'rank_pairs', 'measure_networks']
 
 # %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-03
 from collections.abc import Callable
@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from ..data.loaders import LoaderOptions
 from ..data.reid_loaders import embed_dl, reid_dls
+from ..data.readers import read_pairs
+from ..data.sysu import read_sysu
 from ..data.transforms import normalize_images
 from ..errors import check_choice
 from .mesh_body import sample_mesh_body
@@ -31,20 +33,22 @@ from .mesh_scenes import MeshScenes, load_body_regions
 from .randomized_people import random_appearance_atlas, sample_random_pose
 from ..files import write_csv
 from ..progress import progress_bar
-from ..random import seed_all
+from ..random import fixed_seed, seed_all
 from ..reid.base import ReIDOutput
 from ..reid.evaluate import evaluate_reid
 from ..reid.learner import embed_images, reid_learner
-from ..reid.loss_callbacks import CrossEntropyLoss, TripletLoss
+from ..reid.loss_callbacks import ReIDLoss
 from ..reid.models import load_reid, reid_model, save_reid
 from ..reid.protocols import sysu_protocol
 from ..run.config import config_to_dict, open_run_dir
 from ..run.train import TrainConfig
 from ..skeleton import IR, RGB
 from ..synth.appearance import build_atlas
+from ..synth.dataset import write_synth
 from ..synth.figure import PART_TEXELS, figure_outline
 from ..synth.person import sample_person
 from ..synth.raster import rasterize, shade
+from ..synth.world import SYNTH_PRESETS
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
 
@@ -72,7 +76,7 @@ def sample_reflectance_law(
 ) -> ReflectanceLaw:
     "Sample a law; all slopes are positive, so that a pattern stays visible."
     return ReflectanceLaw(weights=rng.dirichlet([1,1,1]), gamma=float(rng.uniform(.5, 1.3)),
-                          base=rng.uniform(0, .6, n_groups), slope=rng.uniform(.1, .9, n_groups))
+                          base=rng.uniform(0, .35, n_groups), slope=rng.uniform(.35, .95, n_groups))
 
 # %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-10
 LOOKS = ('rgb','near_infrared','thermal')
@@ -137,28 +141,39 @@ class MeshSubject:
         return draw_mesh_figure(self.near_infrared if look=='near_infrared' else self.person, rng, self.size)
 
 # %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-13
+def _record_by_good_camera(rng:np.random.Generator, im:np.ndarray, size:tuple) -> np.ndarray:
+    "A little gain, tint, blur and noise; uint8."
+    im = im*rng.uniform(.75, 1.25)*(1+rng.normal(0, .04, 3))+rng.uniform(-.06, .06)
+    if rng.random() < .5: im = cv2.GaussianBlur(im, (0,0), rng.uniform(.3, 1.4))
+    im = cv2.resize(im, size[::-1], interpolation=cv2.INTER_AREA)
+    im = im+rng.uniform(0, .03)*rng.standard_normal(im.shape)
+    return (np.clip(im, 0, 1)*255).astype(np.uint8)
+
 def record_figure(
     scenes: MeshScenes,  # Source of backgrounds, other people and randomness
     figure: MeshFigure,  # The person
     look: str,           # One of `LOOKS`
     size: tuple,         # `(height, width)` of the image, pixels
+    damage: float = .35, # Share of images by a bad camera: night, haze, low resolution, strong noise
 ) -> np.ndarray:         # `(H, W, 3)` uint8; gray unless `look` is `'rgb'`
     "Record a figure by a random camera."
     check_choice('look', look, LOOKS)
     rng = scenes.rng
     im, _ = scenes.compose(figure, look=='thermal')
     if look=='near_infrared': im = (im@rng.dirichlet([1,1,1]).astype(np.float32))[..., None].repeat(3, 2)
-    image = damage_image(rng, im, look=='thermal', size)
+    if rng.random() < damage: image = damage_image(rng, im, look=='thermal', size)
+    else: image = _record_by_good_camera(rng, im, size)
     return image if look=='rgb' else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, 2)
 
 # %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-16
 @dataclass(frozen=True, kw_only=True)
 class PeopleConfig:
     "Settings of a training set."
-    n_mesh: int = 1200          # Three-dimensional people
-    n_drawn: int = 800          # Drawn people
-    per_look: tuple = (5,3,3)   # Images of each person in color, near infrared and thermal
+    n_mesh: int = 420           # Three-dimensional people
+    n_drawn: int = 560          # Drawn people
+    per_look: tuple = (4,3,2)   # Images of each person in color, near infrared and thermal
     size: tuple = (128,64)      # `(height, width)` of the images, pixels
+    damage: float = .35         # Share of images by a bad camera
     block: int = 20             # People who are drawn together; they stand beside each other now and then
     seed: int = 0               # Seed of everything
 
@@ -177,7 +192,7 @@ def _write_block(folder:Path, number:int, config:PeopleConfig) -> pd.DataFrame:
             for i in range(n):
                 figure = subject.figure(rng, look)
                 path = folder/f'{pid:05d}_{look}_{i}.jpg'
-                image = record_figure(scenes, figure, look, config.size)
+                image = record_figure(scenes, figure, look, config.size, config.damage)
                 cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY,95])
                 camera = _CAMERAS[look][i%len(_CAMERAS[look])]
                 rows.append((path.name,pid,camera,RGB if look=='rgb' else IR,'train'))
@@ -204,28 +219,52 @@ def write_people(
     return index
 
 # %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-21
+def contrastive_loss(
+    embed: Tensor,           # `(B, D)` vectors
+    labels: Tensor,          # `(B,)` identities; each needs two images or more
+    temperature: float = .1, # Divides the similarities
+) -> Tensor:                 # Scalar
+    "Supervised contrastive loss (Khosla et al. 2020, `L_out`): the mean over the pairs of one person."
+    embed = F.normalize(embed)
+    similarity = embed@embed.T/temperature
+    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    log_share = similarity.masked_fill(itself, -torch.inf).log_softmax(1)
+    positive = (labels[:, None]==labels) & ~itself
+    each = log_share.masked_fill(~positive, 0).sum(1)/positive.sum(1).clamp_min(1)
+    return -each[positive.any(1)].mean()
+
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-23
+class ContrastiveLoss(ReIDLoss):
+    "Supervised contrastive loss of the vectors that are searched."
+    def __init__(self,
+        weight: float = 1.,      # Multiplier in the total loss
+        temperature: float = .1, # Divides the similarities
+    ):
+        super().__init__(weight)
+        self.temperature = temperature
+
+    def compute(self) -> Tensor:
+        "The unweighted loss of the batch."
+        return contrastive_loss(self.pred.embed, self.labels, self.temperature)
+
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-25
 @dataclass(frozen=True, kw_only=True)
 class ShippedReIDConfig(TrainConfig):
     "Settings of the shipped Re-ID network."
     size: tuple = (128,64)       # `(height, width)` of the images, pixels
     epochs: int = 25             # Epochs of `iters` batches
     iters: int = 100             # Batches per epoch
-    lr: float = 6e-4             # Highest learning rate
+    lr: float = 1e-3             # Highest learning rate
     p: int = 8                   # Identities per batch
     k: int = 2                   # Images of each identity and modality
-    augment: str = 'rgb2'        # One of `AUGMENTATIONS` for color images; infrared ones get `'ir'`
-    model: str = 'timm/tf_efficientnet_lite0' # A name of `reid_model`
+    temperature: float = .1      # Of the contrastive loss
+    augment: str = 'none'        # One of `AUGMENTATIONS` for color images; infrared ones get `'ir'`
+    model: str = 'timm/tf_efficientnet_lite0' # A network of timm, see `reid_model`
     pretrained: bool = True      # Start from ImageNet weights?
+    last_stride: int = 2         # Stride of the last stage; with 1 a batch takes twice the time
     modality_stems: bool = False # A first layer for each modality?
 
-def _without_classifier(model:nn.Module) -> nn.Module:
-    "A copy for search, in half precision."
-    settings = {k: v for k,v in model.config.items() if k not in ('name','n_classes')}
-    copy = reid_model(model.config['name'], 0, **settings)
-    copy.load_state_dict({k: v for k,v in model.state_dict().items() if k in copy.state_dict()})
-    return copy.half()
-
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-22
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-26
 def fit_shipped_reid(
     out_dir: str|Path,      # Folder of checkpoint, curves and `reid_synth.safetensors`
     index: pd.DataFrame,    # Table of `write_people`
@@ -239,18 +278,17 @@ def fit_shipped_reid(
     seed_all(config.seed)
     dls = reid_dls(index, config.size, config.p, config.k, config.augment, n_iters=config.iters,
                    options=LoaderOptions(seed=config.seed))
-    kwargs = dict(pretrained=True) if config.pretrained else {}
-    if config.modality_stems: kwargs['modality_stems'] = True
-    losses = [CrossEntropyLoss(),TripletLoss(normalize=True)]
-    learn = reid_learner(dls, config.model, losses, lr=config.lr, seed=config.seed,
-                         cbs=[TrainingProgressBar('Re-ID', progress)], **kwargs)
-    learn.model.to(memory_format=torch.channels_last)
+    settings = dict(last_stride=config.last_stride, modality_stems=config.modality_stems, pretrained=config.pretrained)
+    with fixed_seed(config.seed): net = reid_model(config.model, 0, **settings)
+    net.to(memory_format=torch.channels_last)
+    learn = reid_learner(dls, net, [ContrastiveLoss(temperature=config.temperature)], lr=config.lr,
+                         cbs=[TrainingProgressBar('Re-ID', progress)])
     fit_resumable(learn, config.epochs, out_dir, fit=learn.fit_reid)
     write_csv(out_dir/'epochs.csv', learn.loss_recorder.epochs)
-    save_reid(_without_classifier(learn.model), path, size=list(config.size), classes=[])
+    save_reid(learn.model.half(), path, size=list(config.size), classes=[])
     return load_reid(path)[0]
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-26
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-30
 class GrayPixels(nn.Module):
     "A baseline without learning: the gray image at 32x16 pixels, with mean 0 and norm 1."
     def __init__(self):
@@ -266,7 +304,7 @@ class GrayPixels(nn.Module):
         gray = F.normalize(gray-gray.mean(1, keepdim=True))
         return ReIDOutput(gray, gray)
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-27
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-31
 def rank_people(
     model: nn.Module,         # Returns a `ReIDOutput`
     index: pd.DataFrame,      # Images in the layout of SYSU-MM01, with a test split
@@ -277,7 +315,7 @@ def rank_people(
     scores = evaluate_reid(embed_images(model, embed_dl(test, size)), test, sysu_protocol('all', 1, 'agw'))
     return dict(rank1=100*scores.rank1.mean(), mAP=100*scores.mAP.mean())
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-29
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-33
 def _only_middle(img:Tensor) -> Tensor:
     "Replace all but the middle half of the columns by gray."
     w = img.shape[3]
@@ -300,7 +338,7 @@ PAIR_CONTROLS: dict[str,tuple[Callable,Callable]] = {
     'as they are': (_unchanged,_unchanged), 'mirrored queries': (_mirrored,_unchanged),
     'middle only': (_only_middle,_only_middle), 'borders only': (_only_borders,_only_borders)}
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-30
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-34
 def _embed(model:nn.Module, img:Tensor, modality:int, flip:bool) -> Tensor:
     "`(N, D)` unit vectors of `(N, 3, H, W)` images in 0..1."
     marks = torch.full((len(img),), modality)
@@ -329,3 +367,21 @@ def rank_pairs(
             found.append(dict(control=control, query=query, rank1=100*(rank < 1).float().mean().item(),
                               rank5=100*(rank < 5).float().mean().item()))
     return pd.DataFrame(found)
+
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-37
+def measure_networks(
+    networks: dict[str,nn.Module],  # Networks in evaluation mode, by name
+    seeds: tuple[int,...],          # Seeds of the worlds of held-out people
+    work_dir: str|Path,             # Folder for the images of these people
+    pairs_dir: str|Path|None = None, # Folder with `visible/` and `infrared/`; no pairs are ranked when `None`
+) -> tuple[pd.DataFrame,pd.DataFrame]: # `network`, `seed`, `rank1`, `mAP`; and `network` with the columns of `rank_pairs`
+    "Measure networks on held-out people of `standard` worlds, and on registered pairs."
+    people, pairs = [], []
+    for seed in seeds:
+        config = replace(SYNTH_PRESETS['standard'], n_train=1, n_val=0, seed=seed)
+        index = read_sysu(write_synth(Path(work_dir)/f'standard{seed}', config, progress=False), verify=False)
+        people += [dict(network=name, seed=seed) | rank_people(net, index) for name,net in networks.items()]
+    if pairs_dir is not None:
+        index = read_pairs(pairs_dir)
+        pairs = [rank_pairs(net, index).assign(network=name) for name,net in networks.items()]
+    return pd.DataFrame(people), pd.concat(pairs) if pairs else pd.DataFrame()

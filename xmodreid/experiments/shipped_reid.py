@@ -10,6 +10,7 @@ __all__ = ['LOOKS', 'PAIR_CONTROLS', 'ReflectanceLaw', 'sample_reflectance_law',
 # %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-03
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -41,7 +42,7 @@ from ..reid.loss_callbacks import ReIDLoss
 from ..reid.models import load_reid, reid_model, save_reid
 from ..reid.protocols import sysu_protocol
 from ..run.config import config_to_dict, open_run_dir
-from ..run.train import TrainConfig
+from ..run.train import TrainConfig, begin_extension
 from ..skeleton import IR, RGB
 from ..synth.appearance import build_atlas
 from ..synth.dataset import write_synth
@@ -252,7 +253,7 @@ class ContrastiveLoss(ReIDLoss):
 class ShippedReIDConfig(TrainConfig):
     "Settings of the shipped Re-ID network."
     size: tuple = (128,64)       # `(height, width)` of the images, pixels
-    epochs: int = 25             # Epochs of `iters` batches
+    epochs: int = 16             # Epochs of `iters` batches; more than a finished training has extend it
     iters: int = 100             # Batches per epoch
     lr: float = 1e-3             # Highest learning rate
     p: int = 8                   # Identities per batch
@@ -271,8 +272,11 @@ def fit_shipped_reid(
     config: ShippedReIDConfig = ShippedReIDConfig(), # Settings
     progress: bool = True,  # Show a progress bar?
 ) -> nn.Module:             # As `load_reid` gives it
-    "Train the network, resume its training, or load the finished one. Raises a `ConfigError` for other settings."
-    out_dir = open_run_dir(out_dir, config_to_dict(config), 'a Re-ID network', images=index)
+    """Train the network, resume or extend its training, or load the finished one.
+
+    Raises a `ConfigError` for other settings."""
+    extend = partial(begin_extension, out_dir=out_dir, name='reid_synth.safetensors')
+    out_dir = open_run_dir(out_dir, config_to_dict(config), 'a Re-ID network', extend, images=index)
     path = out_dir/'reid_synth.safetensors'
     if path.exists(): return load_reid(path)[0]
     seed_all(config.seed)

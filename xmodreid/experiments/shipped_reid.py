@@ -53,7 +53,7 @@ from ..synth.world import SYNTH_PRESETS
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-06
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-11
 @dataclass(frozen=True)
 class ReflectanceLaw:
     "From the color of a surface to its near-infrared brightness: base + slope x gray^gamma, by group of surfaces."
@@ -70,7 +70,7 @@ class ReflectanceLaw:
         gray = (colors@self.weights)**self.gamma
         return np.clip(self.base[group]+self.slope[group]*gray, 0, 1).astype(np.float32)
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-07
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-12
 def sample_reflectance_law(
     rng: np.random.Generator, # Source of randomness
     n_groups: int,            # Groups of surfaces, e.g. garments
@@ -79,7 +79,7 @@ def sample_reflectance_law(
     return ReflectanceLaw(weights=rng.dirichlet([1,1,1]), gamma=float(rng.uniform(.5, 1.3)),
                           base=rng.uniform(0, .35, n_groups), slope=rng.uniform(.35, .95, n_groups))
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-10
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-15
 LOOKS = ('rgb','near_infrared','thermal')
 _GROUP_OF_KIND = dict(thigh=1, shin=1, foot=2, hand=3, neck=3, nose=3, head=3, long_hair=3, cap_brim=4, backpack=5,
                       bag=6, strap=6) # all others belong to the clothes of the upper body, 0
@@ -118,7 +118,7 @@ class DrawnSubject:
         im = canvas.astype(np.float32)/255
         return MeshFigure(im, im[..., 0], labels > 0, np.zeros((18,3), np.float32), 0.)
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-11
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-16
 class MeshSubject:
     "A three-dimensional person with an own law of reflectance."
     def __init__(self,
@@ -141,7 +141,7 @@ class MeshSubject:
         "Draw the person."
         return draw_mesh_figure(self.near_infrared if look=='near_infrared' else self.person, rng, self.size)
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-13
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-18
 def _record_by_good_camera(rng:np.random.Generator, im:np.ndarray, size:tuple) -> np.ndarray:
     "A little gain, tint, blur and noise; uint8."
     im = im*rng.uniform(.75, 1.25)*(1+rng.normal(0, .04, 3))+rng.uniform(-.06, .06)
@@ -166,7 +166,7 @@ def record_figure(
     else: image = _record_by_good_camera(rng, im, size)
     return image if look=='rgb' else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, 2)
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-16
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-21
 @dataclass(frozen=True, kw_only=True)
 class PeopleConfig:
     "Settings of a training set."
@@ -201,7 +201,7 @@ def _write_block(folder:Path, number:int, config:PeopleConfig) -> pd.DataFrame:
         scenes.figures = [*scenes.figures,*earlier][-40:]
     return pd.DataFrame(rows, columns=['path','pid','camid','modality','split'])
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-17
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-22
 def write_people(
     out_dir: str|Path,                     # Folder of the images; a second call resumes at the first missing block
     config: PeopleConfig = PeopleConfig(), # Settings
@@ -219,7 +219,7 @@ def write_people(
     index['path'] = [str(folder/name) for name in index.path]
     return index
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-21
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-26
 def contrastive_loss(
     embed: Tensor,           # `(B, D)` vectors
     labels: Tensor,          # `(B,)` identities; each needs two images or more
@@ -234,7 +234,7 @@ def contrastive_loss(
     each = log_share.masked_fill(~positive, 0).sum(1)/positive.sum(1).clamp_min(1)
     return -each[positive.any(1)].mean()
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-23
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-28
 class ContrastiveLoss(ReIDLoss):
     "Supervised contrastive loss of the vectors that are searched."
     def __init__(self,
@@ -248,7 +248,7 @@ class ContrastiveLoss(ReIDLoss):
         "The unweighted loss of the batch."
         return contrastive_loss(self.pred.embed, self.labels, self.temperature)
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-25
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-30
 @dataclass(frozen=True, kw_only=True)
 class ShippedReIDConfig(TrainConfig):
     "Settings of the shipped Re-ID network."
@@ -265,7 +265,7 @@ class ShippedReIDConfig(TrainConfig):
     last_stride: int = 2         # Stride of the last stage; with 1 a batch takes twice the time
     modality_stems: bool = False # A first layer for each modality?
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-26
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-31
 def fit_shipped_reid(
     out_dir: str|Path,      # Folder of checkpoint, curves and `reid_synth.safetensors`
     index: pd.DataFrame,    # Table of `write_people`
@@ -292,7 +292,7 @@ def fit_shipped_reid(
     save_reid(learn.model.half(), path, size=list(config.size), classes=[])
     return load_reid(path)[0]
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-30
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-35
 class GrayPixels(nn.Module):
     "A baseline without learning: the gray image at 32x16 pixels, with mean 0 and norm 1."
     def __init__(self):
@@ -308,7 +308,7 @@ class GrayPixels(nn.Module):
         gray = F.normalize(gray-gray.mean(1, keepdim=True))
         return ReIDOutput(gray, gray)
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-31
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-36
 def rank_people(
     model: nn.Module,         # Returns a `ReIDOutput`
     index: pd.DataFrame,      # Images in the layout of SYSU-MM01, with a test split
@@ -319,7 +319,7 @@ def rank_people(
     scores = evaluate_reid(embed_images(model, embed_dl(test, size)), test, sysu_protocol('all', 1, 'agw'))
     return dict(rank1=100*scores.rank1.mean(), mAP=100*scores.mAP.mean())
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-33
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-38
 def _only_middle(img:Tensor) -> Tensor:
     "Replace all but the middle half of the columns by gray."
     w = img.shape[3]
@@ -342,7 +342,7 @@ PAIR_CONTROLS: dict[str,tuple[Callable,Callable]] = {
     'as they are': (_unchanged,_unchanged), 'mirrored queries': (_mirrored,_unchanged),
     'middle only': (_only_middle,_only_middle), 'borders only': (_only_borders,_only_borders)}
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-34
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-39
 def _embed(model:nn.Module, img:Tensor, modality:int, flip:bool) -> Tensor:
     "`(N, D)` unit vectors of `(N, 3, H, W)` images in 0..1."
     marks = torch.full((len(img),), modality)
@@ -372,7 +372,7 @@ def rank_pairs(
                               rank5=100*(rank < 5).float().mean().item()))
     return pd.DataFrame(found)
 
-# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-37
+# %% ../../nbs/experiments/11_shipped_reid.ipynb #shipped-reid-42
 def measure_networks(
     networks: dict[str,nn.Module],  # Networks in evaluation mode, by name
     seeds: tuple[int,...],          # Seeds of the worlds of held-out people

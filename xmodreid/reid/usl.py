@@ -93,7 +93,7 @@ def _one_stem_name(name):
 
 def _with_stems(model):
     "The same network with stems per modality and without classifier; both stems get the weights of the one."
-    config = {k: v for k, v in model.config.items() if k not in ('name', 'n_classes')}
+    config = {k: v for k, v in model.config.items() if k not in ('name', 'n_classes', 'modality_stems')}
     new = _build(model.config['name'], **config)
     old, state = model.state_dict(), new.state_dict()
     for name in state: state[name] = old[name] if name in old else old[_one_stem_name(name)]

@@ -42,6 +42,8 @@ for name in ('synth', 'synth-large'):
     assert keypoints.shape == (2, 18, 3) and keypoints.isfinite().all()
 out = load_trained_gan('synth')['ir'](images, keypoints, keypoints.flip(0))
 assert out.shape == images.shape and out.abs().max() <= 1
+from xmodreid.reid.models import load_reid
+assert load_reid('synth')[0](torch.rand(2, 3, 128, 64)).embed.isfinite().all()
 assert read_static('annotator.css', 'explorer.js')
 print('models run')
 """
@@ -59,8 +61,10 @@ xmodreid train-gan data gan --pose pose --width 8 --epochs 1 --iters 2 --batch-s
 xmodreid translate data gan ir
 xmodreid train-reid data,ir reid --epochs 1 --iters 2 --p 4
 xmodreid evaluate data reid
-xmodreid index data/cam1 reid gallery
+xmodreid index data/cam1 gallery --model reid
 xmodreid search gallery data/cam3 --out-dir found --k 3
+xmodreid index data/cam1 shipped
+xmodreid search shipped data/cam3 --k 3
 """
 
 

@@ -87,7 +87,7 @@ _EXAMPLE = '''an example, from nothing to a search:
   xmodreid translate  data/small runs/gan runs/ir
   xmodreid train-reid data/small,runs/ir runs/reid
   xmodreid evaluate   data/small runs/reid
-  xmodreid index      data/small/cam1 runs/reid runs/gallery
+  xmodreid index      data/small/cam1 runs/gallery --model runs/reid
   xmodreid search     runs/gallery data/small/cam3/0100 --query-modality ir --out-dir runs/found
 
 `xmodreid COMMAND --help` lists the options of a command. Start a stopped command again to resume it.'''

@@ -25,7 +25,7 @@ from ..errors import ConfigError, DataError, ModelError, check_choice
 from ..random import fixed_seed
 from .crossmodal import USL_RECIPES, SelectBestEpoch, cross_learner
 from .crossmodal_loaders import cross_dls
-from .models import REID_MODELS, load_reid, reid_model
+from .models import PRETRAINED_REID, REID_MODELS, load_reid, packaged_reid, reid_model
 from ..skeleton import MODALITIES
 
 # %% ../../nbs/137_reid.usl.ipynb #2f0c3009
@@ -93,9 +93,9 @@ def _one_stem_name(name):
 
 def _with_stems(model):
     "The same network without classifier, with stems per modality; both stems get the weights of the one."
-    config = {k: v for k, v in model.config.items() if k not in ('name', 'n_classes')}
+    config = {k: v for k, v in model.config.items() if k not in ('name', 'n_classes', 'modality_stems')}
     # statistics per modality already separate the first layers
-    if config.get('modality_norm') and _takes_stems(model.config['name']): config.setdefault('modality_stems', False)
+    if config.get('modality_norm') and _takes_stems(model.config['name']): config['modality_stems'] = False
     new = _build(model.config['name'], **config)
     old, state = model.state_dict(), new.state_dict()
     for name in state: state[name] = old[name] if name in old else old[_one_stem_name(name)]
@@ -108,12 +108,13 @@ def find_start(
 ) -> Path|None:      # File of a trained network; `None` for a name
     "Find the file that `start` names. `ModelError` for a path that holds no Re-ID network, and for an unknown name."
     name = str(start)
+    if name in PRETRAINED_REID: return packaged_reid(name)
     path = Path(start)/'model.safetensors' if Path(start).is_dir() else Path(start)
     if path.is_file(): return path
     is_name = name in REID_MODELS or name.startswith(('timm/', 'imagenet'))
     if is_name and not Path(start).is_dir(): return None
     raise ModelError(f"{name} is neither a Re-ID network nor a folder with model.safetensors. Train one with "
-                     f"`xmodreid train-reid`, or choose 'imagenet' or one of {', '.join(REID_MODELS)}")
+                     f"`xmodreid train-reid`, or choose 'synth', 'imagenet' or one of {', '.join(REID_MODELS)}")
 
 def usl_network(
     start: str|Path|nn.Module = 'imagenet', # See the table above; a finished network is used as it is

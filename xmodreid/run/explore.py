@@ -76,7 +76,7 @@ def ranks_tab(
     from xmodreid.run.options import find_reid_model
     from xmodreid.run.train import check_device, load_trained_reid
     from xmodreid.viz.rank_explorer import explore_ranks
-    net = load_trained_reid(find_reid_model(model).parent).to(check_device(device))
+    net = load_trained_reid(find_reid_model(model)).to(check_device(device))
     embeddings = embed_images(net, embed_dl(index, size=net.size))
     return explore_ranks(index, embeddings, get_protocol(protocol))
 
@@ -142,7 +142,7 @@ def explore(
     data: str,                 # Data set with images of both modalities
     # Folder of generators from xmodreid train-gan, or 'synth', those of the package
     generators: str = 'synth',
-    # Folder of a Re-ID model from xmodreid train-reid, for a tab with its ranked lists
+    # Folder of a Re-ID model from xmodreid train-reid, or 'synth', for a tab with its ranked lists
     model: str = '',
     # Pose estimator for data without keypoints: a folder, 'synth', 'synth-large', 'openpose', 'lightweight', or
     # module:function of an estimator of another library; 'auto': 'synth-large'

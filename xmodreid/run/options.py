@@ -31,7 +31,8 @@ from ..pose.weights import POSE_WEIGHTS, pose_net
 from xmodreid.reid.loss_callbacks import (
     CrossEntropyLoss, ReIDLoss, SymmetricCrossEntropyLoss, TripletLoss, WeightedTripletLoss,
 )
-from .train import check_device, load_gan_config, load_trained_gan, load_trained_pose
+from ..reid.models import PRETRAINED_REID, packaged_reid
+from .train import check_device, load_gan_config, load_trained_gan, load_trained_pose, load_trained_reid
 
 # %% ../../nbs/156_run.options.ipynb #cell-010
 def parse_size(
@@ -181,14 +182,15 @@ def resolve_pose(
                      "or module:function")
 
 def find_reid_model(
-    model: str, # Folder of a Re-ID model, or its file
+    model: str, # Folder of a Re-ID model, its file, or `'synth'`, the one that comes with the package
 ) -> Path:      # The file
     "Find the weights of a Re-ID model; raises a `ModelError` when there are none."
+    if model in PRETRAINED_REID: return packaged_reid(model)
     path = Path(model)
     if path.is_dir(): path = path/'model.safetensors'
     if path.is_file(): return path
     raise ModelError(f"{model} holds no Re-ID model (model.safetensors is missing). "
-                     "Train one with `xmodreid train-reid`, or give the .onnx file of one")
+                     "Train one with `xmodreid train-reid`, or give 'synth' or the .onnx file of one")
 
 def _load_generators(model:str) -> nn.ModuleDict:
     "Generators, with the size of their images where it is known."
@@ -199,11 +201,13 @@ def _load_generators(model:str) -> nn.ModuleDict:
 
 def load_any_model(
     model: str,          # Folder or file of a model, or the name of one that comes with the package
-    generators: bool = False, # Generators are wanted; `'synth'` names an estimator and generators
+    generators: bool = False, # Generators are wanted; `'synth'` names an estimator, generators and a Re-ID model
+    reid: bool = False,  # A Re-ID model is wanted
 ) -> nn.Module:          # A Re-ID model, a pose network or generators, its `size` set where it is known
     "Load a model of any kind; raises a `ModelError` where there is none."
     path = Path(model)
     if generators and model in PRETRAINED_GENERATORS: return _load_generators(model)
+    if reid and model in PRETRAINED_REID: return load_trained_reid(model)
     if model in POSE_WEIGHTS: return pose_net(pretrained=model)
     if path.is_file(): return _load_generators(model) if file_kind(path) == 'generator' else load_model_file(path)
     if (path/'README.md').is_file() and (path/'config.json').is_file(): return from_pretrained(path)

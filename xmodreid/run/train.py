@@ -42,7 +42,7 @@ from ..pose.weights import POSE_WEIGHTS, load_pose_net, pose_net, save_pose_net
 from ..random import seed_all
 from ..reid.learner import reid_learner
 from ..reid.loss_callbacks import CrossEntropyLoss, ReIDLoss, TripletLoss
-from ..reid.models import load_reid, save_reid
+from ..reid.models import PRETRAINED_REID, load_reid, save_reid
 from .config import RunConfig, config_to_dict, open_run_dir
 from ..skeleton import IR, RGB
 from ..training.checkpoint import fit_resumable
@@ -387,10 +387,12 @@ def _save_reid_run(learn, out_dir, config):
 
 # %% ../../nbs/152_run.train.ipynb #059df96f
 def load_trained_reid(
-    run_dir: str|Path, # From `train_reid`
+    run_dir: str|Path, # From `train_reid`, a file in it, or the name of a network of the package: `'synth'`
 ) -> nn.Module:        # In evaluation mode; `.classes`: people of the training, `.size`: `(height, width)` of images
     "Load a trained Re-ID model; raises a `ModelError` where there is none."
-    model,info = load_reid(_find_output(run_dir, 'model.safetensors', 'Re-ID model'))
+    is_shipped = str(run_dir) in PRETRAINED_REID
+    path = run_dir if is_shipped else _find_output(run_dir, 'model.safetensors', 'Re-ID model', PRETRAINED_REID)
+    model,info = load_reid(path)
     model.classes,model.size = info['classes'],tuple(info['size'])
     return model.eval()
 

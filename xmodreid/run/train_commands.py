@@ -295,8 +295,9 @@ def train_usl(
     out_dir: str,                  # Folder for model, checkpoints, translations, curves and settings
     # Method of the second stage: 'bmil', 'pgm', 'posed', 'adca', 'sinkhorn', 'joint' or 'per_modality'
     recipe: str = 'bmil',
-    # Network to start from: a folder from xmodreid train-reid, its file, 'imagenet', or 'imagenet/NAME' for ImageNet
-    # weights of another network, e.g. 'imagenet/resnet50_agw'; a bare name has random weights
+    # Network to start from: a folder from xmodreid train-reid, its file, 'synth' for the network of the package,
+    # 'imagenet', or 'imagenet/NAME' for ImageNet weights of another network, e.g. 'imagenet/resnet50_agw'; a bare name
+    # has random weights
     start: str = 'imagenet',
     # Folder of generators from xmodreid train-gan, or a file in it; 'synth' or 'synth-64x32' for those of the package;
     # '' for none

@@ -31,8 +31,9 @@ def _check_scores_file(file, data):
 # %% ../../nbs/158_run.use_commands.ipynb #cell-023
 def evaluate(
     data: str,                     # Data set whose test people are searched for
-    model: str,                    # Folder of a model from xmodreid train-reid
-    # Folder for the scores, as CSV and JSON named after data and protocol; the model's folder if not given
+    model: str,                    # Folder of a model from xmodreid train-reid, or 'synth', the one of the package
+    # Folder for the scores, as CSV and JSON named after data and protocol. If not given: the model's folder, or this
+    # folder for 'synth'
     out_dir: str|None = None,
     protocol: str = 'sysu',        # 'sysu', 'regdb', 'llcm' or 'market'
     mode: str = 'all',             # For sysu: 'all' or 'indoor'
@@ -61,13 +62,14 @@ def evaluate(
     from xmodreid.files import write_csv
     from xmodreid.reid.evaluate import evaluate_reid, save_results, summarize_results
     from xmodreid.reid.learner import embed_images
+    from xmodreid.reid.models import PRETRAINED_REID
     from xmodreid.reid.protocols import PROTOCOLS, get_protocol
     from xmodreid.run.options import find_reid_model, parse_rerank, read_data
     from xmodreid.run.train import check_device, load_run_seed, load_trained_reid
     sysu_options = dict(mode=mode, shots=shots, gallery=gallery, direction=direction, permutations=permutations)
     options = dict(sysu=sysu_options, regdb=dict(trial=trial, direction=direction),
                    llcm=dict(direction=direction), market={})
-    model_dir = find_reid_model(model).parent
+    model_dir = Path(model) if model in PRETRAINED_REID else find_reid_model(model).parent
     rerank_options = parse_rerank(rerank)
     test_protocol = get_protocol(check_choice('protocol', protocol, PROTOCOLS), **options[protocol])
     net = load_trained_reid(model_dir).to(check_device(device))
@@ -78,7 +80,7 @@ def evaluate(
     scores = evaluate_reid(embeddings, index, test_protocol, train_pids=train_pids, rerank=rerank_options)
     words = test_protocol.name
     if rerank_options is not None: words += f", re-ranked with {scores.attrs['rerank']}"
-    file = _scores_file(out_dir or model_dir, data, words, no_flip)
+    file = _scores_file(out_dir or ('.' if model in PRETRAINED_REID else model_dir), data, words, no_flip)
     _check_scores_file(file, data)
     write_csv(f'{file}.csv', scores)
     save_results(f'{file}.json', scores, load_run_seed(model_dir), dataset=data, model=str(model_dir),
@@ -119,8 +121,9 @@ def annotate(
 # %% ../../nbs/158_run.use_commands.ipynb #cell-026
 def index(
     images: str,              # Folder of images, or a CSV with a column `path`
-    model: str,               # Folder of a Re-ID model from xmodreid train-reid, or an .onnx file of one
     out_dir: str,             # Folder of the gallery, new or existing; or a Milvus address
+    # Folder of a Re-ID model from xmodreid train-reid, an .onnx file of one, or 'synth', the one of the package
+    model: str = 'synth',
     modality: str = 'rgb',    # Modality of the images where a CSV does not give it
     kind: str = 'exact',      # 'exact', or an approximate index: 'hnsw', 'ivf', 'ivfpq'
     dtype: str = 'float32',   # Type of the vectors of a new gallery: 'float32', or 'float16' for half the space
@@ -129,11 +132,13 @@ def index(
 ) -> None:
     """Embed images into a gallery that can be searched.
 
-    Images that the gallery has already are skipped."""
+    Images that the gallery has already are skipped. Without --model, no training is needed: the network of the
+    package embeds them."""
+    from xmodreid.reid.models import PRETRAINED_REID
     from xmodreid.run.options import find_reid_model
     from xmodreid.run.train import check_device
     from xmodreid.search.index import build_gallery
-    model_file = find_reid_model(model)
+    model_file = model if model in PRETRAINED_REID else find_reid_model(model)
     gallery = build_gallery(images, model_file, out_dir, modality, kind, dtype, duplicates, device=check_device(device))
     print(f"{len(gallery)} images in {out_dir}")
 
@@ -143,7 +148,7 @@ def search(
     images: str,                 # An image, a folder of images, or a CSV with a column `path`
     out_dir: str|None = None,    # Folder for results.csv and ranked.png; nothing is written if not given
     k: int = 10,                 # Images found per query
-    # Folder of the Re-ID model, or its .onnx file, if it was moved since the gallery was built
+    # Folder of the Re-ID model, its .onnx file, or 'synth', if it was moved since the gallery was built
     model: str|None = None,
     query_modality: str = 'rgb', # Modality of the queries where a CSV does not give it
     modality: str|None = None,   # Find only images of this modality
@@ -178,6 +183,7 @@ def export(
     model: str,
     out_file: str,            # File to write; it ends in .onnx
     direction: str = '',      # For generators: 'rgb2ir' or 'ir2rgb'; with it, 'synth' names the shipped translator
+    reid: bool = False,       # 'synth' names the shipped Re-ID model
     size: str = '',           # HEIGHTxWIDTH of the images, where the model does not have it
     mirror: bool = False,     # Average the results of image and mirror image: better results in twice the time
     # Weights in 8 bits: a quarter to half of the bytes; for a Re-ID model, the cost in rank-1 is measured
@@ -190,7 +196,7 @@ def export(
     from xmodreid.onnx_model import ONNX_KINDS
     from xmodreid.run.options import load_any_model, parse_size
     from xmodreid.search.base import ReIDEmbedder, load_embedder
-    net = load_any_model(model, bool(direction))
+    net = load_any_model(model, bool(direction), reid)
     report = export_onnx(net, out_file, parse_size(size) if size else None, direction, mirror, int8)
     print(report.to_string(index=False))
     kind,shape,n_bytes = (report.attrs[k] for k in ('kind','size','bytes'))

@@ -85,15 +85,16 @@ class ReIDEmbedder:
     "A Re-ID model, the size of its images and its hash."
     def __init__(
         self,
-        model: nn.Module|str|Path, # A network that returns a `ReIDOutput`, or a file from `save_reid`
+        # A network that returns a `ReIDOutput`, a file from `save_reid`, or `'synth'` for the network of the package
+        model: nn.Module|str|Path,
         size: tuple|None = None,   # `(height, width)`; by default the size stored in the file
         batch_size: int = 64,      # Images per batch
         device: str|torch.device|None = None, # Device, e.g. `'cuda'`; `None` keeps the network's device
     ):
         self.path, info = '', {}
         if isinstance(model, (str, Path)):
-            from xmodreid.reid.models import load_reid
-            self.path = os.path.abspath(model)
+            from xmodreid.reid.models import PRETRAINED_REID, load_reid
+            self.path = str(model) if str(model) in PRETRAINED_REID else os.path.abspath(model)
             model, info = load_reid(model)
         size = size or info.get('size')
         if not size: raise ConfigError("the size of the model's images is not known: pass size=(height, width)")
@@ -154,7 +155,7 @@ class OnnxEmbedder(ReIDEmbedder):
 
 # %% ../../nbs/130_search.base.ipynb #dc5c0480
 def load_embedder(
-    # An embedder, a file from `save_reid`, or an `.onnx` file from `xmodreid export`
+    # An embedder, a file from `save_reid`, `'synth'`, or an `.onnx` file from `xmodreid export`
     model: ReIDEmbedder|str|Path,
     device: str|torch.device|None = None, # Device for a model from a file; `None` keeps the network's device
     batch_size: int = 64,                 # Images per batch, for a model from a file

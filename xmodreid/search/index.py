@@ -32,7 +32,8 @@ def open_gallery(
 
 def build_gallery(
     source: str|Path|Sequence|pd.DataFrame, # Folder of images, CSV with a column `path`, or a table
-    model: str|Path,           # File from `save_reid`, or an `.onnx` file from `xmodreid export`
+    # File from `save_reid`, `.onnx` file from `xmodreid export`, or `'synth'` for the network of the package
+    model: str|Path,
     location: str|Path,        # Folder to create or to add to, or a Milvus address
     modality: str = 'rgb',     # Modality of all images when the table has no column `modality`
     kind: str = 'exact',       # One of `INDEX_KINDS`, for a new gallery
@@ -67,7 +68,9 @@ def search_gallery(
     if not isinstance(gallery, BaseGallery): gallery = open_gallery(gallery)
     model = model or gallery.model_path
     if not model: raise ConfigError("the gallery has no path of its model: pass the file as `model`")
-    if not isinstance(model, ReIDEmbedder) and not Path(model).is_file():
+    from xmodreid.reid.models import PRETRAINED_REID
+    is_loaded = isinstance(model, ReIDEmbedder) or str(model) in PRETRAINED_REID
+    if not is_loaded and not Path(model).is_file():
         raise ModelError(f"there is no file {model}, the model the gallery was built with. "
                          "Pass the file where it is now as `model`")
     embed = load_embedder(model, device)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'PRETRAINED_GENERATORS', 'warp_losses', 'thesis_losses', 'BatchedCycleGAN', 'pose_cyclegan',
-           'pose_cyclegan_learner', 'get_generators', 'save_generators', 'load_generators', 'training_overlap',
-           'warn_training_overlap', 'SaveBest']
+           'pose_cyclegan_learner', 'initialized_cyclegan', 'get_generators', 'save_generators', 'load_generators',
+           'training_overlap', 'warn_training_overlap', 'SaveBest']
 
 # %% ../../nbs/089_gan.learner.ipynb #gan-learner-h4
 import math
@@ -169,6 +169,27 @@ def _discriminator_step(losses, settings:dict) -> DiscriminatorStep:
 def _generator_parameters(model) -> list:
     "The weights the learner's optimizer updates; the discriminators have their own, and a learned warp stays frozen."
     return [p for g in (model.to_ir,model.to_rgb) for p in g.parameters() if p.requires_grad]
+
+# %% ../../nbs/089_gan.learner.ipynb #94e0c7c2
+def _trainable_copy(generator):
+    "A copy that can be trained; its learned warp, if there is one, stays frozen."
+    new = build_generator(**generator.config)
+    new.load_state_dict(generator.state_dict())
+    return new
+
+def initialized_cyclegan(
+    generators:nn.ModuleDict, # From `get_generators` or `load_generators`; they stay as they are
+    gray:bool=True,           # Are RGB images gray? As the generators were trained
+    seed:int=0,               # Seed of the discriminators
+) -> PoseCycleGAN:            # In training mode, on the CPU
+    "The four networks of a pose CycleGAN that starts from trained generators. `ConfigError` for another `gray`."
+    config = generators['rgb'].config
+    if config['gray']!=gray:
+        raise ConfigError(f"the generators were trained with gray={config['gray']}, this training has gray={gray}. "
+                          "Give both the same")
+    model = pose_cyclegan(gray=gray, norm=config.get('norm'), seed=seed)
+    model.to_ir,model.to_rgb = _trainable_copy(generators['ir']),_trainable_copy(generators['rgb'])
+    return model
 
 # %% ../../nbs/089_gan.learner.ipynb #cell-020
 def get_generators(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'PRETRAINED_GENERATORS', 'warp_losses', 'thesis_losses', 'BatchedCycleGAN', 'pose_cyclegan',
-           'pose_cyclegan_learner', 'get_generators', 'save_generators', 'load_generators', 'continue_cyclegan',
+           'pose_cyclegan_learner', 'initialized_cyclegan', 'get_generators', 'save_generators', 'load_generators',
            'training_overlap', 'warn_training_overlap', 'SaveBest']
 
 # %% ../../nbs/089_gan.learner.ipynb #gan-learner-h4
@@ -171,6 +171,27 @@ def _generator_parameters(model) -> list:
     "The weights the learner's optimizer updates; the discriminators have their own, and a learned warp stays frozen."
     return [p for g in (model.to_ir,model.to_rgb) for p in g.parameters() if p.requires_grad]
 
+# %% ../../nbs/089_gan.learner.ipynb #94e0c7c2
+def _trainable_copy(generator):
+    "A copy that can be trained; its learned warp, if there is one, stays frozen."
+    new = build_generator(**generator.config)
+    new.load_state_dict(generator.state_dict())
+    return new
+
+def initialized_cyclegan(
+    generators:nn.ModuleDict, # From `get_generators` or `load_generators`; they stay as they are
+    gray:bool=True,           # Are RGB images gray? As the generators were trained
+    seed:int=0,               # Seed of the discriminators
+) -> PoseCycleGAN:            # In training mode, on the CPU
+    "The four networks of a pose CycleGAN that starts from trained generators. `ConfigError` for another `gray`."
+    config = generators['rgb'].config
+    if config['gray']!=gray:
+        raise ConfigError(f"the generators were trained with gray={config['gray']}, this training has gray={gray}. "
+                          "Give both the same")
+    model = pose_cyclegan(gray=gray, norm=config.get('norm'), seed=seed)
+    model.to_ir,model.to_rgb = _trainable_copy(generators['ir']),_trainable_copy(generators['rgb'])
+    return model
+
 # %% ../../nbs/089_gan.learner.ipynb #cell-020
 def get_generators(
     learn:Learner,    # From `pose_cyclegan_learner`, trained
@@ -225,24 +246,6 @@ def load_generators(
     size = tree.get('size') if pretrained is None else pretrained['size']
     generators.size = None if size is None else tuple(size)
     return generators.requires_grad_(False).eval()
-
-# %% ../../nbs/089_gan.learner.ipynb #continue-gan
-def _trainable_copy(generator):
-    "A copy that can be trained; its learned warp, if there is one, stays frozen."
-    new = build_generator(**generator.config)
-    new.load_state_dict(generator.state_dict())
-    return new
-
-def continue_cyclegan(
-    generators:nn.ModuleDict,  # Trained generators, from `load_generators`
-    gray:bool=True,            # Are RGB images gray?
-    channels_last:bool=False,  # Store weights in the channels-last format?
-    seed:int=0,                # Seed of the discriminators' weights
-) -> PoseCycleGAN:             # In training mode, on the CPU
-    "Four networks to continue a training with: copies of trained generators, and new discriminators."
-    model = pose_cyclegan(gray=gray, norm=generators[IR].config.get('norm'), seed=seed)
-    model.to_ir,model.to_rgb = _trainable_copy(generators[IR]),_trainable_copy(generators[RGB])
-    return model.to(memory_format=torch.channels_last) if channels_last else model
 
 # %% ../../nbs/089_gan.learner.ipynb #load-2
 def training_overlap(

@@ -252,7 +252,8 @@ def _translation_note(results) -> str:
     if not results.is_real: return _TRANSLATION_NOTE.format(truth="the true image")
     note = _TRANSLATION_NOTE.format(truth="the source, because there is no true image")
     if results.is_scratch:
-        return note+" Target poses are estimates: 'real' shows how well the two estimators agree, not how right they are."
+        return note+(" Target poses are estimates: 'real' shows how well the two estimators agree, not how right they "
+                     "are.")
     return note+(" Target poses are estimates of the network that measures, so 'real' is near 100 by construction and "
                  "says nothing about how right they are.")
 
@@ -284,8 +285,8 @@ def _report_losses(report, results):
 
 # %% ../../nbs/154_run.demo_report.ipynb #cell-021
 _REID_TEXTS = {
-    False: "Only the RGB images of the training people have labels; their infrared images have none. A model trained on "
-           "RGB has never learned what infrared looks like. Gray copies and translated images stand in for infrared "
+    False: "Only the RGB images of the training people have labels; their infrared images have none. A model trained "
+           "on RGB has never learned what infrared looks like. Gray copies and translated images stand in for infrared "
            "images, with the label of their source. The last model is given the labels of both modalities, for "
            "comparison. It has few infrared images of each person, so it is not always the best. All models have one "
            "recipe.",
@@ -303,9 +304,9 @@ def _report_reid(report, results):
                  'mINP: mean inverse negative penalty, how early the last right image comes. Noisy labels: labels of '
                  'images that were made from others.')
     if results.is_real:
-        report.text(f"Only {results.held_out.pid.nunique()} people are held out. This shows that the chain runs on real "
-                    "images, not how good it is: a few held-out people decide every number, and no conclusion can rest "
-                    "on them.")
+        report.text(f"Only {results.held_out.pid.nunique()} people are held out. This shows that the chain runs on "
+                    "real images, not how good it is: a few held-out people decide every number, and no conclusion can "
+                    "rest on them.")
     named = {TRAINING_NAMES.get(name, name): r for name,r in results.results.items()}
     curves = plot_cmc(named)
     curves.axes[0].legend(loc='upper left', bbox_to_anchor=(1,1), fontsize=8, frameon=False)  # beside the curves

@@ -27,10 +27,9 @@ from ..data.translation_loaders import translation_dls
 from ..errors import ConfigError, DataError, ModelError
 from ..files import load_state, read_json, write_csv
 from ..gan.distributed import distributed_training
-from ..gan.inference import resolve_generators, trained_on_gray
 from ..gan.learned_warp import LearnedWarp
 from xmodreid.gan.learner import (
-    PRETRAINED_GENERATORS, RECIPES, continue_cyclegan, get_generators, load_generators, pose_cyclegan,
+    PRETRAINED_GENERATORS, RECIPES, get_generators, initialized_cyclegan, load_generators, pose_cyclegan,
     pose_cyclegan_learner, save_generators, warp_losses,
 )
 from ..gan.monitoring import SaveSamples
@@ -44,7 +43,7 @@ from ..reid.learner import reid_learner
 from ..reid.loss_callbacks import CrossEntropyLoss, ReIDLoss, TripletLoss
 from ..reid.models import PRETRAINED_REID, load_reid, save_reid
 from .config import RunConfig, config_to_dict, open_run_dir
-from ..skeleton import IR, RGB
+from ..skeleton import RGB
 from ..training.checkpoint import fit_resumable
 from ..training.distributed import local_device, rank, rank0_first, world_size
 from ..training.learner import TrainingProgressBar
@@ -217,17 +216,14 @@ class GanConfig(TrainConfig):
     d_lr: float = 4e-4         # Learning rate of the discriminators
     half: bool = False         # Half precision (bfloat16), made for a GPU
     blocks: int|None = None    # Residual blocks of the generators; their own default when `None`
-    # Halvings before the attention, for the attention generator; when `None`, 3 above 128 pixels of height, else
-    # 2
+    # Halvings before the attention, for the attention generator; `None`: 3 above 128 pixels of height, else 2
     downs: int|None = None
     channels_last: bool = False # Memory layout of the weights that suits a GPU's half precision
-    # Weight of the pose loss; that of `warp_losses` when `None`. Twice as much is better in trainings of a
-    # thousand batches and more
+    # Weight of the pose loss; that of `warp_losses` when `None`. 2 is better in trainings of 1,000 batches and more
     pose_weight: float|None = None
     # For the two-stage generator, the trained warp: a folder of `train_warp`, a file in it, or `'synth'`
     warp: str = ''
-    # Start from these generators: a folder of `train_gan`, or a name of `PRETRAINED_GENERATORS`; `generator`, `width`,
-    # `blocks`, `downs` and `warp` are then ignored
+    # Start from these generators, as for `load_trained_gan`; they decide `generator`, `width`, `blocks` and `warp`
     init_weights: str = ''
 
 # %% ../../nbs/152_run.train.ipynb #89cdd498
@@ -244,7 +240,7 @@ def _check_warp(config):
 
 def _gan_losses(config, estimator, initial=None):
     "The recipe of the package, with part tones for color images."
-    kind = config.generator if initial is None else initial[IR].config['kind']
+    kind = config.generator if initial is None else initial['ir'].config['kind']
     weights = {} if config.pose_weight is None else dict(pose=config.pose_weight)
     return warp_losses(estimator, tone=0. if config.gray else 2., **RECIPES.get(kind, {}), **weights)
 
@@ -252,27 +248,22 @@ def _sample_images(config, dls, path):
     "Save translations of the first batch from time to time while the generators train."
     return SaveSamples(dls.train.one_batch(), every_epochs=max(1, config.epochs//20), path=path)
 
-def _new_gan(config):
-    "Generators and discriminators with random weights."
+def _make_gan(config, initial=None):
+    "The networks, with random weights or from trained generators."
+    if initial is not None:
+        model = initialized_cyclegan(initial, config.gray, config.seed)
+        return model.to(memory_format=torch.channels_last) if config.channels_last else model
     downs = config.downs
     if downs is None and config.generator=='attention' and config.size[0]>128: downs = 3
     warp = load_trained_warp(config.warp) if config.warp else None
     return pose_cyclegan(config.generator, width=config.width, gray=config.gray, blocks=config.blocks, downs=downs,
                          channels_last=config.channels_last, warp=warp, seed=config.seed)
 
-def _initialized_gan(config, initial):
-    "Trained generators with new discriminators."
-    if trained_on_gray(resolve_generators(initial))!=config.gray:
-        raise ConfigError(f"the generators {config.init_weights!r} were trained with gray={not config.gray}, "
-                          f"this training has gray={config.gray}. Give both the same")
-    return continue_cyclegan(initial, config.gray, config.channels_last, config.seed)
-
 def _gan_learner(config, dls, losses, cbs, initial=None):
     "The learner of a configuration."
-    model = _new_gan(config) if initial is None else _initialized_gan(config, initial)
     if config.half: cbs = [*cbs,HalfPrecision()]
-    return pose_cyclegan_learner(dls, losses=losses, lr=config.lr, d_lr=config.d_lr, model=model, cbs=cbs,
-                                 seed=config.seed)
+    return pose_cyclegan_learner(dls, losses=losses, lr=config.lr, d_lr=config.d_lr, model=_make_gan(config, initial),
+                                 cbs=cbs, seed=config.seed)
 
 # %% ../../nbs/152_run.train.ipynb #bf6c8859
 def train_gan(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TrainConfig', 'check_device', 'begin_extension', 'PoseConfig', 'train_pose', 'load_trained_pose', 'WarpConfig',
            'train_warp', 'load_trained_warp', 'GanConfig', 'train_gan', 'load_trained_gan', 'load_gan_config',
-           'ReIDConfig', 'train_reid', 'load_trained_reid', 'load_run_seed', 'as_embedder']
+           'ReIDConfig', 'train_reid', 'load_trained_reid', 'as_embedder']
 
 # %% ../../nbs/152_run.train.ipynb #15f86c20
 import os
@@ -386,13 +386,6 @@ def load_trained_reid(
     model,info = load_reid(path)
     model.classes,model.size = info['classes'],tuple(info['size'])
     return model.eval()
-
-def load_run_seed(
-    run_dir: str|Path, # Folder of any training run
-) -> int|None:         # `None` where the folder has no settings
-    "Seed of a training run."
-    path = Path(run_dir)/'config.json'
-    return read_json(path, checksum=True).get('seed') if path.is_file() else None
 
 # %% ../../nbs/152_run.train.ipynb #6b0c27da
 def as_embedder(

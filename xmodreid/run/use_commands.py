@@ -65,7 +65,8 @@ def evaluate(
     from xmodreid.reid.models import PRETRAINED_REID
     from xmodreid.reid.protocols import PROTOCOLS, get_protocol
     from xmodreid.run.options import find_reid_model, parse_rerank, read_data
-    from xmodreid.run.train import check_device, load_run_seed, load_trained_reid
+    from xmodreid.run.config import load_run_seed
+    from xmodreid.run.train import check_device, load_trained_reid
     sysu_options = dict(mode=mode, shots=shots, gallery=gallery, direction=direction, permutations=permutations)
     options = dict(sysu=sysu_options, regdb=dict(trial=trial, direction=direction),
                    llcm=dict(direction=direction), market={})

@@ -38,7 +38,6 @@ from .training import DiscriminatorStep
 from .warp_loss_callbacks import PoseTransferLoss
 from ..pose.estimate import PoseEstimator
 from ..random import fixed_seed
-from ..skeleton import IR, RGB
 from ..training.checkpoint import RestoreAfterLRFind
 from ..training.ema import GeneratorEMA
 from ..training.learner import InterruptibleLearner

@@ -8,7 +8,7 @@ __all__ = ['IMAGE_KINDS', 'NORM_KINDS', 'CYCLEGAN_SEED', 'RGB_LABELS_SIZES', 'OU
            'adapted_network', 'train_on_infrared', 'measure_rgb_labels', 'rgb_labels_rows', 'reproduce_rgb_labels',
            'summarize_rgb_labels', 'format_rgb_labels', 'plot_rgb_labels']
 
-# %% ../../nbs/experiments/11_rgb_labels.ipynb #57f103ce
+# %% ../../nbs/experiments/11_rgb_labels.ipynb #af26fa38
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,7 +58,7 @@ from ..synth.world import SYNTH_PRESETS
 from ..training.checkpoint import fit_resumable
 from ..training.learner import TrainingProgressBar
 
-# %% ../../nbs/experiments/11_rgb_labels.ipynb #57609769
+# %% ../../nbs/experiments/11_rgb_labels.ipynb #0a1119f4
 # Images beside the labeled RGB images. Generated ones have the label of their source: gray copies, a CycleGAN without
 # poses, ours in the own pose, in that of another person's infrared image (three choices) or of one who faces the same
 # way, what RGB shows of the truth. `ir`: infrared images with their labels
@@ -97,7 +97,7 @@ class RgbLabelsConfig(RunConfig):
         check_choice('norm', self.norm, NORM_KINDS)
         if self.recipe: check_choice('recipe', self.recipe, USL_RECIPES)
 
-# %% ../../nbs/experiments/11_rgb_labels.ipynb #c7936753
+# %% ../../nbs/experiments/11_rgb_labels.ipynb #f8bd8ee4
 def _read_real(config, context):
     "SYSU-MM01 with the training people of its official test, and estimated keypoints of its training images."
     index = read_sysu(config.data)
@@ -122,7 +122,7 @@ def rgb_labels_people(
     warn_training_overlap(config.translator, config.seed, data.index.pid[data.index.split == 'test'])
     return data
 
-# %% ../../nbs/experiments/11_rgb_labels.ipynb #64ea9adb
+# %% ../../nbs/experiments/11_rgb_labels.ipynb #18a1fb42
 CYCLEGAN_SEED = 11 # of the people of the CycleGAN; the shipped translator was trained on people of this seed, too
 
 def train_cyclegan(
@@ -149,7 +149,7 @@ def train_cyclegan(
     save_generators(get_generators(learn), path, size=config.size)
     return load_generators(path)
 
-# %% ../../nbs/experiments/11_rgb_labels.ipynb #10814f59
+# %% ../../nbs/experiments/11_rgb_labels.ipynb #5d833a58
 def _cyclegan(people, config, context):
     "The CycleGAN of a row; that of synthetic people is trained once, on people of another seed."
     if people.world is None: return train_cyclegan(context.out_dir/'cyclegan', people, config, context)
@@ -191,7 +191,7 @@ def rgb_labels_images(
     index = concat_index(*parts) if len(parts) > 1 else parts[0].reset_index(drop=True)
     return hide_labels(index, labels)
 
-# %% ../../nbs/experiments/11_rgb_labels.ipynb #83e86b0c
+# %% ../../nbs/experiments/11_rgb_labels.ipynb #70e5d831
 def _mixed_dls(index, config, options):
     "Batches in which all cameras take turns; generated images have an infrared camera."
     labels = np.unique(index.pid, return_inverse=True)[1]
@@ -233,7 +233,7 @@ def train_rgb_labels(
     save_reid(learn.model, path, size=list(config.size), classes=[int(c) for c in learn.dls.classes])
     return path
 
-# %% ../../nbs/experiments/11_rgb_labels.ipynb #9a4b5f61
+# %% ../../nbs/experiments/11_rgb_labels.ipynb #664f4a41
 def adapted_network(
     config: RgbLabelsConfig, # Settings
     people: PoseDataset,     # Training people; labels of infrared images are not used
@@ -246,7 +246,7 @@ def adapted_network(
     options = LoaderOptions(device=shared.device, cache='none')
     return estimate_statistics(add_modality_norm(model), embed_dl(infrared, config.size, options=options))
 
-# %% ../../nbs/experiments/11_rgb_labels.ipynb #1ba00688
+# %% ../../nbs/experiments/11_rgb_labels.ipynb #dac7c7df
 def train_on_infrared(
     config: RgbLabelsConfig, # Settings with `recipe`
     people: PoseDataset,     # Training people; the labels of infrared images are hidden
@@ -266,7 +266,7 @@ def train_on_infrared(
     write_csv(context.out_dir/'pseudo_labels.csv', label_source(learn).history)
     return learn.model
 
-# %% ../../nbs/experiments/11_rgb_labels.ipynb #dc3fbf15
+# %% ../../nbs/experiments/11_rgb_labels.ipynb #cde05294
 def measure_rgb_labels(
     config: RgbLabelsConfig, # Settings
     out_dir: str|Path,       # Folder of the row
@@ -282,7 +282,7 @@ def measure_rgb_labels(
     scores = evaluate_reid(embeddings, test, sysu_protocol('all', 1, 'agw'), train_pids=people.index.pid.unique())
     return {name: 100*float(scores[name].mean()) for name in ('rank1', 'rank5', 'rank10', 'mAP', 'mINP')}
 
-# %% ../../nbs/experiments/11_rgb_labels.ipynb #2e586bd8
+# %% ../../nbs/experiments/11_rgb_labels.ipynb #49b4d01e
 RGB_LABELS_SIZES = dict( # What a size changes in a `RgbLabelsConfig`
     quick=dict(size=(64, 32), people=200, translator='synth-64x32', model='resnet10_small', pretrained=False,
                epochs=24, k=4, lr=3e-3),
@@ -321,7 +321,7 @@ RGB_LABELS_ROWS = { # Name -> settings of a `RgbLabelsConfig`
 FRONT_ROWS = ['+ channel augmentation', '+ channel augmentation, adapted', '+ ours, own pose', '+ ours, another pose',
               '+ ours, own and another pose, per modality', 'all labels', 'all labels, per modality']
 
-# %% ../../nbs/experiments/11_rgb_labels.ipynb #119fc6cf
+# %% ../../nbs/experiments/11_rgb_labels.ipynb #8ea3f67b
 def rgb_labels_rows(
     size: str = 'quick', # One of `RGB_LABELS_SIZES`
     seeds: tuple = (1,), # Seeds of people, weights and order
@@ -333,7 +333,7 @@ def rgb_labels_rows(
     return [TableRow(name=f'{name} seed {seed}', config=make(row, seed), thesis={})
             for seed in seeds for name, row in RGB_LABELS_ROWS.items()]
 
-# %% ../../nbs/experiments/11_rgb_labels.ipynb #33c28b21
+# %% ../../nbs/experiments/11_rgb_labels.ipynb #5578de08
 def reproduce_rgb_labels(
     out_dir: str|Path,       # Folder of people, images, networks and table
     size: str = 'quick',     # One of `RGB_LABELS_SIZES`
@@ -352,7 +352,7 @@ def reproduce_rgb_labels(
     def measure(config, row_dir): return measure_rgb_labels(config, row_dir, shared)
     return summarize_rgb_labels(run_rows(rows, out_dir/'rows', measure, progress, names))
 
-# %% ../../nbs/experiments/11_rgb_labels.ipynb #d7ec1e43
+# %% ../../nbs/experiments/11_rgb_labels.ipynb #567a414e
 def summarize_rgb_labels(
     table: pd.DataFrame, # From `run_rows`
 ) -> pd.DataFrame:       # One row per setting, in percent
@@ -363,7 +363,7 @@ def summarize_rgb_labels(
     both = pd.concat([mean, std.add_suffix('_std')], axis=1)
     return both[[c for name in mean for c in (name, f'{name}_std')]].assign(seeds=groups.size()).reset_index()
 
-# %% ../../nbs/experiments/11_rgb_labels.ipynb #430b6378
+# %% ../../nbs/experiments/11_rgb_labels.ipynb #3bf40663
 def format_rgb_labels(
     table: pd.DataFrame,     # From `reproduce_rgb_labels`
     rows: list[str]|None = None, # Rows to show; all when `None`

@@ -60,9 +60,9 @@ from ..training.learner import TrainingProgressBar
 
 # %% ../../nbs/experiments/11_rgb_labels.ipynb #0a1119f4
 # Images beside the labeled RGB images. Generated ones have the label of their source: gray copies, a CycleGAN without
-# poses, ours in the own pose, in that of another person's infrared image (three choices) or of one who faces the same
+# poses, ours in the own pose, in that of another person's infrared image (two choices) or of one who faces the same
 # way, what RGB shows of the truth. `ir`: infrared images with their labels
-IMAGE_KINDS = ('gray', 'cyclegan', 'own', 'target', 'target2', 'target3', 'same_view', 'oracle', 'ir')
+IMAGE_KINDS = ('gray', 'cyclegan', 'own', 'target', 'target2', 'same_view', 'oracle', 'ir')
 # Statistics of batch norm: one set; infrared ones estimated after training; per modality also while training
 NORM_KINDS = ('joint', 'adapted', 'per_modality')
 
@@ -168,7 +168,7 @@ def _generate(kind, people, config, context):
     if kind == 'oracle':
         made = oracle_translations(people, context.subfolder('oracle'))
         return made.assign(noisy=True, generator='oracle')
-    poses, number = kind.rstrip('23'), int(kind[-1]) if kind[-1].isdigit() else 1
+    poses, number = kind.rstrip('2'), int(kind[-1]) if kind[-1].isdigit() else 1
     keypoints, min_joints = people.keypoints, 6
     if kind == 'cyclegan':
         generators, poses, min_joints = _cyclegan(people, config, context), 'own', 0

@@ -52,11 +52,13 @@ class ModalityNorm(nn.Module):
         modality: int, # 0 RGB, 1 IR
     ) -> dict[str, Tensor]: # Name in `net` -> tensor
         "Statistics of a modality."
+        if modality: return {name: getattr(self, self._ir_name(name)) for name in self.statistics}
         own = dict(self.net.named_buffers())
-        return {name: getattr(self, self._ir_name(name)) if modality else own[name] for name in self.statistics}
+        return {name: own[name] for name in self.statistics}
 
     def _run(self, m, img, modality):
         "Run the network with the statistics of a modality."
+        if m == 0: return self.net(img, modality)
         return functional_call(self.net, self.buffers_of(m), (img, modality))
 
     def _run_both(self, img, modality):

@@ -64,8 +64,8 @@ def reid_model(
     if name.startswith('timm/'): model = TimmReID(n_classes, name.removeprefix('timm/'), **kwargs)
     else: model = REID_MODELS[check_choice('model', name, REID_MODELS)](n_classes, **kwargs)
     config = dict(name=name, n_classes=n_classes, **{k: v for k, v in kwargs.items() if k != 'pretrained'})
-    if not modality_norm: return _with_config(model, config)
-    return _with_config(ModalityNorm(model), config | dict(modality_norm=True))
+    model = _with_config(model, config)
+    return add_modality_norm(model) if modality_norm else model
 
 # %% ../../nbs/105_reid.models.ipynb #ce6329ea
 def final_network(

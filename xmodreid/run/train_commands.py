@@ -293,7 +293,8 @@ def train_usl(
     # Data set of both modalities, with names or without, e.g. folders:my_cameras
     data: str,
     out_dir: str,                  # Folder for model, checkpoints, translations, curves and settings
-    # Method of the second stage: 'bmil', 'pgm', 'posed', 'adca', 'sinkhorn', 'joint' or 'per_modality'
+    # Method of the second stage: 'bmil', 'pgm', 'posed', 'adca', 'sinkhorn', 'joint' or 'per_modality'; or, with
+    # --labels rgb, 'semi_supervised' in one stage
     recipe: str = 'bmil',
     # Network to start from: a folder from xmodreid train-reid, its file, 'synth' for the network of the package,
     # 'imagenet', or 'imagenet/NAME' for ImageNet weights of another network, e.g. 'imagenet/resnet50_agw'; a bare name

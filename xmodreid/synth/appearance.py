@@ -253,7 +253,7 @@ def build_atlas(
     return flat[:, :3].copy(),flat[:, 3:4].copy(),flat[:, 4:].copy(),_gloss(person)
 
 # %% ../../nbs/025_synth.appearance.ipynb #thermal-outfit
-_CLO = dict(t_shirt=.30, shirt=.45, jacket=.80, coat=.95, trousers=.45, shorts=.40, skirt=.55,
+_CLO = dict(t_shirt=.30, shirt=.45, jacket=.80, coat=.95, trousers=.38, shorts=.35, skirt=.50,
             shoes=1.1, cap=.5, backpack=3., bag=7.) # a bag hardly touches the body; a backpack touches the back
 
 def _insulations(p: Person, visible_fraction: float) -> dict:

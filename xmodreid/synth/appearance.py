@@ -11,7 +11,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from .figure import ATLAS_SIZE, FIGURE_PARTS, PART_TEXELS, part_kind
+from .figure import FIGURE_PARTS, PART_TEXELS, part_kind
 from xmodreid.synth.garments import (
     MATERIALS, Garment, fabric_texture, garment_color, garment_insulation, rgb_luminance, surface_warmth, thermal_level,
 )

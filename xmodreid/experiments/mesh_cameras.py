@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from ..synth.cameras import CAMERAS, camera_background
+from ..synth.thermal import thermal_halo
 
 # %% ../../nbs/experiments/22_mesh_cameras.ipynb #cell-006
 def octave_noise(
@@ -166,8 +167,8 @@ def _damage_thermal(rng:np.random.Generator, im:np.ndarray) -> np.ndarray:
     gray = im[..., 0]
     gray = gray+rng.uniform(0, .12)*octave_noise(rng, gray.shape, 8, 64)*.3
     if rng.random() < .4:
-        blurred = cv2.GaussianBlur(gray, (0,0), rng.uniform(3, 15))
-        gray = gray+rng.uniform(.2, 1.)*(gray-blurred)
+        sigma = rng.uniform(3, 15)
+        gray = thermal_halo(gray, rng.uniform(.2, 1.), sigma)
     if rng.random() < .6: gray = (gray-rng.uniform(0, .15))*rng.uniform(.9, 1.6)
     gray = np.clip(gray, 0, 1)**rng.uniform(.5, 1.6)
     if rng.random() < .35: gray = rng.uniform(0, .35)+gray*rng.uniform(.3, .7)

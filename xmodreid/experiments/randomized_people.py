@@ -19,6 +19,7 @@ from ..synth.cameras import CAMERAS, camera_background, sample_occluder
 from ..synth.figure import ATLAS_SIZE, FIGURE_PARTS, PART_TEXELS, figure_outline
 from ..synth.person import sample_person
 from ..synth.raster import joint_visibility, rasterize, shade
+from ..synth.thermal import thermal_halo
 
 # %% ../../nbs/experiments/10_randomized_people.ipynb #cell-006
 def _cycling_gait(rng:np.random.Generator, gait:Gait) -> Gait:
@@ -213,7 +214,7 @@ def _thermal_postprocess(rng:np.random.Generator, canvas:np.ndarray) -> np.ndarr
     "Artifacts of a thermal camera: halos, or edges sharpened until they ring, and a gain that may saturate."
     if rng.random() < .6: canvas = cv2.GaussianBlur(canvas, (0,0), float(rng.uniform(.5, 2.5)))
     x = canvas.astype(np.float32)
-    if rng.random() < .5: x += rng.uniform(.5, 2.5)*(x-cv2.GaussianBlur(x, (0,0), float(rng.uniform(2, 6))))
+    if rng.random() < .5: x = thermal_halo(x, rng.uniform(.5, 2.5), float(rng.uniform(2, 6)))
     if rng.random() < .3: x *= rng.uniform(1., 1.7)
     return np.clip(x, 0, 255).astype(np.uint8)
 

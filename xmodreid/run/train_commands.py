@@ -46,8 +46,9 @@ def demo(
 # %% ../../nbs/157_run.train_commands.ipynb #b9d8c08a
 def synth(
     out_dir: str,        # Folder of the new data set
-    size: str = 'small', # 'small' (64x32), 'standard', 'clear' or 'hard' (128x64)
+    size: str = 'small', # 'small' (64x32), 'standard', 'clear', 'hard' or 'thermal' (128x64)
     seed: int = 0,       # Seed of people, cameras and images
+    infrared: str = '',  # 'near' or 'thermal' infrared; '': thermal for the size 'thermal', else near
 ) -> None:
     """Write a data set of synthetic people.
 
@@ -56,6 +57,7 @@ def synth(
     from xmodreid.synth.dataset import write_synth
     from xmodreid.synth.world import SYNTH_PRESETS
     world = replace(SYNTH_PRESETS[check_choice('size', size, SYNTH_PRESETS)], seed=seed)
+    if infrared: world = replace(world, infrared=infrared)
     root = write_synth(out_dir, world)
     print(f"{len(read_dataset('sysu', root, verify=False))} images in {root}")
 

@@ -144,6 +144,7 @@ def shade(
     atlas: np.ndarray,       # `(ATLAS_SIZE, C)` uint8 texels of the person
     light: tuple = (.25, -.35, .9, .45), # Direction x, y, z (to the viewer); share of ambient light
     gloss: np.ndarray|None = None,       # `(P,)` strength of the highlight in gray levels; none when `None`
+    shadows: bool = True,    # Darken parts beside nearer parts; surfaces that emit their own light have no shadows
 ) -> np.ndarray:             # `canvas`
     "Wrap the texture around every part and light it."
     at = np.flatnonzero(label.ravel())
@@ -156,9 +157,10 @@ def shade(
     around,brightness,highlight = _light_tables(outline, light, gloss)
     row = (along*TEXELS_ALONG.astype(np.float32).take(part)).astype(np.intp)
     texel = row*TEXELS_AROUND.take(part)+around.ravel().take(place)
-    reach = max(3, int(outline.scale/24)|1)
-    shadow = _near_shadow(label, outline.depth_order, reach).ravel().take(at)
-    lit = brightness.ravel().take(place)*_SHADOW_TABLE.take(shadow)
+    lit = brightness.ravel().take(place)
+    if shadows:
+        reach = max(3, int(outline.scale/24)|1)
+        lit *= _SHADOW_TABLE.take(_near_shadow(label, outline.depth_order, reach).ravel().take(at))
     color = atlas.take(texel, axis=0)*lit[:, None]
     if highlight.any(): color += highlight.ravel().take(place)[:, None]
     canvas.reshape(-1, canvas.shape[2])[at] = np.minimum(color, 255).astype(np.uint8)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CONVERGENCE_CHECKS', 'ABLATION_SIZES', 'BASE_CONFIG', 'RECIPE_CHANGES', 'CONTRAST_MODEL', 'BLUR_SIGMA',
            'has_converged', 'is_balanced', 'check_convergence', 'weak_losses', 'GanAblationConfig', 'ablation_rows',
-           'config_losses', 'contrast_targets', 'evaluate_held_out', 'run_gan_config', 'reproduce_ablation']
+           'config_losses', 'train_contrast_model', 'evaluate_held_out', 'run_gan_config', 'reproduce_ablation']
 
 # %% ../../nbs/experiments/02_thesis_ablation.ipynb #cell-002
 import time
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from ..data.keypoints import PoseDataset
 from ..data.loaders import LoaderOptions
@@ -28,12 +29,11 @@ from ..gan.feature_loss_callbacks import PersonIdentityLoss
 from ..gan.feature_losses import VGGFeatures
 from ..gan.learner import get_generators, pose_cyclegan_learner, save_generators
 from ..gan.loss_callbacks import AdversarialLoss, CycleLoss, PartToneLoss, PoseBCELoss, PoseMSELoss
-from ..gan.person_pairs import PersonPairLoss
 from ..gan.warp_loss_callbacks import PoseTransferLoss
 from ..pose.estimate import PoseEstimator
 from ..random import seed_all
 from ..run.adapt import adapt_reid
-from ..run.identity_losses import cached_identity_targets, contrast_loss, identity_targets, rgb_labels
+from ..run.identity_losses import identity_losses
 from ..run.tables import TableRow, check_row_names, run_rows
 from xmodreid.run.train import (
     PoseConfig, ReIDConfig, TrainConfig, as_embedder, check_device, load_trained_pose, train_pose, train_reid,
@@ -181,32 +181,27 @@ def config_losses(
                                          style_weight=config.style*1e-5))
     if config.transfer: losses.append(PoseTransferLoss(config.transfer))
     if config.tone: losses.append(PartToneLoss(config.tone))
-    if config.pair: losses.append(PersonPairLoss(config.pair, seed=config.seed))
     return losses
 
 CONTRAST_MODEL = ReIDConfig(
     epochs=12, iters=40, p=12, k=4, augment={RGB:'light_gray',IR:'light'},
 ) # Settings of the model that embeds generated images for the contrast
 
-def contrast_targets(
+def train_contrast_model(
     config:GanAblationConfig,  # Settings
     index:pd.DataFrame,        # Training images; infrared labels are not used
     out_dir:str|Path,          # Where the model goes
     progress:bool=False,       # Show a progress bar?
     device:str='cpu',          # Where to compute, e.g. `'cuda'`
-) -> tuple[np.ndarray|None,list]: # Labels of the images, `None` without a loss that uses them; the contrast, if any
-    """The model learns the labels of RGB images, and then estimates statistics of each modality on unlabeled images.
-    It sees no other people."""
-    if not config.contrast: return (rgb_labels(index) if config.pair else None),[]
+) -> nn.Module:                # In evaluation mode, with statistics per modality
+    """A Re-ID model of the training people: it learns the labels of RGB images, and estimates the statistics of each
+    modality on images without labels."""
     out_dir,index = Path(out_dir),index.reset_index(drop=True)
     rgb = index[index.modality==RGB].reset_index(drop=True)
     settings = replace(CONTRAST_MODEL, size=config.size, p=min(CONTRAST_MODEL.p, rgb.pid.nunique()))
     train_reid(out_dir/'contrast_reid', rgb, settings, progress=progress, device=device)
     images = index.assign(gray=config.gray&(index.modality==RGB))
-    model = adapt_reid(out_dir/'contrast_model', images, out_dir/'contrast_reid', progress=progress, device=device)
-    def make(): return identity_targets(model.to(device), index, config.gray, device=device)
-    labels,prototypes = cached_identity_targets(out_dir/'prototypes.safetensors', make)
-    return labels,[contrast_loss(config.contrast, model, prototypes)]
+    return adapt_reid(out_dir/'contrast_model', images, out_dir/'contrast_reid', progress=progress, device=device)
 
 BLUR_SIGMA = .75/128 # Standard deviation of the blur of blurred images, as a share of their height
 
@@ -241,7 +236,9 @@ def run_gan_config(
 ) -> dict:                 # Verdicts and measures of the row
     "Train the translator of a row, or resume it, and evaluate it on held-out people."
     train = data.select(split='train')
-    labels,contrast = contrast_targets(config, train.index, out_dir, progress, device)
+    model = train_contrast_model(config, train.index, out_dir, progress, device) if config.contrast else None
+    labels,more_losses = identity_losses(out_dir, train.index, model, config.contrast, config.pair, config.gray,
+                                         seed=config.seed, device=device)
     seed_all(config.seed)
     dls = translation_dls(train, size=config.size,
                           batch_size=config.batch_size, gray=config.gray, val_pct=0,
@@ -249,7 +246,7 @@ def run_gan_config(
                           options=LoaderOptions(seed=config.seed, device=check_device(device)), labels=labels)
     cbs = [TrainingProgressBar('trial', progress)]+[HalfPrecision('bf16')]*config.half
     learn = pose_cyclegan_learner(dls, estimator, config.generator,
-                                  [*config_losses(config, estimator), *contrast], lr=config.lr, d_lr=config.d_lr,
+                                  [*config_losses(config, estimator), *more_losses], lr=config.lr, d_lr=config.d_lr,
                                   seed=config.seed, cbs=cbs, width=config.width, gray=config.gray,
                                   conditional=config.conditional)
     learn.loss_recorder.warn = False                     # the table lists the small losses itself

@@ -33,7 +33,6 @@ from xmodreid.gan.learner import (
     pose_cyclegan_learner, save_generators, warp_losses,
 )
 from ..gan.monitoring import SaveSamples
-from ..gan.person_pairs import PersonPairLoss
 from ..gan.warp_learner import get_warp, learned_warp_learner, load_warp, pose_pair_dls, save_warp
 from ..pose.compact import compact_pose
 from ..pose.estimate import PoseEstimator
@@ -44,7 +43,7 @@ from ..reid.learner import reid_learner
 from ..reid.loss_callbacks import CrossEntropyLoss, ReIDLoss, TripletLoss
 from ..reid.models import PRETRAINED_REID, load_reid, save_reid
 from .config import RunConfig, config_to_dict, open_run_dir
-from .identity_losses import cached_identity_targets, contrast_loss, identity_targets, rgb_labels
+from .identity_losses import check_contrast, identity_losses
 from ..skeleton import RGB
 from ..training.checkpoint import fit_resumable
 from ..training.distributed import local_device, rank, rank0_first, world_size
@@ -249,24 +248,7 @@ def _gan_losses(config, estimator, initial=None):
     "The recipe of the package, with part tones for color images."
     kind = config.generator if initial is None else initial['ir'].config['kind']
     weights = {} if config.pose_weight is None else dict(pose=config.pose_weight)
-    losses = warp_losses(estimator, tone=0. if config.gray else 2., **RECIPES.get(kind, {}), **weights)
-    if config.pair_weight: losses.append(PersonPairLoss(config.pair_weight, seed=config.seed))
-    return losses
-
-def _load_contrast_model(config):
-    "The Re-ID model of the contrast, or `None`; a `ConfigError` where model and weight do not go together."
-    if bool(config.contrast_weight)!=bool(config.contrast_model):
-        raise ConfigError("a contrast of people needs a weight and a Re-ID model; "
-                          f"got contrast_weight={config.contrast_weight:g}, contrast_model={config.contrast_model!r}. "
-                          "Give both: the folder of train_reid and e.g. a weight of 0.2")
-    return load_trained_reid(config.contrast_model) if config.contrast_model else None
-
-def _identity_losses(config, model, index, out_dir, device):
-    "Labels of the images for the losses that compare people, or `None`; and the contrast, if there is one."
-    if model is None: return (rgb_labels(index) if config.pair_weight else None),[]
-    make = partial(identity_targets, model.to(device), index, config.gray, config.contrast_clusters, config.seed, device)
-    with rank0_first(): labels,prototypes = cached_identity_targets(out_dir/'prototypes.safetensors', make)
-    return labels,[contrast_loss(config.contrast_weight, model, prototypes)]
+    return warp_losses(estimator, tone=0. if config.gray else 2., **RECIPES.get(kind, {}), **weights)
 
 def _sample_images(config, dls, path):
     "Save translations of the first batch from time to time while the generators train."
@@ -305,21 +287,24 @@ def train_gan(
     The curve of every loss is kept in `epochs.csv` and `batches.csv`."""
     _check_warp(config)
     initial = load_trained_gan(config.init_weights) if config.init_weights else None
-    losses,reid = _gan_losses(config, estimator, initial),_load_contrast_model(config)
+    check_contrast(config.contrast_weight, config.contrast_model)
+    reid = load_trained_reid(config.contrast_model) if config.contrast_model else None
+    losses = _gan_losses(config, estimator, initial)
     inputs = dict(images=data.index, keypoints=data.keypoints, losses=losses)
     if reid is not None: inputs['contrast_model'] = reid
     extend = partial(begin_extension, out_dir=out_dir, name='generators.safetensors')
     with rank0_first(): out_dir = open_run_dir(out_dir, config_to_dict(config), 'generators', extend, **inputs)
     if (out_dir/'generators.safetensors').exists(): return load_trained_gan(out_dir)
     tracker_cbs = _tracker_callbacks(tracker, out_dir, config)
-    labels,contrast = _identity_losses(config, reid, data.index, out_dir, check_device(device))
+    labels,more_losses = identity_losses(out_dir, data.index, reid, config.contrast_weight, config.pair_weight,
+                                         config.gray, config.contrast_clusters, config.seed, check_device(device))
     seed_all(config.seed)
     dls = translation_dls(data, config.size, config.batch_size, config.gray, val_pct=0, n_iters=config.iters,
                           min_joints=6, options=LoaderOptions(seed=config.seed, device=check_device(device)),
                           labels=labels)
     samples = _sample_images(config, dls, out_dir/'samples.png')
     cbs = [TrainingProgressBar('GAN', progress and rank() == 0), samples, *tracker_cbs]
-    learn = _gan_learner(config, dls, [*losses, *contrast], cbs, initial)
+    learn = _gan_learner(config, dls, [*losses, *more_losses], cbs, initial)
     with distributed_training(learn): fit_resumable(learn, config.epochs, out_dir)
     with rank0_first() as process:
         if process == 0: _save_gan(learn, out_dir, config.size)

@@ -65,9 +65,8 @@ from xmodreid.gan.loss_callbacks import (
 )
 from .gan.warp_loss_callbacks import LocalCorrelationLoss, PoseTransferLoss
 from xmodreid.gan.feature_loss_callbacks import (
-    ContentLoss, EmbeddingLoss, PatchNCELoss, PatchStyleLoss, PersonIdentityLoss, PrototypeContrastLoss,
+    ContentLoss, EmbeddingLoss, PatchNCELoss, PatchStyleLoss, PersonIdentityLoss,
 )
-from .gan.person_pairs import PersonPairLoss
 from .gan.training import ClipGradients, DiscriminatorStep
 from .gan.monitoring import SaveSamples
 from xmodreid.gan.learner import (

@@ -33,10 +33,10 @@ from ..gan.warp_loss_callbacks import PoseTransferLoss
 from ..pose.estimate import PoseEstimator
 from ..random import seed_all
 from ..run.adapt import adapt_reid
-from ..run.identity_losses import identity_losses
+from ..run.identity_losses import as_embedder, identity_losses
 from ..run.tables import TableRow, check_row_names, run_rows
 from xmodreid.run.train import (
-    PoseConfig, ReIDConfig, TrainConfig, as_embedder, check_device, load_trained_pose, train_pose, train_reid,
+    PoseConfig, ReIDConfig, TrainConfig, check_device, load_trained_pose, train_pose, train_reid,
 )
 from ..skeleton import IR, RGB
 from ..synth.dataset import load_synth_data, write_synth

@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['TrainConfig', 'check_device', 'begin_extension', 'PoseConfig', 'train_pose', 'load_trained_pose', 'WarpConfig',
            'train_warp', 'load_trained_warp', 'GanConfig', 'train_gan', 'load_trained_gan', 'load_gan_config',
-           'ReIDConfig', 'train_reid', 'load_trained_reid', 'as_embedder']
+           'ReIDConfig', 'train_reid', 'load_trained_reid']
 
 # %% ../../nbs/152_run.train.ipynb #15f86c20
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,6 @@ from ..data.keypoints import PoseDataset
 from ..data.loaders import LoaderOptions
 from ..data.pose_loaders import pose_dls
 from ..data.reid_loaders import reid_dls
-from ..data.transforms import normalize_images
 from ..data.translation_loaders import translation_dls
 from ..errors import ConfigError, DataError, ModelError
 from ..files import load_state, read_json, write_csv
@@ -398,11 +396,3 @@ def load_trained_reid(
     model,info = load_reid(path)
     model.classes,model.size = info['classes'],tuple(info['size'])
     return model.eval()
-
-# %% ../../nbs/152_run.train.ipynb #6b0c27da
-def as_embedder(
-    model: nn.Module, # Re-ID model, e.g. from `load_trained_reid`
-) -> Callable:        # Function of images `(B, 3, H, W)` in [-1, 1], as generators make them, to embeddings `(B, D)`
-    "A Re-ID model as a function of generated images."
-    def embed(img): return model(normalize_images((img+1)/2, 'imagenet')).embed
-    return embed

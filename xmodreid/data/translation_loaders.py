@@ -21,10 +21,12 @@ from .loaders import EpochLoader, LoaderOptions, rows_by_modality, split_pose_im
 from .samplers import SequentialBatchSampler, UnpairedSampler
 from .transforms import normalize_images, to_grayscale
 from ..draw import draw_skeleton, image_grid, to_uint8
+from ..errors import DataError
 
 # %% ../../nbs/044_data.translation_loaders.ipynb #cell-017
 class TranslationLoader(EpochLoader):
-    "Yields `(rgb, rgb_kpts, ir, ir_kpts)`: images `(B, 3, H, W)` in [-1, 1], keypoints `(B, 18, 3)` in pixels."
+    """Yields `(rgb, rgb_kpts, ir, ir_kpts)`: images `(B, 3, H, W)` in [-1, 1], keypoints `(B, 18, 3)` in pixels; with
+    `labels` also `(rgb_label, ir_label)`, int64 `(B,)`."""
     n_inp = 4
 
     def __init__(self,
@@ -35,6 +37,7 @@ class TranslationLoader(EpochLoader):
         gray: bool = True,           # RGB as luminance?
         flip: float = .5,            # Probability of a mirror image
         pad: int = 0,                # Largest random shift, pixels
+        labels: Tensor|None = None,  # `(N,)` int64 label of each image, -1 for none; no labels in a batch when `None`
         **kwargs: Any,               # Options of `EpochLoader`: `seed`, `train`, `device`
     ):
         super().__init__(max(map(len, rows)), sampler, **kwargs)
@@ -44,6 +47,7 @@ class TranslationLoader(EpochLoader):
         self.gray = gray
         self.flip = flip
         self.pad = pad
+        self.labels = labels
 
     def _load(self, rows: np.ndarray, gen: torch.Generator|None, gray: bool) -> tuple[Tensor, Tensor]:
         "Images and keypoints of one modality, augmented if there is a generator."
@@ -58,19 +62,21 @@ class TranslationLoader(EpochLoader):
     def make_batch(self,
         rows: tuple,                # Positions of RGB and of infrared images
         gen: torch.Generator|None,  # Generator of the augmentation; `None`: do not augment
-    ) -> tuple[Tensor, ...]:        # `(rgb, rgb_kpts, ir, ir_kpts)`
+    ) -> tuple[Tensor, ...]:        # `(rgb, rgb_kpts, ir, ir_kpts)`, and the labels if there are any
         "Load and augment the images of a batch."
         rgb_rows, ir_rows = self.rows[0][rows[0]], self.rows[1][rows[1]]
         rgb = self._load(rgb_rows, gen, self.gray)
         ir = self._load(ir_rows, gen, False)
-        return *rgb, *ir
+        if self.labels is None: return *rgb, *ir
+        labels = [self.labels[torch.from_numpy(r)].to(self.device) for r in (rgb_rows, ir_rows)]
+        return *rgb, *ir, *labels
 
     def show_batch(self,
         b: tuple|None = None, # A batch; the first one when `None`
         max_n: int = 6,       # Images of each modality
     ) -> Figure:              # Rows: rgb, target pose, ir, target pose
         "Images with their skeletons, and the target pose of each."
-        rgb, rgb_kpts, ir, ir_kpts = [t[:max_n].cpu() for t in (self.one_batch() if b is None else b)]
+        rgb, rgb_kpts, ir, ir_kpts = [t[:max_n].cpu() for t in (self.one_batch() if b is None else b)[:4]]
         blank = np.full((*rgb.shape[2:],3), 30, np.uint8)
         def draw(images, keypoints): return [draw_skeleton(to_uint8(i), k) for i,k in zip(images, keypoints)]
         rows = [
@@ -91,10 +97,12 @@ def translation_dls(
     pad: int = 0,             # Largest random shift, pixels
     min_joints: int = 1,      # Images with fewer visible joints are left out
     options: LoaderOptions = LoaderOptions(), # Seed, device, cache and threads
-) -> DataLoaders:             # `train` and `valid`, batches `(rgb, rgb_kpts, ir, ir_kpts)`
+    labels: Any = None,       # `(len(data),)` integers: the person of each image, or its cluster; -1 for none
+) -> DataLoaders:             # `train` and `valid`, batches `(rgb, rgb_kpts, ir, ir_kpts)` and the labels, if given
     "Unpaired loaders for the pose CycleGAN; raises a `DataError` or a `PoseError`."
     store, kpts, train, val = split_pose_images(data, size, val_pct, min_joints, options)
-    shared = dict(store=store, keypoints=kpts, gray=gray, **options.loader_args())
+    shared = dict(store=store, keypoints=kpts, gray=gray, labels=_check_labels(labels, len(data.index)),
+                  **options.loader_args())
     rows = rows_by_modality(data.index, train, 'train on')
     sampler = UnpairedSampler(len(rows[0]), len(rows[1]), batch_size, options.seed, n_iters)
     train_dl = TranslationLoader(rows=rows, sampler=sampler, flip=flip, pad=pad, train=True, **shared)
@@ -105,3 +113,11 @@ def translation_dls(
         val_sampler = SequentialBatchSampler(0, batch_size)
     val_dl = TranslationLoader(rows=rows, sampler=val_sampler, **shared)
     return DataLoaders(train_dl, val_dl, device=torch.device(options.device))
+
+def _check_labels(labels, n):
+    "Labels as a tensor; a `DataError` unless there is one integer for each image."
+    if labels is None: return None
+    labels = torch.as_tensor(np.asarray(labels))
+    if tuple(labels.shape) != (n,) or labels.is_floating_point():
+        raise DataError(f"`labels` must be {n} integers, one for each image; got {labels.dtype} {tuple(labels.shape)}")
+    return labels.long()

@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..data.keypoints import PoseDataset
-from ..run.train import ReIDConfig, as_embedder, train_reid
+from ..run.identity_losses import as_embedder
+from ..run.train import ReIDConfig, train_reid
 from ..skeleton import IR, RGB
 from ..synth.dataset import load_synth_data, write_synth
 from ..synth.world import SynthConfig

@@ -37,7 +37,8 @@ from ..gan.samples import render_people, sample_translation
 from ..random import seed_all
 from ..reid.learner import reid_learner
 from ..reid.loss_callbacks import ReIDLoss
-from ..run.train import ReIDConfig, TrainConfig, as_embedder, check_device, load_trained_reid, train_reid
+from ..run.identity_losses import as_embedder
+from ..run.train import ReIDConfig, TrainConfig, check_device, load_trained_reid, train_reid
 from ..skeleton import IR, RGB
 from ..training.checkpoint import fit_resumable
 from ..training.learner import InterruptibleLearner, TrainingProgressBar

@@ -71,6 +71,8 @@ def comparison_configs(
         'ours, pose x 2'+LONG_SUFFIX: replace(base, pose=2., epochs=long),
         'ours, adversarial 1': replace(base, adversarial=1.),
         'ours, color': replace(base, gray=False, tone=2.),
+        'ours, prototype contrast': replace(base, contrast=.2),
+        'ours, person pairs': replace(base, pair=.5),
         BASELINES[0]: replace(base, generator='attention'),
         BASELINES[1]: replace(GanAblationConfig(identity=0.), **settings),
         **_reference_configs(base),

@@ -38,8 +38,8 @@ def patch_layers(
 
 # %% ../../nbs/081_gan.discriminators.ipynb #cell-058
 class PatchDiscriminator(nn.Module):
-    """PatchGAN, of the image alone or of image and pose; returns a list of patch maps. `ConfigError` for settings that
-    do not fit."""
+    """PatchGAN, of the image alone, or of the image together with its pose or its source; returns a list of patch
+    maps. `ConfigError` for settings that do not fit."""
     def __init__(self,
         width:int=64,        # Channels of the first layer
         layers:int=3,        # Strided layers; at least 2 for a `fine` map
@@ -47,14 +47,17 @@ class PatchDiscriminator(nn.Module):
         pose:bool=False,     # Use the image together with 18 heatmaps?
         fine:bool=False,     # A second map from the layer before the last strided one?
         spectral:bool=False, # Keep the largest singular value of every layer at 1?
+        source:bool=False,   # Use the image together with its source in the same pose?
     ):
         super().__init__()
         if fine and layers<2:
             raise ConfigError("`fine=True` needs two strided layers or more, to branch off before the last one; "
                               f"got `layers={layers}`. Use fine=False, or layers=2")
-        self.config = dict(width=width, layers=layers, norm=norm, pose=pose, fine=fine, spectral=spectral)
+        self.config = dict(width=width, layers=layers, norm=norm, pose=pose, fine=fine, spectral=spectral,
+                           source=source)
         self.pose = pose
-        self.net = init_normal(patch_layers(3+18*pose, width, layers, norm))
+        self.source = source
+        self.net = init_normal(patch_layers(3+18*pose+3*source, width, layers, norm))
         self.cut = 2+3*(layers-2) if layers>1 else 0         # where the fine map branches off
         self.fine = nn.Conv2d(width*min(2**(layers-2),8), 1, 3, 1, 1) if fine else None
         if spectral:
@@ -64,8 +67,9 @@ class PatchDiscriminator(nn.Module):
     def forward(self,
         img:Tensor,                 # `(B, 3, H, W)` in [-1, 1]
         keypoints:Tensor|None=None, # `(B, 18, 3)` the pose the image should show, pixels; needed when `pose`
+        source:Tensor|None=None,    # `(B, 3, H, W)` the source, warped to the pose of the image; needed when `source`
     ) -> list[Tensor]:              # One or two `(B, 1, h, w)` maps, high where a patch looks real
-        "Predict for every patch whether it looks real. `ModelError` for a missing pose or other shapes."
+        "Predict for every patch whether it looks real. `ModelError` for a missing pose or source, or other shapes."
         x = img
         if self.pose:
             if keypoints is None:
@@ -73,6 +77,12 @@ class PatchDiscriminator(nn.Module):
             check_pose_input(img, keypoints, size_multiple=1)
             x = torch.cat([img, keypoint_heatmaps(keypoints, img.shape[-2:])], 1)
         else: check_pose_input(img, size_multiple=1)
+        if self.source:
+            if source is None or source.shape!=img.shape:
+                found = 'none' if source is None else tuple(source.shape)
+                raise ModelError("this discriminator needs image and source together: pass `source` "
+                                 f"{tuple(img.shape)}; got {found}")
+            x = torch.cat([x, source], 1)
         mid = self.net[:self.cut](x)
         maps = [self.net[self.cut:](mid)]
         if self.fine is not None: maps.append(self.fine(mid))

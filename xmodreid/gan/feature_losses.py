@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['VGG_WEIGHTS', 'vgg_layer_index', 'vgg_weights_path', 'load_vgg_weights', 'VGGFeatures', 'content_loss', 'patch_grams',
-           'patch_style_loss', 'person_identity_loss', 'embedding_loss', 'sample_positions', 'gather_features',
-           'patch_nce_loss']
+           'patch_style_loss', 'person_identity_loss', 'embedding_loss', 'prototype_contrast_loss', 'sample_positions',
+           'gather_features', 'patch_nce_loss']
 
 # %% ../../nbs/083_gan.feature_losses.ipynb #cell-003
 import warnings
@@ -19,7 +19,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.models.vgg import cfgs, make_layers
 
 from ..draw import IMAGENET_MEAN, IMAGENET_STD
-from ..errors import ModelError, check_choice
+from ..errors import ConfigError, ModelError, check_choice
 from ..files import download, load_weights
 from ..hashing import hash_file
 from ..random import fixed_seed
@@ -171,6 +171,21 @@ def embedding_loss(
 ) -> Tensor:    # Scalar in [0, 2]
     "1 - cosine between a generated image and its source, mean over the batch."
     return 1-F.cosine_similarity(gen, src.detach()).mean()
+
+# %% ../../nbs/083_gan.feature_losses.ipynb #prototype-loss
+@full_precision
+def prototype_contrast_loss(
+    emb:Tensor,             # `(B, D)` embeddings of generated images
+    prototypes:Tensor,      # `(K, D)` mean embedding of each person, or of each cluster; no gradient goes there
+    labels:Tensor,          # `(B,)` int64 row of the prototype of each image; -1 for none
+    temperature:float=.05,  # Temperature of the softmax over prototypes, above 0
+) -> Tensor:                # Scalar, mean over the images with a label; 0 without one
+    """Cross entropy of finding the person of an image among all prototypes (InfoNCE, van den Oord et al. 2018, equation
+    4, on prototypes of clusters, Dai et al. 2022, equation 4). `ConfigError` for a temperature of 0 or less."""
+    if temperature<=0: raise ConfigError(f"`temperature` must be above 0; got {temperature}")
+    cosines = F.normalize(emb)@F.normalize(prototypes.detach()).T
+    total = F.cross_entropy(cosines/temperature, labels, ignore_index=-1, reduction='sum')
+    return total/(labels>=0).sum().clamp(min=1)
 
 # %% ../../nbs/083_gan.feature_losses.ipynb #cell-056
 def sample_positions(

@@ -38,8 +38,9 @@ from .config import StepRunner
 from xmodreid.run.demo_report import (
     DemoConfig, DemoResults, ScratchDemoConfig, pose_table, reid_table, write_report,
 )
+from .identity_losses import as_embedder
 from xmodreid.run.train import (
-    GanConfig, PoseConfig, ReIDConfig, as_embedder, load_trained_gan, load_trained_pose, load_trained_reid,
+    GanConfig, PoseConfig, ReIDConfig, load_trained_gan, load_trained_pose, load_trained_reid,
     train_gan, train_pose, train_reid,
 )
 from ..skeleton import IR, MODALITIES, RGB

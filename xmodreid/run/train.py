@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['TrainConfig', 'check_device', 'begin_extension', 'PoseConfig', 'train_pose', 'load_trained_pose', 'WarpConfig',
            'train_warp', 'load_trained_warp', 'GanConfig', 'train_gan', 'load_trained_gan', 'load_gan_config',
-           'ReIDConfig', 'train_reid', 'load_trained_reid', 'as_embedder']
+           'ReIDConfig', 'train_reid', 'load_trained_reid']
 
 # %% ../../nbs/152_run.train.ipynb #15f86c20
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,6 @@ from ..data.keypoints import PoseDataset
 from ..data.loaders import LoaderOptions
 from ..data.pose_loaders import pose_dls
 from ..data.reid_loaders import reid_dls
-from ..data.transforms import normalize_images
 from ..data.translation_loaders import translation_dls
 from ..errors import ConfigError, DataError, ModelError
 from ..files import load_state, read_json, write_csv
@@ -43,6 +41,7 @@ from ..reid.learner import reid_learner
 from ..reid.loss_callbacks import CrossEntropyLoss, ReIDLoss, TripletLoss
 from ..reid.models import PRETRAINED_REID, load_reid, save_reid
 from .config import RunConfig, config_to_dict, open_run_dir
+from .identity_losses import check_contrast, identity_losses
 from ..skeleton import RGB
 from ..training.checkpoint import fit_resumable
 from ..training.distributed import local_device, rank, rank0_first, world_size
@@ -223,6 +222,11 @@ class GanConfig(TrainConfig):
     pose_weight: float|None = None
     # For the two-stage generator, the trained warp: a folder of `train_warp`, a file in it, or `'synth'`
     warp: str = ''
+    # Weight of the contrast with prototypes of people, and the Re-ID model that embeds, see `run.identity_losses`
+    contrast_weight: float = 0.
+    contrast_model: str = ''   # Folder of `train_reid`, a file in it, or `'synth'`
+    contrast_clusters: int = 0 # k-means clusters of each modality as people; 0: the labels of RGB images
+    pair_weight: float = 0.    # Weight of the loss on pairs of one person and of two, see `gan.person_pairs`
     # Start from these generators, as for `load_trained_gan`; they decide `generator`, `width`, `blocks` and `warp`
     init_weights: str = ''
 
@@ -281,18 +285,24 @@ def train_gan(
     The curve of every loss is kept in `epochs.csv` and `batches.csv`."""
     _check_warp(config)
     initial = load_trained_gan(config.init_weights) if config.init_weights else None
+    check_contrast(config.contrast_weight, config.contrast_model)
+    reid = load_trained_reid(config.contrast_model) if config.contrast_model else None
     losses = _gan_losses(config, estimator, initial)
     inputs = dict(images=data.index, keypoints=data.keypoints, losses=losses)
+    if reid is not None: inputs['contrast_model'] = reid
     extend = partial(begin_extension, out_dir=out_dir, name='generators.safetensors')
     with rank0_first(): out_dir = open_run_dir(out_dir, config_to_dict(config), 'generators', extend, **inputs)
     if (out_dir/'generators.safetensors').exists(): return load_trained_gan(out_dir)
     tracker_cbs = _tracker_callbacks(tracker, out_dir, config)
+    labels,more_losses = identity_losses(out_dir, data.index, reid, config.contrast_weight, config.pair_weight,
+                                         config.gray, config.contrast_clusters, config.seed, check_device(device))
     seed_all(config.seed)
     dls = translation_dls(data, config.size, config.batch_size, config.gray, val_pct=0, n_iters=config.iters,
-                          min_joints=6, options=LoaderOptions(seed=config.seed, device=check_device(device)))
+                          min_joints=6, options=LoaderOptions(seed=config.seed, device=check_device(device)),
+                          labels=labels)
     samples = _sample_images(config, dls, out_dir/'samples.png')
     cbs = [TrainingProgressBar('GAN', progress and rank() == 0), samples, *tracker_cbs]
-    learn = _gan_learner(config, dls, losses, cbs, initial)
+    learn = _gan_learner(config, dls, [*losses, *more_losses], cbs, initial)
     with distributed_training(learn): fit_resumable(learn, config.epochs, out_dir)
     with rank0_first() as process:
         if process == 0: _save_gan(learn, out_dir, config.size)
@@ -386,11 +396,3 @@ def load_trained_reid(
     model,info = load_reid(path)
     model.classes,model.size = info['classes'],tuple(info['size'])
     return model.eval()
-
-# %% ../../nbs/152_run.train.ipynb #6b0c27da
-def as_embedder(
-    model: nn.Module, # Re-ID model, e.g. from `load_trained_reid`
-) -> Callable:        # Function of images `(B, 3, H, W)` in [-1, 1], as generators make them, to embeddings `(B, D)`
-    "A Re-ID model as a function of generated images."
-    def embed(img): return model(normalize_images((img+1)/2, 'imagenet')).embed
-    return embed

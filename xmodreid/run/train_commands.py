@@ -164,6 +164,11 @@ def train_gan(
     half: bool = False,       # Compute in bfloat16: faster on a GPU, and on a CPU with AMX
     # Weight of the pose loss, 1 if not given; 2 is better in trainings of a thousand batches and more
     pose_weight: float|None = None,
+    # Weight of a contrast with prototypes of the people of RGB images, e.g. .2, by the model of --contrast-model
+    contrast_weight: float = 0.,
+    contrast_model: str = '', # Re-ID model of the training's people: a folder from xmodreid train-reid
+    contrast_clusters: int = 0, # Clusters of each modality in place of the people of RGB images
+    pair_weight: float = 0.,  # Weight of a discriminator of person pairs, e.g. .5
     # Generators to start from, to fine-tune them: a folder from xmodreid train-gan, or 'synth' or 'synth-64x32', those
     # of the package; they decide --generator, --width and --warp
     init_weights: str|None = None,
@@ -187,7 +192,9 @@ def train_gan(
     from xmodreid.training.distributed import rank0_first
     config = train.GanConfig(size=parse_size(size), generator=generator, width=width, gray=not color, epochs=epochs,
                              iters=iters, batch_size=batch_size, lr=lr, d_lr=d_lr, seed=seed, half=half,
-                             pose_weight=pose_weight, warp=warp, init_weights=init_weights or '')
+                             pose_weight=pose_weight, warp=warp, init_weights=init_weights or '',
+                             contrast_weight=contrast_weight, contrast_model=contrast_model,
+                             contrast_clusters=contrast_clusters, pair_weight=pair_weight)
     with rank0_first():  # it estimates missing keypoints, the other processes read them
         people = read_pose_data(data, pose, train.check_device(device), Path(out_dir)/'keypoints', trial=trial,
                                 on_bad=on_bad, pattern=pattern, infrared=infrared)

@@ -19,7 +19,7 @@ from ..data.transforms import check_size, resize_keypoints
 from ..errors import ConfigError, DataError, PoseError, check_choice
 from .inference import DIRECTIONS, sample_distractors
 from ..hashing import hash_arrays
-from ..pose.view import view_angle, view_difference
+from ..pose.view import nearest_views, view_angle
 from ..random import check_seed
 from ..skeleton import MODALITIES, RGB, other_modality
 
@@ -105,12 +105,6 @@ def _skip_sources(index, keypoints, rows, min_joints:int) -> tuple[np.ndarray,li
     return rows[visible>=min_joints],skipped
 
 # %% ../../nbs/094_gan.translation_plan.ipynb #pose-1
-def _nearest_views(angle:float, angles:np.ndarray, max_difference:float=45., least:int=20) -> np.ndarray:
-    "Positions of the directions near to one; an unknown direction counts as 90 degrees away."
-    difference = np.nan_to_num(view_difference(angles, angle), nan=90.)
-    order = np.argsort(difference, kind='stable')
-    return np.sort(order[:max(least, int((difference<=max_difference).sum()))])
-
 def _sample_pose_sources(index, keypoints, rows, config:TranslationConfig) -> tuple[np.ndarray,np.ndarray]:
     "For each row: the row whose pose it takes, and which share of the way to that pose it goes."
     modality,split,pids = (index[c].to_numpy() for c in ('modality','split','pid'))
@@ -130,7 +124,7 @@ def _sample_pose_sources(index, keypoints, rows, config:TranslationConfig) -> tu
                             "only one), or poses='own'")
         rng = np.random.default_rng([config.seed,r])
         fitting = candidates[key]
-        if angles is not None: fitting = fitting[_nearest_views(angles[r], angles[fitting])]
+        if angles is not None: fitting = fitting[nearest_views(angles[r], angles[fitting])]
         source_rows.append(sample_distractors([r], fitting, pids, rng)[0])
         shares.append(rng.uniform(.25,.75) if config.poses=='interpolated' else 1.)
     return np.array(source_rows),np.array(shares, dtype=np.float32)

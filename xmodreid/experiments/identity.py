@@ -8,8 +8,9 @@ __all__ = ['IDENTITY_SIZES', 'IDENTITY_GENERATORS', 'at_own_size', 'moved_rank',
 
 # %% ../../nbs/experiments/26_identity.ipynb #26e1a38b
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from ..gan.learner import PRETRAINED_GENERATORS, load_generators
 from ..gan.metrics import identity_positions, identity_rank, ssim, tone_correlation
 from ..gan.samples import TranslationSamples, facing_angle, render_people, sample_translation
 from ..gan.sources import choose_sources, fuse_sources
+from ..hashing import hash_config, hash_module
 from ..pose.estimate import PoseEstimator
 from ..pose.warp import warp_to_pose
 from ..pose.weights import pose_net
@@ -78,7 +80,7 @@ def moved_rank(
     return dict(zip(('rank1','rank5'), ranks))
 
 # %% ../../nbs/experiments/26_identity.ipynb #026380ca
-_ONE_HOT, _EQUAL = .05, 100.  # temperatures of the weights of the sources
+_ONE_HOT = .05  # temperature of the weights of the sources: only the best source of each part
 _BANDS = {'0_45': (0,45), '45_90': (45,90), '90_135': (90,135), '135_180': (135,181)} # degrees
 
 def _run_fused(generator:Callable, img:Tensor, src_kpts:Tensor, tgt_kpts:Tensor, temperature:float) -> Tensor:
@@ -94,10 +96,8 @@ def _generated_sets(s:TranslationSamples, generator:Callable, world:SynthWorld, 
     second = [torch.where(has_second.view(-1, *[1]*(x.ndim-2)), x[:, 1], x[:, 0]) for x in several]
     sets = {'generated': run(s.src, s.src_kpts), 'generated, sources of the person': run(*several)}
     if checks:
-        fuse = partial(_run_fused, generator, *several, s.tgt_kpts)
-        sets |= {'generated, one source, the best view': run(*second),
-                 'generated, fused by the best part': fuse(_ONE_HOT),
-                 'generated, fused by equal weights': fuse(_EQUAL)}
+        sets['generated, one source, the best view'] = run(*second)
+        sets['generated, one source for each part'] = _run_fused(generator, *several, s.tgt_kpts, _ONE_HOT)
     if s.direction=='ir2rgb': return sets
     present = s.source_rows>=0
     draw = partial(oracle_render, given='luminance')
@@ -129,8 +129,9 @@ def measure_sources(
     direction: str,         # `'rgb2ir'` or `'ir2rgb'`
     size: tuple[int,int],   # `(height, width)` of the images, pixels
     n: int,                 # Sources
+    view: str = 'target',   # Target poses, `'target'` or `'same_view'`, see `sample_translation`
 ) -> pd.DataFrame:          # A row per set of images; shares 0 to 1
-    "Ranks, tones and SSIM of images from one source and from several, with target poses of any view and of the same."
+    "Ranks, tones and SSIM of images from one source and from several."
     modality = direction.split('2')[1]
     pids,camids = distinct_pids(index.pid),index.camid.to_numpy()
     rows = np.flatnonzero((index.modality==modality).to_numpy())
@@ -138,20 +139,19 @@ def measure_sources(
     def compute(images):
         with torch.no_grad(): return torch.cat([embed(batch).cpu() for batch in images.split(64)])
     gallery = compute(load_images(index.path.to_numpy()[rows], size, gray)[0])
+    s = sample_translation(index, poses, direction, size, n, gray=True, seed=0, poses=view, sources='person')
+    tgt = poses[s.tgt_rows]
+    truth = render_people(world, s.pids, tgt, camids[s.tgt_rows], size, gray)
+    body = torch.stack([torch.as_tensor(true_mask(world, int(p), k))[None] for p,k in zip(s.pids, tgt)])
+    body = F.interpolate(body.float(), size, mode='area')
+    angle = facing_angle(poses[s.rows], tgt)
+    made_from = np.concatenate([s.source_rows,s.tgt_rows[:, None]], 1)
+    exclude = np.where(np.isin(made_from, rows), np.searchsorted(rows, made_from), -1)
+    sets = _generated_sets(s, generator, world, poses, camids, view=='target')|dict(truth=truth)
     table = {}
-    for view,suffix in (('target',''),('same_view',', same-view pose')):
-        s = sample_translation(index, poses, direction, size, n, gray=True, seed=0, poses=view, sources='person')
-        tgt = poses[s.tgt_rows]
-        truth = render_people(world, s.pids, tgt, camids[s.tgt_rows], size, gray)
-        body = torch.stack([torch.as_tensor(true_mask(world, int(p), k))[None] for p,k in zip(s.pids, tgt)])
-        body = F.interpolate(body.float(), size, mode='area')
-        angle = facing_angle(poses[s.rows], tgt)
-        made_from = np.concatenate([s.source_rows,s.tgt_rows[:, None]], 1)
-        exclude = np.where(np.isin(made_from, rows), np.searchsorted(rows, made_from), -1)
-        sets = _generated_sets(s, generator, world, poses, camids, view=='target')|dict(truth=truth)
-        for name,images in sets.items():
-            positions = identity_positions(compute(images), s.pids, gallery, pids[rows], exclude)
-            table[name+suffix] = _score_set(images, s, truth, body, positions, angle)
+    for name,images in sets.items():
+        positions = identity_positions(compute(images), s.pids, gallery, pids[rows], exclude)
+        table[name] = _score_set(images, s, truth, body, positions, angle)
     return pd.DataFrame.from_dict(table, orient='index')
 
 def moved_by_sources(
@@ -184,8 +184,10 @@ def moved_by_sources(
     same = query_pids[:, None]==pids[rows]
     for column in exclude.T: same[np.flatnonzero(column>=0), column[column>=0]] = False
     kept = same.any(1)      # another image of the person is left
-    table = {name: identity_rank(compute(x[torch.as_tensor(kept)]), query_pids[kept], gallery, pids[rows],
-                                 exclude[kept]) for name,x in moved.items()}
+    def rank(x):
+        if not kept.any(): return np.nan,np.nan
+        return identity_rank(compute(x[torch.as_tensor(kept)]), query_pids[kept], gallery, pids[rows], exclude[kept])
+    table = {name: rank(x) for name,x in moved.items()}
     return pd.DataFrame.from_dict(table, orient='index', columns=['rank1','rank5'])
 
 # %% ../../nbs/experiments/26_identity.ipynb #f4ee2df8
@@ -256,20 +258,31 @@ def reproduce_sources(
     n_identities: int = 400, # Other people, to train the evaluators
     config: ReIDConfig = EVALUATOR_CONFIG, # Settings of the evaluators
     progress: bool = True,  # Show progress bars?
-) -> pd.DataFrame:          # Rows `(direction, images)`; ranks in percent
-    "The table of several sources of a person; writes it as CSV."
+) -> pd.DataFrame:          # Rows `(direction, poses, images)`; ranks in percent
+    "The table of several sources of a person; writes it as CSV after each part. Parts that are there are not repeated."
     pixels = IDENTITY_SIZES[check_choice('size', size, IDENTITY_SIZES)]
     world = replace(world, size=pixels, seed=seed)
     test,embed = _prepare(Path(out_dir), world, n_identities, config, progress, 'cpu')
     generators = resolve_generators(load_generators(IDENTITY_GENERATORS[size]))
+    people = test.index,test.best_poses
+    key = hash_config(dict(n=n, world=asdict(world), config=asdict(config), others=n_identities))
     parts = {}
-    for direction in DIRECTIONS:
-        people = test.index,test.best_poses
-        evaluator = embed[direction.split('2')[1]]
-        made = measure_sources(*people, test.world, evaluator, generators[direction], direction, pixels, n)
-        parts[direction] = pd.concat([made,moved_by_sources(*people, evaluator, direction, pixels, n)])
-    scores = pd.concat(parts, names=['direction','images'])
-    ranks = [c for c in scores if c.startswith('rank')]
-    scores[ranks] = 100*scores[ranks]
-    write_csv(Path(out_dir)/f'sources_{pixels[0]}x{pixels[1]}.csv', scores.round(4), index=True)
+    for direction,view in product(DIRECTIONS, ('target','same_view','moved')):
+        evaluator,generator = embed[direction.split('2')[1]],generators[direction]
+        def measure(direction=direction, view=view, evaluator=evaluator, generator=generator):
+            if view=='moved': return moved_by_sources(*people, evaluator, direction, pixels, n)
+            return measure_sources(*people, test.world, evaluator, generator, direction, pixels, n, view)
+        name = f'{direction}-{view}-{key}-{hash_module(generator)}.csv'
+        parts[direction,view] = _measure_once(Path(out_dir)/'sources'/name, measure)
+        scores = pd.concat(parts, names=['direction','poses','images'])
+        ranks = [c for c in scores if c.startswith('rank')]
+        scores[ranks] = 100*scores[ranks]
+        write_csv(Path(out_dir)/f'sources_{pixels[0]}x{pixels[1]}.csv', scores.round(4), index=True)
     return scores
+
+def _measure_once(file:Path, measure:Callable) -> pd.DataFrame:
+    "A table from a file, or measured and written there."
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_csv(file, measure(), index=True)
+    return pd.read_csv(file, index_col=0)

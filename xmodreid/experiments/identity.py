@@ -35,7 +35,7 @@ from ..pose.estimate import PoseEstimator
 from ..pose.warp import warp_to_pose
 from ..pose.weights import pose_net
 from ..run.train import ReIDConfig, check_device, load_trained_warp
-from ..skeleton import IR, RGB
+from ..skeleton import RGB
 from ..synth.dataset import load_synth_data, write_synth
 from ..synth.world import SYNTH_PRESETS, SynthConfig, SynthWorld, oracle_render, true_mask
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import ConfigError, check_choice
-from .identity import reproduce_identity
+from .identity import reproduce_identity, reproduce_sources
 from .rgb_labels import format_rgb_labels, plot_rgb_labels, reproduce_rgb_labels
 from .thesis_ablation import reproduce_ablation
 from .thesis_tables import THESIS_TABLES, format_mean_std, reproduce_tables
@@ -94,6 +94,12 @@ def _reproduce_identity(out_dir, size, only, seeds, device):
     scores = reproduce_identity(out_dir/size, size, seeds[0], device=device)
     return scores[[c for c in scores if c.startswith('rank')]].round(1).to_string()
 
+def _reproduce_sources(out_dir, size, only, seeds, device):
+    if only or len(seeds)>1:
+        raise ConfigError("table sources measures all rows with one seed: leave out --only and --seeds")
+    folder = out_dir.parent/'identity'/size # the same people and evaluators
+    return reproduce_sources(folder, size, seeds[0]).round(2).to_string()
+
 def _reproduce_translation(out_dir, size, only, seeds, device):
     scores,convergence = reproduce_translation(out_dir, size, seeds, only, device=device)
     return write_translation_tables(scores, convergence, out_dir/size)
@@ -109,7 +115,7 @@ def _reproduce_rgb_labels(out_dir, size, only, seeds, data, device):
 
 # %% ../../nbs/experiments/29_reproduce.ipynb #1e8c911f
 def reproduce_table(
-    # A name of `THESIS_TABLES`, `'all'` of them, or one of: 5.5, translation, identity, usl, rgb_labels
+    # A name of `THESIS_TABLES`, `'all'` of them, or one of: 5.5, translation, identity, sources, usl, rgb_labels
     table: str,
     out_dir: str|Path,                 # Folder of the runs; rows that are complete are not run again
     # `'quick'`, `'medium'`, `'full'` or `'sysu'`; each table lists the sizes that it has
@@ -121,7 +127,7 @@ def reproduce_table(
     device: str = 'cpu',               # Where to compute, e.g. `'cuda'`
 ) -> str:                              # The table as text
     "Measure the rows of a table, write its files, and return it as text; raises a `ConfigError` for an unknown name."
-    check_choice('table', table, (*THESIS_TABLES,'all','5.5','translation','identity','usl','rgb_labels'))
+    check_choice('table', table, (*THESIS_TABLES,'all','5.5','translation','identity','sources','usl','rgb_labels'))
     check_device(device)  # before hours are spent
     out_dir = Path(out_dir)
     if table=='usl': return _reproduce_usl(out_dir/'usl', size, only, seeds, data, market, device)
@@ -131,5 +137,6 @@ def reproduce_table(
     if data!='synth':
         raise ConfigError(f"table {table} compares images with the truth, which only the synthetic people have: "
                           "leave out --data")
-    run = {'translation': _reproduce_translation, 'identity': _reproduce_identity, '5.5': _reproduce_ablation}[table]
+    run = {'translation': _reproduce_translation, 'identity': _reproduce_identity, 'sources': _reproduce_sources,
+           '5.5': _reproduce_ablation}[table]
     return run(out_dir/table, size, only, seeds, device)

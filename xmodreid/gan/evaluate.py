@@ -132,7 +132,7 @@ def _cycle_scores(s:TranslationSamples, generators:dict, ev:_Evaluators) -> dict
     forward,backward = generator_pair(generators, s.direction)
     run = dict(batch_size=ev.batch_size, device=ev.device)
     other = torch.as_tensor(s.other)
-    other_person = generate(forward, s.src[other], s.src_kpts[other], s.tgt_kpts, **run)
+    other_person = generate(forward, *(x[other] for x in s.inputs), s.tgt_kpts, **run)
     out = dict(diversity=diversity(s.fake, other_person, s.tgt_kpts))
     if backward is None: return out
     cycle = backward,s.fake,s.src,s.src_kpts,s.tgt_kpts
@@ -152,7 +152,7 @@ class _Queries:
     "Images to search with: their people, and the images of the table they were made from."
     images: Tensor
     pids: np.ndarray
-    made_from: np.ndarray         # `(N, K)` rows of the table that a query must not find
+    made_from: np.ndarray         # `(N, K)` rows of the table that a query must not find; -1: none
     angle: np.ndarray|None = None # `(N,)` facing angle of source and target, degrees
 
 def _move_real(s:TranslationSamples) -> Tensor:
@@ -166,7 +166,8 @@ def _moved_pck(s:TranslationSamples, ev:_Evaluators) -> dict:
 
 def _identity_queries(sets:dict, s:TranslationSamples, pids:np.ndarray) -> dict[str,_Queries]:
     "The queries of each set, and real images that only changed their pose (`moved`)."
-    translated = np.stack([s.rows,s.tgt_rows], 1)
+    sources = s.rows[:,None] if s.source_rows is None else s.source_rows
+    translated = np.concatenate([sources,s.tgt_rows[:,None]], 1)
     queries = {name: _Queries(images, s.pids, translated, s.facing_angle) for name,images in sets.items()}
     real_pids = pids[s.tgt_rows]
     queries['real'] = _Queries(s.real, real_pids, s.tgt_rows[:,None])
@@ -196,7 +197,7 @@ def _identity_scores(sets:dict, s:TranslationSamples, index, size, gray, ev:_Eva
     row_in_gallery[rows] = np.arange(len(rows))
     scores = {}
     for name,q in _identity_queries(sets, s, pids).items():
-        exclude = row_in_gallery[q.made_from]
+        exclude = np.where(q.made_from>=0, row_in_gallery[q.made_from], -1)
         matches = q.pids[:,None]==gallery_pids
         queries,columns = np.nonzero(exclude>=0)
         matches[queries,exclude[queries,columns]] = False
@@ -251,6 +252,8 @@ def evaluate_translation(
     # Feature network of KID and FID with a `name`; `RandomFeatures()`, of 256 features, when `None`
     features:nn.Module|None=None,
     blur_sigma:float=0.,   # Also measure the generated images blurred, as `'blurred'`; standard deviation in pixels
+    poses:str='target',    # Target poses, see `sample_translation`
+    sources:str='image',   # One source or several of each person, see `sample_translation`
     seed:int=0,            # Seed of all draws
     batch_size:int=32,     # Images at a time
     # Where generators, features and embedding compute; where the generators are when `None`
@@ -266,12 +269,13 @@ def evaluate_translation(
     rows = {}
     for d in DIRECTIONS:
         if generators[d] is None: continue
-        samples = sample_translation(index, keypoints, d, size, n, gray, world, seed=seed)
+        samples = sample_translation(index, keypoints, d, size, n, gray, world, seed=seed, poses=poses,
+                                     sources=sources)
         samples = translate_samples(samples, generators, batch_size, device)
         scores = _direction_scores(samples, generators, index, size, gray, blur_sigma, ev)
         rows.update({(d,name): values for name,values in scores.items()})
     out = pd.DataFrame.from_dict(rows, orient='index')
     out.index = pd.MultiIndex.from_tuples(rows, names=['direction','images'])
     name = getattr(features, 'name', type(features).__name__)
-    out.attrs.update(features=name, seed=seed, n=n, size=list(size), gray=gray)
+    out.attrs.update(features=name, seed=seed, n=n, size=list(size), gray=gray, poses=poses, sources=sources)
     return out

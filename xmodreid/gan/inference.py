@@ -9,6 +9,7 @@ __all__ = ['DIRECTIONS', 'unchanged_generator', 'grayscale_generator', 'estimate
 # %% ../../nbs/090_gan.inference.ipynb #gan-inference-h4
 import copy
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from ..data.pixels import read_image
 from ..data.transforms import resize_person, to_grayscale
 from ..errors import ModelError, PoseError
+from .sources import fuse_sources
 from ..pose.estimate import PoseEstimator
 
 # %% ../../nbs/090_gan.inference.ipynb #cell-015
@@ -57,27 +59,31 @@ def estimate_batch_keypoints(
 @torch.no_grad()
 def generate(
     generator:Callable, # `G(img, src_kpts, tgt_kpts)`
-    img:Tensor,        # `(N, 3, H, W)` in [-1, 1]
-    src_kpts:Tensor,   # `(N, 18, 3)` pose of the images, pixels
+    img:Tensor,        # `(N, 3, H, W)` in [-1, 1]; or `(N, S, 3, H, W)`, several sources of each person
+    src_kpts:Tensor,   # `(N, 18, 3)` pose of the images, pixels; or `(N, S, 18, 3)`
     tgt_kpts:Tensor,   # `(N, 18, 3)` pose they should take, pixels
     batch_size:int=32, # Images at a time
     device:str|torch.device|None=None, # Where to compute, and where the generator is left; its own device when `None`
+    certainty:Tensor|None=None, # `(N, S)` certainty of several sources, see `fuse_sources`
 ) -> Tensor:           # `(N, 3, H, W)` in [-1, 1], on the CPU
-    """Run a generator over many images, in evaluation mode; its modes are restored afterwards. `ModelError` where it
-    returns another shape."""
+    """Run a generator over many images, in evaluation mode; its modes are restored afterwards. Several sources are
+    fused, see `fuse_sources`. `ModelError` where it returns another shape."""
     is_module = isinstance(generator, nn.Module)
     modes = [(m,m.training) for m in generator.modules()] if is_module else []
     if device is None: device = next((p.device for p in generator.parameters()), 'cpu') if is_module else 'cpu'
     if is_module: generator.to(device).eval()
     out = []
     try:
-        for batch in zip(*(t.split(batch_size) for t in (img,src_kpts,tgt_kpts))):
-            out.append(generator(*(t.to(device) for t in batch)).float().cpu())
+        inputs = [img,src_kpts,tgt_kpts] if certainty is None else [img,src_kpts,tgt_kpts,certainty]
+        run = partial(fuse_sources, generator) if img.ndim==5 else generator
+        for batch in zip(*(t.split(batch_size) for t in inputs)):
+            out.append(run(*(t.to(device) for t in batch)).float().cpu())
     finally:
         for m,training in modes: m.training = training
     out = torch.cat(out)
-    if out.shape!=img.shape:
-        raise ModelError(f"the generator turned {tuple(img.shape)} into {tuple(out.shape)}; expected the same shape")
+    expected = (len(img),*img.shape[-3:])
+    if out.shape!=expected:
+        raise ModelError(f"the generator turned {expected} into {tuple(out.shape)}; expected the same shape")
     return out
 
 # %% ../../nbs/090_gan.inference.ipynb #cell-051

@@ -124,6 +124,8 @@ def _part_logits(parts) -> Tensor:
 # %% ../../nbs/079_gan.learned_warp.ipynb #a15ed2bf
 class TwoStageGenerator(UShapedGenerator):
     "A frozen `LearnedWarp`, then a small U-shaped network that translates in place; it uses the source's luminance."
+    moved_channels = 3
+
     def __init__(self,
         width:int=32,       # Channels at full resolution; 2 and 3 times as many below
         blocks:int=3,       # Residual blocks at a quarter of the resolution
@@ -136,10 +138,10 @@ class TwoStageGenerator(UShapedGenerator):
         self.warp = warp.requires_grad_(False)
         self.config = dict(kind='two_stage', width=width, blocks=blocks, norm=norm, gray=gray, warp=warp.config)
 
-    def forward_impl(self, img:Tensor, src_kpts:Tensor, tgt_kpts:Tensor) -> Tensor:
-        "Move, then refine in place; the image before the tanh."
+    def move(self, img:Tensor, src_kpts:Tensor, tgt_kpts:Tensor) -> Tensor:
+        "Moved image, moved colors of the source, person's mask, and the maps of the target pose."
         moved = self.warp(to_grayscale(img)[:,:1], src_kpts, tgt_kpts)
         size = img.shape[-2:]
         image = upcast_half(moved.image).clamp(-1.2, 1.2)
         maps = [part_masks(tgt_kpts, size),keypoint_heatmaps(tgt_kpts, size)]
-        return self.refine(torch.cat([image,moved.warped,moved.person,*maps], 1))
+        return torch.cat([image,moved.warped,moved.person,*maps], 1)

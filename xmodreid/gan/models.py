@@ -89,7 +89,13 @@ class PoseGenerator(nn.Module):
     ) -> Tensor:         # `(B, 3, H, W)` in [-1, 1]
         "Generate the image in the target pose. `ModelError` for input of other shapes."
         check_pose_input(img, src_kpts, tgt_kpts, size_multiple=self.size_multiple)
-        return upcast_half(self.forward_impl(img, src_kpts, tgt_kpts)).tanh().expand(-1,3,-1,-1)
+        return self.to_image(self.forward_impl(img, src_kpts, tgt_kpts))
+
+    def to_image(self,
+        x:Tensor, # `(B, 1 or 3, H, W)`, from `forward_impl`
+    ) -> Tensor:  # `(B, 3, H, W)` in [-1, 1]
+        "The image of what a network gives."
+        return upcast_half(x).tanh().expand(-1,3,-1,-1)
 
 # %% ../../nbs/078_gan.models.ipynb #cell-014
 class ResidualBlock(nn.Module):
@@ -174,6 +180,7 @@ def upsample2x(
 # %% ../../nbs/078_gan.models.ipynb #cell-031
 class UShapedGenerator(PoseGenerator):
     "Base of the generators that refine a moved person with a small U-shaped network."
+    moved_channels = 0 # The first channels of what `move` returns show the moved person; only these depend on its parts
     def __init__(self,
         in_ch:int,          # Channels of the network's input
         width:int,          # Channels at full resolution; 2 and 3 times as many below
@@ -193,6 +200,18 @@ class UShapedGenerator(PoseGenerator):
         self.up2 = conv_block(w1, w1, norm)
         self.head = nn.Conv2d(w1, 1 if gray else 3, 3, 1, 1)
 
+    def move(self,
+        img:Tensor,      # `(B, 3, H, W)` in [-1, 1]
+        src_kpts:Tensor, # `(B, 18, 3)` pose in `img`, pixels
+        tgt_kpts:Tensor, # `(B, 18, 3)` target pose, pixels
+    ) -> Tensor:         # `(B, in_ch, H, W)` the input of `refine`
+        "The person in the target pose, and what else the network sees."
+        raise NotImplementedError(f"{type(self).__name__} must define move(img, src_kpts, tgt_kpts)")
+
+    def forward_impl(self, img:Tensor, src_kpts:Tensor, tgt_kpts:Tensor) -> Tensor:
+        "Move and refine; the image before the tanh."
+        return self.refine(self.move(img, src_kpts, tgt_kpts))
+
     def refine(self,
         x:Tensor, # `(B, in_ch, H, W)`
     ) -> Tensor:  # `(B, 1 or 3, H, W)`, before the tanh
@@ -206,6 +225,8 @@ class UShapedGenerator(PoseGenerator):
 
 class WarpGenerator(UShapedGenerator):
     "Part-warp generator: the source carried to the target pose part by part, then refined by a small U-shaped network."
+    moved_channels = 4
+
     def __init__(self,
         width:int=32,       # Channels at full resolution; 2 and 3 times as many below
         blocks:int=3,       # Residual blocks at a quarter of the resolution
@@ -216,6 +237,6 @@ class WarpGenerator(UShapedGenerator):
         super().__init__(in_ch, width, blocks, norm, gray)
         self.config = dict(kind='warp', width=width, blocks=blocks, norm=norm, gray=gray)
 
-    def forward_impl(self, img:Tensor, src_kpts:Tensor, tgt_kpts:Tensor) -> Tensor:
-        "Warp and refine; the image before the tanh."
-        return self.refine(warp_inputs(img, src_kpts, tgt_kpts))
+    def move(self, img:Tensor, src_kpts:Tensor, tgt_kpts:Tensor) -> Tensor:
+        "The part warp, see `warp_inputs`."
+        return warp_inputs(img, src_kpts, tgt_kpts)

@@ -24,6 +24,8 @@ from xmodreid.gan.inference import (
     DIRECTIONS, generate, generator_pair, load_images, resolve_generators, sample_distractors,
 )
 from .metrics import shuffle_across_identities
+from .sources import SOURCES, choose_sources, fuse_sources
+from ..pose.view import nearest_views, view_angle
 from ..pose.warp import warp_to_pose
 from ..skeleton import IR, JOINTS, RGB
 from ..synth.world import SynthWorld, oracle_render, true_mask, render_ground_truth
@@ -54,8 +56,16 @@ class TranslationSamples:
     facing_angle: np.ndarray|None = None # `(N,)` angle between the facing directions of source and target, 0 to 180
     other_pose: Tensor|None = None  # True images of the source modality in the source pose of row `other`
     distractor: Tensor|None = None  # True images of row `other`'s person in the target pose of this row
+    source_rows: np.ndarray|None = None # `(N, S)` rows of several sources, see `choose_sources`; -1: none
+    sources: Tensor|None = None         # `(N, S, 3, H, W)` their images
+    sources_kpts: Tensor|None = None    # `(N, S, 18, 3)` their poses, pixels
     fake: Tensor|None = None        # Generated images
     rec: Tensor|None = None         # Recovered images, back in the source's pose
+
+    @property
+    def inputs(self) -> tuple[Tensor,Tensor]: # For `generate`
+        "The images a generator gets and their poses: several sources where they were drawn."
+        return (self.src,self.src_kpts) if self.sources is None else (self.sources,self.sources_kpts)
 
 # %% ../../nbs/092_gan.samples.ipynb #5d4d1173
 def _check_keypoints(index, keypoints, with_depth:bool) -> np.ndarray:
@@ -69,7 +79,7 @@ def _check_keypoints(index, keypoints, with_depth:bool) -> np.ndarray:
         raise PoseError("the true image needs depth: pass `keypoints` as (N, 18, 4) poses, see `lookup_poses`")
     return keypoints
 
-def _sample_rows(index, keypoints, direction, n, seed, min_joints):
+def _sample_rows(index, keypoints, direction, n, seed, min_joints, poses):
     "Rows of the sources and of the images that give the target poses."
     modalities = direction.split('2')
     visible = (keypoints[...,-1]>0).sum(1)>=min_joints
@@ -80,7 +90,11 @@ def _sample_rows(index, keypoints, direction, n, seed, min_joints):
                         f"found {len(src)} and {len(tgt)}. Pass both modalities in `index`")
     rng = np.random.default_rng([seed,DIRECTIONS.index(direction)])
     src = rng.permutation(src)[:n]
-    return src,sample_distractors(src, tgt, distinct_pids(index.pid), rng)
+    pids = distinct_pids(index.pid)
+    if poses=='target': return src,sample_distractors(src, tgt, pids, rng)
+    angles = view_angle(keypoints[...,[0,1,-1]])
+    near = [tgt[nearest_views(angles[row], angles[tgt])] for row in src]
+    return src,np.array([sample_distractors([row], fitting, pids, rng)[0] for row,fitting in zip(src, near)])
 
 # %% ../../nbs/092_gan.samples.ipynb #2be60a6e
 def _to_size(x:Tensor, size) -> Tensor:
@@ -129,11 +143,15 @@ def sample_translation(
     world:SynthWorld|None=None, # World of the images, for the truth; needs poses with depth
     min_joints:int=8,        # Images with fewer visible joints are left out
     seed:int=0,              # Seed of the choice of sources and poses
+    poses:str='target',      # `'target'`, or `'same_view'`: of a person who faces about as the source does
+    sources:str='image',     # `'image'`, or `'person'`: several sources of each person, see `choose_sources`
 ) -> TranslationSamples:     # Without generated images
     "Draw sources and target poses. `DataError` or `PoseError` where table and keypoints do not fit."
     check_choice('direction', direction, DIRECTIONS)
+    check_choice('poses', poses, ('target','same_view'))
+    check_choice('sources', sources, SOURCES)
     keypoints = _check_keypoints(index, keypoints, world is not None)
-    rows,tgt_rows = _sample_rows(index, keypoints, direction, n, seed, min_joints)
+    rows,tgt_rows = _sample_rows(index, keypoints, direction, n, seed, min_joints, poses)
     pids,paths = distinct_pids(index.pid),index.path.to_numpy()
     source_modality,target_modality = direction.split('2')
     src,src_sizes = load_images(paths[rows], size, gray and source_modality==RGB)
@@ -143,6 +161,7 @@ def sample_translation(
         src_kpts=_scaled_keypoints(keypoints[rows], src_sizes, size),
         tgt_kpts=_scaled_keypoints(keypoints[tgt_rows], real_sizes, size),
         other=shuffle_across_identities(pids[rows], seed))
+    if sources=='person': samples = _add_sources(samples, index, keypoints, size, gray and source_modality==RGB)
     return samples if world is None else _add_truth(samples, world, keypoints, index.camid.to_numpy(), size, gray)
 
 # %% ../../nbs/092_gan.samples.ipynb #82a16a8c
@@ -150,6 +169,16 @@ def _scaled_keypoints(poses, file_sizes, size) -> Tensor:
     "Keypoints `(N, 18, 3)` in pixels of `size`, from poses in pixels of the files."
     scaled = [resize_keypoints(k[:,[0,1,-1]], own, size) for k,own in zip(poses, file_sizes)]
     return torch.stack([torch.as_tensor(k) for k in scaled]).float()
+
+def _add_sources(s:TranslationSamples, index, poses, size, gray) -> TranslationSamples:
+    "Samples with further images of each person, chosen for the target pose; zeros where there is none."
+    rows = choose_sources(index, poses[...,[0,1,-1]], s.rows, poses[s.tgt_rows][...,[0,1,-1]])
+    images,sizes = load_images(index.path.to_numpy()[rows[rows>=0]], size, gray)
+    sources,kpts = torch.zeros(*rows.shape,3,*size),torch.zeros(*rows.shape,18,3)
+    present = torch.as_tensor(rows>=0)
+    sources[present] = images
+    kpts[present] = _scaled_keypoints(poses[rows[rows>=0]], sizes, size)
+    return replace(s, source_rows=rows, sources=sources, sources_kpts=kpts)
 
 # %% ../../nbs/092_gan.samples.ipynb #84b522c9
 def _add_truth(s:TranslationSamples, world, poses, camids, size, gray) -> TranslationSamples:
@@ -169,9 +198,13 @@ def _add_truth(s:TranslationSamples, world, poses, camids, size, gray) -> Transl
     if target_modality==IR:               # an oracle shows what RGB reveals about IR
         for given in ('material','luminance'):
             draw = partial(oracle_render, given=given)
-            seen = render(s.pids, s.rows, s.tgt_rows, target_modality, draw)
             truth[f'oracle_{given}'] = render(s.pids, s.tgt_rows, s.tgt_rows, target_modality, draw)
-            truth[f'oracle_{given}_visible'] = warp_to_pose(seen, s.src_kpts, s.tgt_kpts)
+            rows = s.rows[:,None] if s.source_rows is None else s.source_rows
+            used,person = np.nonzero(rows>=0)[0],rows[rows>=0]
+            seen = torch.zeros(*rows.shape,3,*size)
+            seen[torch.as_tensor(rows>=0)] = render(s.pids[used], person, s.tgt_rows[used], target_modality, draw)
+            kpts = s.src_kpts[:,None] if s.source_rows is None else s.sources_kpts
+            truth[f'oracle_{given}_visible'] = fuse_sources(warp_to_pose, seen, kpts, s.tgt_kpts)
     return replace(s, **truth)
 
 # %% ../../nbs/092_gan.samples.ipynb #f0f49c02
@@ -185,6 +218,6 @@ def translate_samples(
     s = samples
     forward,backward = generator_pair(resolve_generators(generators), s.direction)
     if forward is None: raise ModelError(f"there is no generator for {s.direction}. Pass one in `generators`")
-    fake = generate(forward, s.src, s.src_kpts, s.tgt_kpts, batch_size, device)
+    fake = generate(forward, *s.inputs, s.tgt_kpts, batch_size, device)
     rec = None if backward is None else generate(backward, fake, s.tgt_kpts, s.src_kpts, batch_size, device)
     return replace(s, fake=fake, rec=rec)

@@ -19,26 +19,28 @@ import torch
 from torch import Tensor
 
 from ..data.files import is_system_name
-from ..data.index import read_index, save_index
+from ..data.index import SOURCE_COLUMNS, read_index, save_index
 from ..data.keypoints import save_keypoints
 from ..errors import ConfigError, DataError
 from ..files import atomic_path, read_json, remove_stale_temp_files, write_csv, write_json
 from .inference import generate, load_images, resolve_generators, trained_on_gray
-from .translation_plan import TranslationConfig, plan_translation
+from .translation_plan import PlannedSources, TranslationConfig, plan_translation, planned_sources
 from ..hashing import file_signature, hash_arrays, hash_object
 from ..progress import progress_bar
 from ..skeleton import IR, MODALITIES, RGB
 
 # %% ../../nbs/095_gan.translate.ipynb #folder-0
-def _provenance(plan, src, tgt, generators:dict, config:TranslationConfig) -> dict:
+def _provenance(plan, src, tgt, several:PlannedSources|None, generators:dict, config:TranslationConfig) -> dict:
     """Everything that decides what the images look like: settings, sources, keypoints and weights; not where the
     images lie."""
     used = sorted(set(plan.direction))
     table = [[int(r),int(p),str(s)] for r,p,s in zip(plan.row, plan.pid, plan.split)]
-    sources = [[*tail,size] for tail,size in file_signature(plan.source_path)]
+    paths = plan.source_path if several is None else several.paths.flatten()
+    sources = [[*tail,size] for tail,size in file_signature(paths)]
+    poses = [src,tgt] if several is None else [src,tgt,several.keypoints,several.certainty]
     return dict(
         format=1, **config.to_dict(), images=len(plan),
-        table=hash_arrays(table, list(plan.name)), sources=hash_arrays(sources), keypoints=hash_arrays(src, tgt),
+        table=hash_arrays(table, list(plan.name)), sources=hash_arrays(sources), keypoints=hash_arrays(*poses),
         weights={d: hash_object(generators[d]) for d in used},
         generators={d: getattr(generators[d], '__name__', type(generators[d]).__name__) for d in used})
 
@@ -61,7 +63,8 @@ def _open_out_dir(out_dir:Path, settings:dict, skipped:list):
     remove_stale_temp_files(out_dir)
     if note.is_file():
         found = read_json(note, checksum=True).get('settings', {})
-        changes = [_describe_change(k, found.get(k), v) for k,v in settings.items() if found.get(k)!=v]
+        keys = [*settings, *(k for k in ('fused',) if k in found and k not in settings)]
+        changes = [_describe_change(k, found.get(k), settings.get(k)) for k in keys if found.get(k)!=settings.get(k)]
         if changes:
             raise ConfigError(f"{out_dir} holds images made with other settings: {'; '.join(changes)}. "
                               "Choose another folder, or delete this one")
@@ -117,18 +120,27 @@ def _to_bytes(images:Tensor) -> np.ndarray:
     "Images `(N, 3, H, W)` in [-1, 1] as `(N, H, W, 3)` uint8."
     return ((images.clamp(-1,1)+1)*127.5).round().to(torch.uint8).movedim(1,-1).numpy()
 
-def _generate_missing(plan, src, tgt, generators, out_dir, config, batch_size, device, progress):
+def _load_several(paths:np.ndarray, size:tuple, gray:bool) -> Tensor:
+    "Images `(N, S, 3, H, W)` of files `(N, S)`; zeros where there is none."
+    images = torch.zeros(*paths.shape,3,*size)
+    images[torch.from_numpy(paths!='')] = load_images(paths[paths!=''], size, gray)[0]
+    return images
+
+def _generate_missing(plan, src, tgt, several, generators, out_dir, config, batch_size, device, progress):
     "Generate and write every batch that lacks an image. `DataError` for a generator whose output is not finite."
     pending = _pending_batches(plan, out_dir, batch_size)
     def read(batch):
         gray = config.gray and plan.modality[batch[0]]==IR          # the source is RGB
+        if several is not None: return _load_several(several.paths[batch], config.size, gray)
         return load_images(plan.source_path[batch], config.size, gray)[0]
 
     with ThreadPoolExecutor(4) as pool:
         for batch,img in _read_ahead(read, progress_bar(pending, desc='translate', progress=progress), pool):
             generator = generators[plan.direction[batch[0]]]
-            poses = torch.from_numpy(src[batch]),torch.from_numpy(tgt[batch])
-            fake = generate(generator, img, *poses, batch_size, device)
+            src_kpts = src[batch] if several is None else several.keypoints[batch]
+            certainty = None if several is None else torch.from_numpy(several.certainty[batch])
+            poses = torch.from_numpy(src_kpts),torch.from_numpy(tgt[batch])
+            fake = generate(generator, img, *poses, batch_size, device, certainty)
             bad = (~fake.isfinite()).flatten(1).any(1).nonzero()
             if len(bad):
                 raise DataError("the generator gave values that are not finite for "
@@ -156,6 +168,9 @@ def translate(
     min_joints:int=8,              # Images with fewer visible joints give no pose
     min_source_joints:int=6,       # Images with fewer visible joints are left out, as in `train_gan`
     progress:bool=True,            # Show a progress bar
+    # `'image'`: each image is made from one; `'person'`: from up to four of the same person (same `pid`), modality and
+    # split, see `gan.sources`
+    sources:str='image',
 ) -> pd.DataFrame: # Index of the generated images, in the order of the sources; `attrs['skipped']`: sources left out
     """Translate a data set into images on disk with `index.csv`, `keypoints.npz` and `translate.json`; an interrupted
     run is continued. Sources that show no person are left out, with a warning. `ConfigError` for a folder with other
@@ -166,19 +181,20 @@ def translate(
     if gray is None: gray = trained_on_gray(generators)
     config = TranslationConfig(poses='given' if given else poses, direction=direction, size=size, gray=gray, seed=seed,
                                ext=ext, jpeg_quality=jpeg_quality, min_joints=min_joints,
-                               min_source_joints=min_source_joints)
+                               min_source_joints=min_source_joints, sources=sources)
     if not (isinstance(batch_size, int) and batch_size>0):
         raise ConfigError(f"`batch_size` must be a positive whole number of images; got {batch_size!r}")
     out_dir = Path(out_dir)
     plan,src,tgt = plan_translation(index, keypoints, config, poses if given else None)
     _check_generators(generators, plan)
-    settings = _provenance(plan, src, tgt, generators, config)
+    several = planned_sources(index, keypoints, plan, config.size) if config.sources=='person' else None
+    settings = _provenance(plan, src, tgt, several, generators, config)
     skipped = _skipped_rows(plan, out_dir)
     _open_out_dir(out_dir, settings, skipped)
-    _generate_missing(plan, src, tgt, generators, out_dir, config, batch_size, device, progress)
+    _generate_missing(plan, src, tgt, several, generators, out_dir, config, batch_size, device, progress)
     finished = read_json(out_dir/'translate.json', checksum=True)['finished']
     if not finished or not all(is_complete(out_dir/f) for f in ('index.csv','keypoints.npz')):
-        _write_tables(plan, src, tgt, settings, skipped, out_dir, config.size)
+        _write_tables(plan, src, tgt, several, settings, skipped, out_dir, config.size)
     return read_index(out_dir)
 
 # %% ../../nbs/095_gan.translate.ipynb #tables-0
@@ -190,11 +206,14 @@ def _check_generators(generators:dict, plan):
         raise ConfigError(f"there is no generator for {d}, but the index holds {source} images. "
                           f"Pass direction='{target}2{source}' or the other generator too")
 
-def _write_tables(plan, src, tgt, settings:dict, skipped:list, out_dir:Path, size):
+def _write_tables(plan, src, tgt, several, settings:dict, skipped:list, out_dir:Path, size):
     "Index, keypoints and, last, the mark that the data set is finished."
     new = plan.assign(path=[(out_dir/n).as_posix() for n in plan.name], noisy=True)
     new['generator'] = [f"{settings['generators'][d]}-{settings['weights'][d][:8]}" for d in plan.direction]
     columns = ['path','pid','camid','modality','split','source_path','generator','noisy']
+    if several is not None:
+        others = dict(zip(SOURCE_COLUMNS[1:], several.paths.T[1:]))
+        new,columns = new.assign(**others),[*columns,*others]
     save_keypoints(out_dir/'keypoints.npz', plan.name, tgt, size, source_kpts=src, source_row=plan.row.to_numpy())
     save_index(new[columns], out_dir)
     if skipped: write_csv(out_dir/'skipped.csv', pd.DataFrame(skipped))

@@ -221,6 +221,8 @@ def translate(
     batch_size: int = 32,       # Images per batch
     trial: int = 1,             # For RegDB: split to translate, 1..10
     seed: int = 0,              # Seed of the choice of poses
+    # Sources of an image: 'image', or 'person': up to four images of the same person are fused
+    sources: str = 'image',
     device: str = 'cpu',        # Where to compute: 'cpu', or 'cuda' for a GPU
     # For folders:DIR: where camera and person stand in a path, e.g. '{camera}/{pid}_{anything}.{ext}'; {pid} may be
     # missing
@@ -247,7 +249,7 @@ def translate(
     generated = translate(people.index, people.keypoints, gan, out_dir, poses=poses,
                           direction=None if direction=='both' else direction, size=config['size'],
                           gray=config['gray'], batch_size=batch_size, seed=seed,
-                          min_source_joints=min_source_joints)
+                          min_source_joints=min_source_joints, sources=sources)
     print(f"{len(generated)} images in {out_dir}")
     skipped = generated.attrs.get('skipped')
     if skipped:

@@ -57,8 +57,8 @@ def _embed_rows(model, dl, rows, batch_size):
                         flip=False)
 
 class AssignedLabels(LabelSource):
-    """Label the certain clusters of unlabeled images with the people that they are assigned to. `ConfigError` for shares
-    out of range."""
+    """Label the certain clusters of unlabeled images with the people that they are assigned to. `ConfigError` for
+    shares out of range."""
     def __init__(
         self,
         known: np.ndarray,         # `(N,)` person of each row of the loader's table, 0..P-1; -1 for unlabeled images
@@ -166,8 +166,10 @@ def semi_supervised_learner(
     cbs: list|None = None,           # More callbacks
     options: LoaderOptions = LoaderOptions(), # Seed, device, cache and threads
 ) -> Learner:                        # Train it with `learn.fit_reid(n)`
-    """A learner for labeled images of one modality and unlabeled ones of the other. `DataError` for unlabeled rows among
-    the labeled ones, fewer than two people, or too few unlabeled images; `ModelError` as `usl_network`."""
+    """A learner for labeled images of one modality and unlabeled ones of the other.
+
+    `DataError` for unlabeled rows among the labeled ones, fewer than two people, or too few unlabeled images;
+    `ModelError` as `usl_network`."""
     _check_labeled(labeled, unlabeled)
     table = concat_index(labeled, hide_labels(unlabeled, 'none'))
     classes = np.unique(labeled.pid)

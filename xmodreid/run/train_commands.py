@@ -221,8 +221,7 @@ def translate(
     batch_size: int = 32,       # Images per batch
     trial: int = 1,             # For RegDB: split to translate, 1..10
     seed: int = 0,              # Seed of the choice of poses
-    # Sources of an image: 'image', or 'person': up to four images of the same person are fused
-    sources: str = 'image',
+    sources: str = 'image', # Sources of an image: itself, or with 'person' up to four images of the same person
     device: str = 'cpu',        # Where to compute: 'cpu', or 'cuda' for a GPU
     # For folders:DIR: where camera and person stand in a path, e.g. '{camera}/{pid}_{anything}.{ext}'; {pid} may be
     # missing
@@ -304,8 +303,7 @@ def train_usl(
     # Data set of both modalities, with names or without, e.g. folders:my_cameras
     data: str,
     out_dir: str,                  # Folder for model, checkpoints, translations, curves and settings
-    # Method of the second stage: 'bmil', 'pgm', 'posed', 'adca', 'sinkhorn', 'joint' or 'per_modality'; or, with
-    # --labels rgb, 'semi_supervised' in one stage
+    # Second stage: 'bmil', 'pgm', 'posed', 'adca', 'sinkhorn', 'joint', 'per_modality'; or 'semi_supervised'
     recipe: str = 'bmil',
     # Network to start from: a folder from xmodreid train-reid, its file, 'synth' for the network of the package,
     # 'imagenet', or 'imagenet/NAME' for ImageNet weights of another network, e.g. 'imagenet/resnet50_agw'; a bare name

@@ -74,8 +74,8 @@ class UslTrainConfig(TrainConfig):
         if self.per_modality_epochs < 0:
             raise ConfigError(f"`per_modality_epochs` must be 0 or more; got {self.per_modality_epochs}")
         if self.semi_supervised and self.labels != 'rgb':
-            raise ConfigError("recipe 'semi_supervised' trains on labeled RGB images and unlabeled infrared images: pass "
-                              f"labels='rgb'; got {self.labels!r}")
+            raise ConfigError("recipe 'semi_supervised' trains on labeled RGB images and unlabeled infrared images: "
+                              f"pass labels='rgb'; got {self.labels!r}")
 
     @property
     def semi_supervised(self) -> bool:
@@ -179,8 +179,8 @@ def _learner(recipe, start, seed, index, config, translations, source, bar, devi
     options = LoaderOptions(seed=seed, device=device)
     if recipe == 'semi_supervised':
         labeled, unlabeled = _split_by_label(index, config.labels, translations)
-        return semi_supervised_learner(labeled, unlabeled, start, config.size, config.p, config.k, config.iters, config.lr,
-                                       clustering=config.clustering, cbs=[bar], options=options)
+        return semi_supervised_learner(labeled, unlabeled, start, config.size, config.p, config.k, config.iters,
+                                       config.lr, clustering=config.clustering, cbs=[bar], options=options)
     return usl_learner(index, recipe, start, translations, config.labels, source, config.size, config.p, config.k,
                        config.iters, config.lr, config.certainty, config.clustering, [bar], options)
 
@@ -238,7 +238,8 @@ def train_usl(
     index = _as_index(data)
     check_usl_index(index, config.labels)
     if config.semi_supervised and source is not None:
-        raise ConfigError("recipe 'semi_supervised' takes no source of other people: all labeled images are in its table")
+        raise ConfigError("recipe 'semi_supervised' takes no source of other people: all labeled images are in its "
+                          "table")
     generators = load_trained_gan(config.translator).to(check_device(device)) if config.translator else None
     extend = partial(begin_extension, out_dir=out_dir, name='model.safetensors')
     out_dir = open_run_dir(out_dir, _run_settings(config), 'an unsupervised Re-ID model', extend,
@@ -254,8 +255,9 @@ def train_usl(
     bar = StagesProgressBar(config.first_epochs + config.epochs, progress)
     make = partial(_learner, index=index, config=config, translations=translations, source=labeled, device=device)
     first = _first_stage(out_dir/'per_modality', config, make, bar)
+    name = f'2/2 {config.recipe}' if config.first_epochs else config.recipe
     learn = make(config.recipe, config.start if first is None else first, config.seed + 1,
-                 bar=bar.start_stage(f'2/2 {config.recipe}' if config.first_epochs else config.recipe, config.first_epochs))
+                 bar=bar.start_stage(name, config.first_epochs))
     fit_resumable(learn, config.epochs, out_dir, fit=learn.fit_reid)
     _write_tables(learn, out_dir)
     by_score = config.select == 'round_trip' and not config.semi_supervised

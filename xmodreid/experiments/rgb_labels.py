@@ -341,8 +341,10 @@ RGB_LABELS_ROWS = { # Name -> settings of a `RgbLabelsConfig`
 }
 
 # Rows of the figure on the front page
-FRONT_ROWS = ['+ channel augmentation', '+ channel augmentation, adapted', '+ ours, own pose', '+ ours, another pose',
-              '+ ours, own and another pose, per modality', 'all labels', 'all labels, per modality']
+FRONT_ROWS = ['RGB labels', '+ gray copies', '+ channel augmentation', '+ CycleGAN without poses',
+              '+ channel augmentation, adapted', '+ ours, own pose', '+ ours, another pose',
+              '+ ours, own and another pose, per modality', 'as long without unlabeled infrared',
+              '+ unlabeled infrared', 'all labels', 'all labels, per modality']
 
 # %% ../../nbs/experiments/11_rgb_labels.ipynb #8ea3f67b
 def rgb_labels_rows(
@@ -398,7 +400,7 @@ def format_rgb_labels(
 def _bar_color(row):
     "Green for all labels, orange for ours, blue for the rest."
     if row.startswith('all labels'): return '#7fb08a'
-    return '#d98b4a' if 'ours' in row else '#5b8db8'
+    return '#d98b4a' if 'ours' in row or 'unlabeled infrared' in row else '#5b8db8'
 
 def plot_rgb_labels(
     table: pd.DataFrame,          # From `reproduce_rgb_labels`

@@ -319,13 +319,13 @@ def train_usl(
     # too
     source: str = '',
     certainty: bool = False,       # Weight pseudo-labels by their certainty
-    size: str = '64x32',           # Height x width of the images, pixels
-    per_modality_epochs: int = 8,  # Epochs of the first stage, with clusters within each modality
+    size: str = '',                # Height x width, pixels; '': that of a trained network, else 64x32
+    per_modality_epochs: int|None = None, # First stage: clusters within each modality; 0 for a trained network, else 8
     epochs: int = 8,               # Epochs of the second stage; more than a finished training has extend it
     iters: int = 30,               # Batches per epoch
     p: int = 8,                    # Clusters of each modality per batch
     k: int = 4,                    # Images of each cluster in it
-    lr: float = 1.5e-3,            # Highest learning rate
+    lr: float|None = None,         # Highest learning rate; 1e-4 for a trained network, else 1.5e-3
     # Radius of a cluster, between 0 and 1; scaled to the number of images if not given, as the next two
     eps: float|None = None,
     min_samples: int|None = None,  # Images within the radius that make an image the core of a cluster
@@ -350,14 +350,12 @@ def train_usl(
 
     Clusters of the images are pseudo-labels. The names of a data set only measure how good the clusters are."""
     from xmodreid.data.index import rows_of_split
-    from xmodreid.reid.usl import find_start
     from xmodreid.run.options import describe_own_data, parse_size, read_data, read_pose_data
-    from xmodreid.run.train_usl import UslTrainConfig, describe_usl_run, train_usl
-    find_start(start)  # report a missing network before minutes are spent
-    config = UslTrainConfig(size=parse_size(size), recipe=recipe, start=start, translator=translator, poses=poses,
-                            labels=labels, certainty=certainty, per_modality_epochs=per_modality_epochs, epochs=epochs,
-                            iters=iters, p=p, k=k, lr=lr, eps=eps, min_samples=min_samples, k1=k1, select=select,
-                            seed=seed)
+    from xmodreid.run.train_usl import describe_usl_run, train_usl, usl_config
+    # a missing network is reported before minutes are spent
+    config = usl_config(start, parse_size(size) if size else None, lr, per_modality_epochs, recipe=recipe,
+                        translator=translator, poses=poses, labels=labels, certainty=certainty, epochs=epochs,
+                        iters=iters, p=p, k=k, eps=eps, min_samples=min_samples, k1=k1, select=select, seed=seed)
     def read(text, **options):
         if not translator: return (index := read_data(text, **options)).iloc[rows_of_split(index, 'train')]
         return read_pose_data(text, pose, device, Path(out_dir)/'keypoints', **options).select(split='train')

@@ -44,7 +44,7 @@ from ..reid.cluster_training import label_source
 from ..reid.crossmodal import USL_RECIPES
 from ..reid.evaluate import evaluate_reid
 from ..reid.learner import embed_images, reid_learner
-from ..reid.loss_callbacks import CrossEntropyLoss, TripletLoss
+from ..reid.loss_callbacks import CrossEntropyLoss, HeteroCenterLoss, TripletLoss
 from ..reid.modality_norm import estimate_statistics
 from ..reid.models import add_modality_norm, load_reid, reid_model, save_reid
 from ..reid.protocols import sysu_protocol
@@ -89,6 +89,7 @@ class RgbLabelsConfig(RunConfig):
     k: int = 2                 # Images of a person and modality; twice as many where there is one modality
     lr: float = 1e-3           # Peak learning rate
     noisy_weight: float = 1.   # Weight of generated images in the cross entropy, 0..1
+    consistency: float = 0.    # Weight of `HeteroCenterLoss`, between RGB and generated images of a person
     mixed: bool = False        # Draw generated images like those of one more camera, not half of the batch?
     recipe: str = ''           # One of `INFRARED_RECIPES`: then train on the unlabeled infrared images, too
     usl_epochs: int = 8        # Epochs of that training
@@ -214,6 +215,7 @@ def _supervised_learner(config, index, context):
     pretrained = dict(pretrained=True) if config.pretrained else {}
     model = reid_model(config.model, len(dls.classes), config.norm == 'per_modality', **pretrained)
     losses = [CrossEntropyLoss(noisy_weight=config.noisy_weight), TripletLoss(normalize=True)]
+    if config.consistency: losses.append(HeteroCenterLoss(config.consistency, normalize=True))
     return reid_learner(dls, model.to(memory_format=torch.channels_last), losses, lr=config.lr,
                         cbs=[TrainingProgressBar('Re-ID', context.progress)])
 
@@ -336,6 +338,7 @@ RGB_LABELS_ROWS = { # Name -> settings of a `RgbLabelsConfig`
                                                usl_share=0.),
     'tried: + unlabeled infrared by BMIL': dict(images=OURS, norm='per_modality', recipe='bmil'),
     'tried: a quarter of each batch is ours': dict(images=('target',), mixed=True),
+    'tried: consistency of RGB and ours': dict(images=('target',), consistency=1.),
     'tried: half the weight for ours': dict(images=('target',), noisy_weight=.5),
     'tried: generated at 64x32, enlarged': dict(images=('target',), translator='synth-64x32'),
 }

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ReIDLoss', 'CrossEntropyLoss', 'MetricLoss', 'TripletLoss', 'WeightedTripletLoss', 'ReverseCrossEntropyLoss',
-           'SymmetricCrossEntropyLoss', 'SoftLabelLoss', 'LSRLoss', 'CenterLoss']
+           'SymmetricCrossEntropyLoss', 'SoftLabelLoss', 'LSRLoss', 'CenterLoss', 'HeteroCenterLoss']
 
 # %% ../../nbs/113_reid.loss_callbacks.ipynb #reid-loss-callbacks-h4
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ..errors import ConfigError, ModelError
 from xmodreid.reid.losses import (
-    center_loss, cross_entropy_loss, reverse_cross_entropy_loss, soft_label_loss, symmetric_cross_entropy_loss,
-    triplet_loss, update_centers, weighted_triplet_loss,
+    center_loss, cross_entropy_loss, hetero_center_loss, reverse_cross_entropy_loss, soft_label_loss,
+    symmetric_cross_entropy_loss, triplet_loss, update_centers, weighted_triplet_loss,
 )
 from ..training.losses import LossCallback
 
@@ -246,3 +246,12 @@ class CenterLoss(MetricLoss):
     ) -> None:
         "Restore the centers of a checkpoint."
         self.centers = tree['centers']
+
+# %% ../../nbs/113_reid.loss_callbacks.ipynb #c064a24c
+class HeteroCenterLoss(MetricLoss):
+    "Pull the RGB and the infrared center of each person together (Zhu et al. 2020)."
+    def compute(self) -> Tensor:
+        "The unweighted loss of the batch."
+        feat, labels = self.metric_inputs()
+        modality = self.xb[1] if self.noisy_weight else self.xb[1][self.yb[2] == 0]
+        return hetero_center_loss(F.normalize(feat) if self.normalize else feat, labels, modality)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['cross_entropy_loss', 'soft_label_loss', 'reverse_cross_entropy_loss', 'symmetric_cross_entropy_loss',
            'batch_distance', 'HardPairs', 'hard_pairs', 'triplet_loss', 'triplet_accuracy', 'weighted_triplet_loss',
-           'center_loss', 'update_centers', 'soft_cross_entropy_loss', 'softmax_triplet_loss']
+           'center_loss', 'update_centers', 'hetero_center_loss', 'soft_cross_entropy_loss', 'softmax_triplet_loss']
 
 # %% ../../nbs/106_reid.losses.ipynb #cell-003
 from typing import NamedTuple
@@ -202,6 +202,22 @@ def update_centers(
     n = torch.bincount(labels, minlength=len(centers)).to(feat)[:, None]
     sums = torch.zeros_like(centers).index_add_(0, labels, feat.to(centers))
     centers += center_lr*(sums - n*centers)/(1 + n)
+
+# %% ../../nbs/106_reid.losses.ipynb #86d58b42
+def hetero_center_loss(
+    feat: Tensor,     # `(B, D)` embeddings
+    labels: Tensor,   # `(B,)` identities
+    modality: Tensor, # `(B,)` 0 RGB, 1 IR
+) -> Tensor:          # Scalar, at least 0; 0 when nobody has images of both modalities
+    "Mean squared distance between the RGB and the infrared center of a person, over the people with both modalities."
+    people, number = labels.unique(return_inverse=True)
+    group = 2*number + modality.to(number)
+    sums = feat.new_zeros(2*len(people), feat.shape[1]).index_add(0, group, feat)
+    counts = torch.bincount(group, minlength=2*len(people)).to(feat)
+    centers = (sums/counts.clamp(min=1)[:, None]).unflatten(0, (-1, 2))
+    both = (counts.unflatten(0, (-1, 2)) > 0).all(1)
+    if not both.any(): return feat.sum()*0
+    return (centers[:, 0] - centers[:, 1])[both].pow(2).sum(1).mean()
 
 # %% ../../nbs/106_reid.losses.ipynb #cell-041
 def soft_cross_entropy_loss(

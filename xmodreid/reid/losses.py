@@ -208,7 +208,7 @@ def hetero_center_loss(
     feat: Tensor,     # `(B, D)` embeddings
     labels: Tensor,   # `(B,)` identities
     modality: Tensor, # `(B,)` 0 RGB, 1 IR
-) -> Tensor:          # Scalar, at least 0; 0 when nobody has images of both modalities
+) -> Tensor:          # Scalar, at least 0; 0 when no person has images of both modalities
     "Mean squared distance between the RGB and the infrared center of a person, over the people with both modalities."
     people, number = labels.unique(return_inverse=True)
     group = 2*number + modality.to(number)

@@ -25,6 +25,7 @@ from ..errors import ConfigError, DataError, ModelError, check_choice
 from ..random import fixed_seed
 from .crossmodal import USL_RECIPES, SelectBestEpoch, cross_learner
 from .crossmodal_loaders import cross_dls
+from .modality_norm import FixedStatistics
 from .models import PRETRAINED_REID, REID_MODELS, load_reid, packaged_reid, reid_model
 from ..skeleton import MODALITIES
 
@@ -168,6 +169,7 @@ def usl_learner(
     iters: int = 30,                 # Batches per epoch
     lr: float = 1.5e-3,              # Peak learning rate of Adam
     certainty: bool = False,         # Weight pseudo-labels by their certainty?
+    fixed_statistics: bool = False,  # Keep the batch statistics of the network, see `FixedStatistics`?
     clustering: dict|None = None,    # Settings to use instead of the scaled ones: `eps`, `min_samples`, `k1`, `k2`
     cbs: list|None = None,           # More callbacks, e.g. `ReIDMetrics`
     options: LoaderOptions = LoaderOptions(), # Seed, device, cache and threads
@@ -183,4 +185,5 @@ def usl_learner(
     model = usl_network(start, options.seed, **kwargs)
     dls = cross_dls(index, size, p, k, iters, translator, labels=labels, source=source, options=options)
     callbacks = USL_RECIPES[recipe](use_certainty=certainty, **settings)
+    if fixed_statistics: callbacks.append(FixedStatistics())
     return cross_learner(dls, model, [*callbacks, SelectBestEpoch(), *(cbs or [])], lr=lr)

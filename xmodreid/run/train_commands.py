@@ -325,7 +325,7 @@ def train_usl(
     iters: int = 30,               # Batches per epoch
     p: int = 8,                    # Clusters of each modality per batch
     k: int = 4,                    # Images of each cluster in it
-    lr: float|None = None,         # Highest learning rate; 1e-4 for a trained network, else 1.5e-3
+    lr: float|None = None,         # Highest learning rate; 3e-4 for a trained network, else 1.5e-3
     # Radius of a cluster, between 0 and 1; scaled to the number of images if not given, as the next two
     eps: float|None = None,
     min_samples: int|None = None,  # Images within the radius that make an image the core of a cluster

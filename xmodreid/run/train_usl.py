@@ -58,6 +58,7 @@ class UslTrainConfig(TrainConfig):
     translator: str = ''           # Generators: a folder, a file, or a name of the package; `''`: no translations
     poses: str = 'target'          # One of `USL_POSES`
     certainty: bool = False        # Weight pseudo-labels by their certainty?
+    fixed_statistics: bool = False # Keep the batch statistics of the network, see `FixedStatistics`?
     select: str = 'round_trip'     # Epoch of the second stage that is kept: best by `'round_trip'`, or `'last'`
     iters: int = 30                # Batches per epoch
     p: int = 8                     # Clusters of each modality per batch, and people of the source
@@ -98,16 +99,18 @@ class UslTrainConfig(TrainConfig):
 def usl_config(
     start: str = 'imagenet',       # Network to start from, see `reid.usl.usl_network`
     size: tuple|None = None,       # `(height, width)`, pixels; `None`: that of a trained network, else 64x32
-    lr: float|None = None,         # Highest learning rate; `None`: 1e-4 for a trained network, else 1.5e-3
+    lr: float|None = None,         # Highest learning rate; `None`: 3e-4 for a trained network, else 1.5e-3
     per_modality_epochs: int|None = None, # Epochs of the first stage; `None`: 0 for a trained network, else 8
     **settings: Any,               # Other settings of a `UslTrainConfig`
 ) -> UslTrainConfig:
-    "Settings, of which those that are `None` suit the network to start from. `ModelError` for an unknown network."
+    """Settings, of which those that are `None` suit the network to start from; a trained one keeps its batch
+    statistics. `ModelError` for an unknown network."""
     path = find_start(start)
     config = dict(start=start, size=(64, 32), lr=1.5e-3, per_modality_epochs=8)
     if path is not None:
         size_of_start = tuple(load_reid(path)[1].get('size', (64, 32)))
-        config |= dict(size=size_of_start, lr=1e-4, per_modality_epochs=0)
+        fixed = settings.get('recipe') != 'semi_supervised'   # that recipe adapts the statistics itself
+        config |= dict(size=size_of_start, lr=3e-4, per_modality_epochs=0, fixed_statistics=fixed)
     given = dict(size=size, lr=lr, per_modality_epochs=per_modality_epochs)
     return UslTrainConfig(**(config | {name: value for name, value in given.items() if value is not None} | settings))
 
@@ -200,7 +203,8 @@ def _learner(recipe, start, seed, index, config, translations, source, bar, devi
         return semi_supervised_learner(labeled, unlabeled, start, config.size, config.p, config.k, config.iters,
                                        config.lr, clustering=config.clustering, cbs=[bar], options=options)
     return usl_learner(index, recipe, start, translations, config.labels, source, config.size, config.p, config.k,
-                       config.iters, config.lr, config.certainty, config.clustering, [bar], options)
+                       config.iters, config.lr, config.certainty, config.fixed_statistics, config.clustering, [bar],
+                       options)
 
 def _first_stage(out_dir, config, make, bar):
     "Train clusters within each modality, or load the network; `None` where there is no first stage."

@@ -7,6 +7,7 @@ __all__ = ['assign_clusters', 'AssignedLabels', 'semi_supervised_network', 'semi
 
 # %% ../../nbs/138_reid.semi_supervised.ipynb #6ae386c4
 import copy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,10 @@ def assign_clusters(
     return shares.argmax(1), ordered[:, -1] - ordered[:, -2]
 
 # %% ../../nbs/138_reid.semi_supervised.ipynb #d3842a96
-def _embed_rows(model, dl, rows, batch_size):
-    "Embeddings of some rows of a loader, not augmented."
+def _rows_loader(dl, rows, batch_size):
+    "Some rows of a loader in order, not augmented."
     sampler = SubsetSampler(SequentialBatchSampler(len(rows), batch_size), rows)
-    return embed_images(model, ReidLoader(dl.store, dl.index, np.zeros(len(dl.index), int), sampler, device=dl.device),
-                        flip=False)
+    return ReidLoader(dl.store, dl.index, np.zeros(len(dl.index), int), sampler, device=dl.device)
 
 class AssignedLabels(LabelSource):
     """Label the certain clusters of unlabeled images with the people that they are assigned to. `ConfigError` for
@@ -89,11 +89,10 @@ class AssignedLabels(LabelSource):
         unlabeled = np.flatnonzero(self.known < 0)
         real = dl.index.noisy.ne(True).to_numpy() if 'noisy' in dl.index else np.ones(len(dl.index), bool)
         labeled = np.flatnonzero((self.known >= 0) & real)
-        model = self._adapted_model(dl, unlabeled)
-        emb, target_emb = (_embed_rows(model, dl, rows, self.batch_size) for rows in (labeled, unlabeled))
-        settings = dict(eps=.4) | self.clustering_settings
-        scaled = scaled_clustering(len(unlabeled))
-        for name in ('min_samples', 'k1', 'k2'): settings.setdefault(name, getattr(scaled, name))
+        loaders = [_rows_loader(dl, rows, self.batch_size) for rows in (labeled, unlabeled)]
+        model = self._adapted_model(loaders[1])
+        emb, target_emb = (embed_images(model, loader, flip=False) for loader in loaders)
+        settings = asdict(scaled_clustering(len(unlabeled))) | dict(eps=.4) | self.clustering_settings
         clusters = pseudo_labels(target_emb, 'dbscan', **settings)
         person, certainty = assign_clusters(emb, self.known[labeled], target_emb, clusters)
         used = np.zeros(len(person), bool)
@@ -102,12 +101,10 @@ class AssignedLabels(LabelSource):
         labels[unlabeled] = np.where((clusters >= 0) & used[clusters], person[clusters], -1)
         return ClusterState(labels, None, self._stats(clusters, person, labels[unlabeled], unlabeled))
 
-    def _adapted_model(self, dl, unlabeled):
+    def _adapted_model(self, unlabeled):
         "The model; one with statistics per modality is copied and adapted to the unlabeled images."
         if not isinstance(self.model, ModalityNorm): return self.model
-        sampler = SubsetSampler(SequentialBatchSampler(len(unlabeled), self.batch_size), unlabeled)
-        images = ReidLoader(dl.store, dl.index, np.zeros(len(dl.index), int), sampler, device=dl.device)
-        return estimate_statistics(copy.deepcopy(self.model), images)
+        return estimate_statistics(copy.deepcopy(self.model), unlabeled)
 
     def _stats(self, clusters, person, labels, unlabeled):
         "Number of clusters and of labels; `precision` is the share of the labels that are right."

@@ -284,7 +284,8 @@ def train_usl(
     _write_tables(learn, out_dir)
     by_score = config.select == 'round_trip' and not config.semi_supervised
     epoch = learn.select_best_epoch.load() if by_score else config.epochs - 1
-    if isinstance(learn.model, ModalityNorm): _estimate_infrared(learn.model, index, config, device)
+    if config.semi_supervised and isinstance(learn.model, ModalityNorm):
+        _estimate_infrared(learn.model, index, config, device)
     classes = [int(c) for c in learn.dls.classes]
     save_reid(learn.model, out_dir/'model.safetensors', size=list(config.size), classes=classes, epoch=epoch)
     return load_trained_reid(out_dir)

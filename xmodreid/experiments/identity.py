@@ -54,6 +54,15 @@ def at_own_size(
     return generate
 
 # %% ../../nbs/experiments/26_identity.ipynb #a00ad9a8
+def _run_batches(network:Callable, *inputs:Tensor) -> Tensor:
+    "What a network gives for many images, on the CPU."
+    with torch.no_grad(): return torch.cat([network(*b).cpu() for b in zip(*(x.split(64) for x in inputs))])
+
+def _embed_gallery(index:pd.DataFrame, embed:Callable, modality:str, size:tuple[int,int]) -> tuple[np.ndarray,Tensor]:
+    "Rows of all real images of a modality, and their embeddings."
+    rows = np.flatnonzero((index.modality==modality).to_numpy())
+    return rows,_run_batches(embed, load_images(index.path.to_numpy()[rows], size, modality==RGB)[0])
+
 def moved_rank(
     index: pd.DataFrame,    # Index of the held-out images
     poses: np.ndarray,      # `(len(index), 18, 4)` poses with depth
@@ -68,25 +77,16 @@ def moved_rank(
     modality = direction.split('2')[1]
     s = sample_translation(index, poses, direction, size, n, gray=True, seed=0)
     pids = distinct_pids(index.pid)
-    rows = np.flatnonzero((index.modality==modality).to_numpy())
-    gallery_images = load_images(index.path.to_numpy()[rows], size, modality==RGB)[0]
-    other = torch.as_tensor(s.other)
-    def compute(*inputs, network=embed):
-        with torch.no_grad(): return torch.cat([network(*b).cpu() for b in zip(*(x.split(64) for x in inputs))])
-    moved = compute(s.real, s.tgt_kpts, s.tgt_kpts[other], network=move)
+    rows,gallery = _embed_gallery(index, embed, modality, size)
+    moved = _run_batches(move, s.real, s.tgt_kpts, s.tgt_kpts[torch.as_tensor(s.other)])
     exclude = s.tgt_rows[s.other][:,None] if leak else np.stack([s.tgt_rows,s.tgt_rows[s.other]], 1)
     exclude = np.searchsorted(rows, exclude)
-    ranks = identity_rank(compute(moved), pids[s.tgt_rows], compute(gallery_images), pids[rows], exclude)
+    ranks = identity_rank(_run_batches(embed, moved), pids[s.tgt_rows], gallery, pids[rows], exclude)
     return dict(zip(('rank1','rank5'), ranks))
 
 # %% ../../nbs/experiments/26_identity.ipynb #026380ca
 _ONE_HOT = .05  # temperature of the weights of the sources: only the best source of each part
 _BANDS = {'0_45': (0,45), '45_90': (45,90), '90_135': (90,135), '135_180': (135,181)} # degrees
-
-def _run_fused(generator:Callable, img:Tensor, src_kpts:Tensor, tgt_kpts:Tensor, temperature:float) -> Tensor:
-    "Fused images with another temperature than the default."
-    batches = zip(*(x.split(32) for x in (img,src_kpts,tgt_kpts)))
-    with torch.no_grad(): return torch.cat([fuse_sources(generator, *b, temperature=temperature) for b in batches])
 
 def _generated_sets(s:TranslationSamples, generator:Callable, world:SynthWorld, poses, camids, checks:bool) -> dict:
     "Images from one source and from several, with the checks of the weights, and the luminance oracle of the same."
@@ -97,7 +97,8 @@ def _generated_sets(s:TranslationSamples, generator:Callable, world:SynthWorld, 
     sets = {'generated': run(s.src, s.src_kpts), 'generated, sources of the person': run(*several)}
     if checks:
         sets['generated, one source, the best view'] = run(*second)
-        sets['generated, one source for each part'] = _run_fused(generator, *several, s.tgt_kpts, _ONE_HOT)
+        one_hot = partial(fuse_sources, generator, temperature=_ONE_HOT)
+        sets['generated, one source for each part'] = _run_batches(one_hot, *several, s.tgt_kpts)
     if s.direction=='ir2rgb': return sets
     present = s.source_rows>=0
     draw = partial(oracle_render, given='luminance')
@@ -134,14 +135,10 @@ def measure_sources(
     "Ranks, tones and SSIM of images from one source and from several."
     modality = direction.split('2')[1]
     pids,camids = distinct_pids(index.pid),index.camid.to_numpy()
-    rows = np.flatnonzero((index.modality==modality).to_numpy())
-    gray = modality==RGB
-    def compute(images):
-        with torch.no_grad(): return torch.cat([embed(batch).cpu() for batch in images.split(64)])
-    gallery = compute(load_images(index.path.to_numpy()[rows], size, gray)[0])
+    rows,gallery = _embed_gallery(index, embed, modality, size)
     s = sample_translation(index, poses, direction, size, n, gray=True, seed=0, poses=view, sources='person')
     tgt = poses[s.tgt_rows]
-    truth = render_people(world, s.pids, tgt, camids[s.tgt_rows], size, gray)
+    truth = render_people(world, s.pids, tgt, camids[s.tgt_rows], size, modality==RGB)
     body = torch.stack([torch.as_tensor(true_mask(world, int(p), k))[None] for p,k in zip(s.pids, tgt)])
     body = F.interpolate(body.float(), size, mode='area')
     angle = facing_angle(poses[s.rows], tgt)
@@ -150,7 +147,7 @@ def measure_sources(
     sets = _generated_sets(s, generator, world, poses, camids, view=='target')|dict(truth=truth)
     table = {}
     for name,images in sets.items():
-        positions = identity_positions(compute(images), s.pids, gallery, pids[rows], exclude)
+        positions = identity_positions(_run_batches(embed, images), s.pids, gallery, pids[rows], exclude)
         table[name] = _score_set(images, s, truth, body, positions, angle)
     return pd.DataFrame.from_dict(table, orient='index')
 
@@ -166,7 +163,7 @@ def moved_by_sources(
     modality = direction.split('2')[1]
     s = sample_translation(index, poses, direction, size, n, gray=True, seed=0)
     pids,paths = distinct_pids(index.pid),index.path.to_numpy()
-    rows = np.flatnonzero((index.modality==modality).to_numpy())
+    rows,gallery = _embed_gallery(index, embed, modality, size)
     keypoints,pose_rows = poses[..., [0,1,3]],s.tgt_rows[s.other]
     chosen = choose_sources(index, keypoints, s.tgt_rows, keypoints[pose_rows])
     present = torch.as_tensor(chosen>=0)
@@ -178,15 +175,14 @@ def moved_by_sources(
              'moved, sources of the person': fuse_sources(warp_to_pose, images, kpts, tgt)}
     made_from = np.concatenate([chosen,pose_rows[:, None]], 1)
     exclude = np.where(made_from>=0, np.searchsorted(rows, made_from), -1)
-    def compute(x):
-        with torch.no_grad(): return torch.cat([embed(batch).cpu() for batch in x.split(64)])
-    gallery,query_pids = compute(load_images(paths[rows], size, modality==RGB)[0]),pids[s.tgt_rows]
+    query_pids = pids[s.tgt_rows]
     same = query_pids[:, None]==pids[rows]
     for column in exclude.T: same[np.flatnonzero(column>=0), column[column>=0]] = False
     kept = same.any(1)      # another image of the person is left
     def rank(x):
         if not kept.any(): return np.nan,np.nan
-        return identity_rank(compute(x[torch.as_tensor(kept)]), query_pids[kept], gallery, pids[rows], exclude[kept])
+        queries = _run_batches(embed, x[torch.as_tensor(kept)])
+        return identity_rank(queries, query_pids[kept], gallery, pids[rows], exclude[kept])
     table = {name: rank(x) for name,x in moved.items()}
     return pd.DataFrame.from_dict(table, orient='index', columns=['rank1','rank5'])
 

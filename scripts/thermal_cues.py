@@ -9,6 +9,7 @@ missing. `labels` trains a Re-ID network on 400 other people by all six cameras,
 """
 import argparse
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,9 @@ CUES = {
 }
 
 
+PAIRS = ((RGB, IR), (IR, RGB), (IR, IR), (RGB, RGB))
+
+
 def load_test(folder, infrared):
     "Other people to train on, and the held-out people of seed 0."
     world = replace(SYNTH_PRESETS["standard"], size=SIZE, infrared=infrared)
@@ -93,28 +97,39 @@ def measure_cues(out, n=1200):
     return pd.DataFrame(table)
 
 
-def measure_labels(out, epochs=(10, 30)):
-    "mAP of searches inside and across modalities, another camera than that of the query, in percent."
+def search_scores(embed, index, pairs):
+    "mAP and rank-1 in percent; images of the person by the camera of the query do not count."
+    for query, gallery in pairs:
+        parts = [index[index.modality == m] for m in (query, gallery)]
+        q, g = (F.normalize(embed_images(embed, load_images(p.path.to_numpy(), SIZE, False)[0]), dim=1) for p in parts)
+        labels = [p[c].to_numpy() for c in ("pid", "camid") for p in parts]
+        scores = cmc_map(1-q@g.T, *labels)
+        chance = cmc_map(torch.rand(len(q), len(g), generator=torch.Generator().manual_seed(0)), *labels)
+        yield dict(query=query, gallery=gallery, mAP=100*float(scores.mAP), rank1=100*float(scores.cmc[0]),
+                   chance_mAP=100*float(chance.mAP))
+
+
+def trainings(folder):
+    "Folder and settings of each training: two lengths on both modalities and on infrared alone, and the evaluator."
+    for trained_on, n in product(("both", "infrared"), (10, 30)):
+        yield trained_on, folder/f"labels_{trained_on}_{n}", ReIDConfig(size=SIZE, epochs=n)
+    yield "infrared", folder/"evaluators"/IR, replace(EVALUATOR_CONFIG, size=SIZE)
+
+
+def measure_labels(out):
+    "Re-ID networks trained with all labels."
     table = []
     for infrared in ("near", "thermal"):
         folder = out/"identity"/("quick" if infrared == "near" else "quick-thermal")
         others, test = load_test(folder, infrared)
-        for n in epochs:
-            config = ReIDConfig(size=SIZE, epochs=n)
-            embed = as_embedder(train_reid(folder/f"all_labels_{n}", others, config, progress=False))
-            found = {}
-            for modality in (RGB, IR):
-                part = test.index[test.index.modality == modality]
-                images = load_images(part.path.to_numpy(), SIZE, False)[0]
-                found[modality] = F.normalize(embed_images(embed, images), dim=1), part
-            for query, gallery in ((RGB, IR), (IR, RGB), (IR, IR), (RGB, RGB)):
-                (q, qi), (g, gi) = found[query], found[gallery]
-                labels = [x.to_numpy() for x in (qi.pid, gi.pid, qi.camid, gi.camid)]
-                scores = cmc_map(1-q@g.T, *labels)
-                chance = cmc_map(torch.rand(len(q), len(g), generator=torch.Generator().manual_seed(0)), *labels)
-                table.append(dict(infrared=infrared, batches=n*config.iters, query=query, gallery=gallery,
-                                  mAP=100*float(scores.mAP), rank1=100*float(scores.cmc[0]),
-                                  chance_mAP=100*float(chance.mAP)))
+        for trained_on, run, config in trainings(folder):
+            both = trained_on == "both"
+            index = others if both else others[others.modality == IR].reset_index(drop=True)
+            embed = as_embedder(train_reid(run, index, config, progress=False))
+            training = dict(infrared=infrared, trained_on=trained_on, batches=config.epochs*config.iters,
+                            batch_size=config.p*config.k*(1+both))
+            for row in search_scores(embed, test.index, PAIRS if both else ((IR, IR),)):
+                table.append(training|row)
                 print(table[-1], flush=True)
     return pd.DataFrame(table)
 

@@ -2,10 +2,12 @@
 
     python scripts/thermal_cues.py OUT cues         what identifies a person inside thermal images
     python scripts/thermal_cues.py OUT labels       Re-ID with all labels, near and thermal, 400 and 1,200 batches
+    python scripts/thermal_cues.py OUT pairs        the generator trained with true thermal images
 
 `cues` renders true thermal images of 100 people without one cue after another, and searches them among the real ones
 with the evaluator of `xmodreid reproduce --table identity --infrared thermal --out-dir OUT`, trained there if it is
 missing. `labels` trains a Re-ID network on 400 other people by all six cameras, and measures it on the same 100.
+`pairs` trains the generators on 200 people whose true thermal image in the target pose is given.
 """
 import argparse
 from dataclasses import replace
@@ -19,13 +21,14 @@ import torch.nn.functional as F
 
 from xmodreid.data.index import distinct_pids
 from xmodreid.experiments.evaluators import EVALUATOR_CONFIG, fit_identity_evaluators, sample_other_identities
+from xmodreid.experiments.supervision import PairedSupervisionConfig, run_paired_supervision
 from xmodreid.files import write_csv
 from xmodreid.gan.inference import load_images
 from xmodreid.gan.metrics import identity_rank
 from xmodreid.gan.samples import render_people, sample_translation
 from xmodreid.reid.metrics import cmc_map
 from xmodreid.run.identity_losses import as_embedder
-from xmodreid.run.train import ReIDConfig, train_reid
+from xmodreid.run.train import ReIDConfig, load_trained_pose, train_reid
 from xmodreid.skeleton import IR, RGB
 from xmodreid.synth.dataset import load_synth_data, write_synth
 from xmodreid.synth.world import SYNTH_PRESETS
@@ -134,13 +137,30 @@ def measure_labels(out):
     return pd.DataFrame(table)
 
 
+def measure_pairs(out):
+    "Generators that are trained with true thermal images of 200 people: is the warmth of clothes learned from pairs?"
+    folder = out/"identity"/"quick-thermal"
+    world = replace(SYNTH_PRESETS["standard"], size=SIZE, infrared="thermal")
+    others, _ = load_test(folder, "thermal")
+    embed = fit_identity_evaluators(folder/"evaluators", others, replace(EVALUATOR_CONFIG, size=SIZE), False)
+    data = load_synth_data(write_synth(folder/"people", world, False))
+    config = PairedSupervisionConfig(epochs=1, n_eval=1200)
+    run_paired_supervision(config, folder/"pairs", data, load_trained_pose("synth"), embed)
+    scores = pd.read_csv(folder/"pairs"/"scores.csv")
+    ranks = [c for c in scores if c.startswith("rank")]
+    return scores.assign(**100*scores[ranks])
+
+
+PARTS = dict(cues=measure_cues, labels=measure_labels, pairs=measure_pairs)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="the folder given to xmodreid reproduce, or a new one")
-    parser.add_argument("part", choices=("cues", "labels"))
+    parser.add_argument("part", choices=PARTS)
     args = parser.parse_args()
-    table = (measure_cues if args.part == "cues" else measure_labels)(args.out)
-    write_csv(args.out/f"thermal_{args.part}.csv", table.round(2))
+    table = PARTS[args.part](args.out)
+    write_csv(args.out/f"thermal_{args.part}.csv", table.round(4))
     print(table.round(1).to_string(index=False))
 
 

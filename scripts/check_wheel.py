@@ -40,8 +40,9 @@ images = torch.rand(2, 3, 64, 32)*2-1
 for name in ('synth', 'synth-large'):
     keypoints = load_trained_pose(name).keypoints(images)
     assert keypoints.shape == (2, 18, 3) and keypoints.isfinite().all()
-out = load_trained_gan('synth')['ir'](images, keypoints, keypoints.flip(0))
-assert out.shape == images.shape and out.abs().max() <= 1
+for name in ('synth', 'synth-64x32', 'synth-thermal'):
+    out = load_trained_gan(name)['ir'](images, keypoints, keypoints.flip(0))
+    assert out.shape == images.shape and out.abs().max() <= 1
 from xmodreid.reid.models import load_reid
 assert load_reid('synth')[0](torch.rand(2, 3, 128, 64)).embed.isfinite().all()
 assert read_static('annotator.css', 'explorer.js')

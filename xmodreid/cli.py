@@ -49,6 +49,7 @@ def reproduce(
     # 'synth', or the folder of Market-1501, for the rows that need it; for --usl on SYSU-MM01 the labeled source,
     # else ImageNet weights
     market: str = 'synth',
+    infrared: str = 'near',      # For 'identity', the infrared of the synthetic people: 'near' or 'thermal'
     device: str = 'cpu',         # Where to compute: 'cpu', or 'cuda' for a GPU
 ) -> None:
     """Run a result table, of the thesis or ours, row by row.
@@ -57,7 +58,8 @@ def reproduce(
     if seeds<1: raise ConfigError(f"--seeds is the number of trainings per row, 1 or more; got {seeds}")
     from xmodreid.experiments.reproduce import reproduce_table
     rows = [name.strip() for name in only.split(';')] if only else None
-    print(reproduce_table('usl' if usl else table, out_dir, size, rows, range(seed, seed+seeds), data, market, device))
+    print(reproduce_table('usl' if usl else table, out_dir, size, rows, range(seed, seed+seeds), data, market, device,
+                          infrared))
 
 # %% ../nbs/160_cli.ipynb #4f61dde5
 @contextmanager

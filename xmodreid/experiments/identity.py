@@ -188,8 +188,8 @@ def moved_by_sources(
 
 # %% ../../nbs/experiments/26_identity.ipynb #f4ee2df8
 IDENTITY_SIZES = {'quick': (64,32), 'medium': (128,64)}
-# The translator of each size
-IDENTITY_GENERATORS = {'quick': 'synth-64x32', 'medium': 'synth'}
+# The translator of each kind of infrared and size
+IDENTITY_GENERATORS = {'near': {'quick': 'synth-64x32', 'medium': 'synth'}, 'thermal': {'quick': 'synth-thermal'}}
 
 def _prepare(out_dir:Path, world:SynthConfig, n_identities:int, config:ReIDConfig, progress:bool, device:str) -> tuple:
     "Held-out people, and the evaluator of each modality."
@@ -233,16 +233,19 @@ def reproduce_identity(
     seed: int = 0,          # Seed of the people
     progress: bool = True,  # Show progress bars?
     device: str = 'cpu',    # Where to compute, e.g. `'cuda'`
+    infrared: str = 'near', # `'near'`, or `'thermal'` at the size `'quick'`
 ) -> pd.DataFrame:          # From `measure_identity`; ranks in percent
-    "The table of this page for the people of the set `standard`; writes it as CSV."
-    pixels = IDENTITY_SIZES[check_choice('size', size, IDENTITY_SIZES)]
-    world = replace(SYNTH_PRESETS['standard'], size=pixels, seed=seed)
-    generators = IDENTITY_GENERATORS[size]
+    "The table of this page for the people of the set `standard`, or `thermal`; writes it as CSV."
+    translators = IDENTITY_GENERATORS[check_choice('infrared', infrared, IDENTITY_GENERATORS)]
+    generators = translators[check_choice('size', size, translators)]
+    pixels = IDENTITY_SIZES[size]
+    world = replace(SYNTH_PRESETS['standard'], size=pixels, seed=seed, infrared=infrared)
     scores = measure_identity(out_dir, world, generators=generators, generator_size=pixels, progress=progress,
                               device=device)
     ranks = [c for c in scores if c.startswith('rank')]
     scores[ranks] = 100*scores[ranks]
-    write_csv(Path(out_dir)/f'identity_{pixels[0]}x{pixels[1]}.csv', scores.round(4), index=True)
+    name = 'identity' if infrared=='near' else f'identity_{infrared}'
+    write_csv(Path(out_dir)/f'{name}_{pixels[0]}x{pixels[1]}.csv', scores.round(4), index=True)
     return scores
 
 def reproduce_sources(
@@ -259,7 +262,7 @@ def reproduce_sources(
     pixels = IDENTITY_SIZES[check_choice('size', size, IDENTITY_SIZES)]
     world = replace(world, size=pixels, seed=seed)
     test,embed = _prepare(Path(out_dir), world, n_identities, config, progress, 'cpu')
-    generators = resolve_generators(load_generators(IDENTITY_GENERATORS[size]))
+    generators = resolve_generators(load_generators(IDENTITY_GENERATORS['near'][size]))
     people = test.index,test.best_poses
     key = hash_config(dict(n=n, world=asdict(world), config=asdict(config), others=n_identities))
     parts = {}

@@ -88,10 +88,11 @@ def _reproduce_ablation(out_dir, size, only, seeds, device):
     table = reproduce_ablation(out_dir, size, only, seeds[0], device=device)
     return write_ablation_table(table, out_dir/size, _title("Table 5.5", size, f"seed {seeds[0]}", only), only)
 
-def _reproduce_identity(out_dir, size, only, seeds, device):
+def _reproduce_identity(out_dir, size, only, seeds, device, infrared):
     if only or len(seeds)>1:
         raise ConfigError("table identity measures all rows with one seed: leave out --only and --seeds")
-    scores = reproduce_identity(out_dir/size, size, seeds[0], device=device)
+    name = size if infrared=='near' else f'{size}-{infrared}'
+    scores = reproduce_identity(out_dir/name, size, seeds[0], device=device, infrared=infrared)
     return scores[[c for c in scores if c.startswith('rank')]].round(1).to_string()
 
 def _reproduce_sources(out_dir, size, only, seeds, device):
@@ -125,10 +126,14 @@ def reproduce_table(
     data: str = 'synth',               # `'synth'`, or the folder of SYSU-MM01
     market: str = 'synth',             # `'synth'`, or the folder of Market-1501
     device: str = 'cpu',               # Where to compute, e.g. `'cuda'`
+    infrared: str = 'near',            # For the table identity: `'near'` or `'thermal'`
 ) -> str:                              # The table as text
     "Measure the rows of a table, write its files, and return it as text; raises a `ConfigError` for an unknown name."
     check_choice('table', table, (*THESIS_TABLES,'all','5.5','translation','identity','sources','usl','rgb_labels'))
     check_device(device)  # before hours are spent
+    if infrared!='near' and table!='identity':
+        raise ConfigError(f"table {table} has near-infrared images only: leave out --infrared. "
+                          "Thermal images: --table identity")
     out_dir = Path(out_dir)
     if table=='usl': return _reproduce_usl(out_dir/'usl', size, only, seeds, data, market, device)
     if table=='rgb_labels': return _reproduce_rgb_labels(out_dir/table, size, only, seeds, data, device)
@@ -137,6 +142,6 @@ def reproduce_table(
     if data!='synth':
         raise ConfigError(f"table {table} compares images with the truth, which only the synthetic people have: "
                           "leave out --data")
-    run = {'translation': _reproduce_translation, 'identity': _reproduce_identity, 'sources': _reproduce_sources,
-           '5.5': _reproduce_ablation}[table]
+    if table=='identity': return _reproduce_identity(out_dir/table, size, only, seeds, device, infrared)
+    run = {'translation': _reproduce_translation, 'sources': _reproduce_sources, '5.5': _reproduce_ablation}[table]
     return run(out_dir/table, size, only, seeds, device)

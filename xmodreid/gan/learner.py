@@ -219,11 +219,14 @@ def save_generators(
     save_state(path, tree if size is None else tree|dict(size=list(size)))
 
 # %% ../../nbs/089_gan.learner.ipynb #load-0
-# Generators that come with the package: file, the images they are made for, and the synthetic people they were
-# trained on (seed of the world and how many, from number 1)
+# Generators that come with the package: file, the images they are made for, their kind of infrared, and the synthetic
+# people they were trained on (seed of the world and how many, from number 1)
 PRETRAINED_GENERATORS = {
-    'synth': dict(file='translator_synth.safetensors', size=(128,64), gray=True, people=(11,300)),
-    'synth-64x32': dict(file='translator_synth-64x32.safetensors', size=(64,32), gray=True, people=(0,200))}
+    'synth': dict(file='translator_synth.safetensors', size=(128,64), gray=True, infrared='near', people=(11,300)),
+    'synth-64x32': dict(file='translator_synth-64x32.safetensors', size=(64,32), gray=True, infrared='near',
+                        people=(0,200)),
+    'synth-thermal': dict(file='translator_synth-thermal.safetensors', size=(64,32), gray=True, infrared='thermal',
+                          people=(11,200))}
 
 def load_generators(
     path:str|Path,    # File from `save_generators`, or the name of one of `PRETRAINED_GENERATORS`

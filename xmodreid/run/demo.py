@@ -115,8 +115,8 @@ def evaluator_config(
 def shipped_generators(
     size: tuple, # `(height, width)`, pixels
 ) -> str:        # One of `PRETRAINED_GENERATORS`
-    "Choose the generators of the package by the size of their images; raises a `ConfigError` where there are none."
-    sizes = {info['size']: name for name,info in PRETRAINED_GENERATORS.items()}
+    "Choose the near-infrared generators of the package by the size of their images; `ConfigError` without any."
+    sizes = {info['size']: name for name,info in PRETRAINED_GENERATORS.items() if info['infrared']=='near'}
     if tuple(size) in sizes: return sizes[tuple(size)]
     choices = ' or '.join(f'{h}x{w}' for h,w in sizes)
     raise ConfigError(f"the package has no translator of {size[0]}x{size[1]} images. Choose {choices}, or train one: "

@@ -169,8 +169,8 @@ def train_gan(
     contrast_model: str = '', # Re-ID model of the training's people: a folder from xmodreid train-reid
     contrast_clusters: int = 0, # Clusters of each modality in place of the people of RGB images
     pair_weight: float = 0.,  # Weight of a discriminator of person pairs, e.g. .5
-    # Generators to start from, to fine-tune them: a folder from xmodreid train-gan, or 'synth' or 'synth-64x32', those
-    # of the package; they decide --generator, --width and --warp
+    # Generators to start from, to fine-tune them: a folder from xmodreid train-gan, or those of the package: 'synth',
+    # 'synth-64x32' or 'synth-thermal'; they decide --generator, --width and --warp
     init_weights: str|None = None,
     trial: int = 1,           # For RegDB: split to train on, 1..10
     seed: int = 0,            # Seed of weights and order
@@ -206,7 +206,8 @@ def train_gan(
 # %% ../../nbs/157_run.train_commands.ipynb #9d39ff5a
 def translate(
     data: str,                  # Data set to translate
-    # Folder of generators from xmodreid train-gan, or a file in it; or 'synth' or 'synth-64x32', those of the package
+    # Folder of generators from xmodreid train-gan, or a file in it; or those of the package: 'synth', 'synth-64x32' or,
+    # for thermal images, 'synth-thermal'
     generators: str,
     out_dir: str,               # Folder for the generated data set
     # Target poses: 'own', 'random', 'target' (of real images of the other modality), 'same_view' (the same, of people
@@ -309,7 +310,8 @@ def train_usl(
     # 'imagenet', or 'imagenet/NAME' for ImageNet weights of another network, e.g. 'imagenet/resnet50_agw'; a bare name
     # has random weights
     start: str = 'imagenet',
-    # Folder of generators from xmodreid train-gan, or a file in it; 'synth' or 'synth-64x32' for those of the package;
+    # Folder of generators from xmodreid train-gan, or a file in it; 'synth', 'synth-64x32' or 'synth-thermal' for those
+    # of the package;
     # '' for none
     translator: str = '',
     poses: str = 'target',         # Poses of translated images: 'own', or 'target' for those of other people's images

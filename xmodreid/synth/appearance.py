@@ -299,10 +299,11 @@ _TIGHT = dict(torso=(.6, .3, -.1, -.3, -.4), upper_arm=(.5, .1, -.1, .2), forear
               thigh=(0., .2, .1, .4), shin=(.4, .1, -.2, -.5), skirt=(.3, -.1, -.3, -.5))
 _SKIN_WARMTH = dict(upper_arm=.94, forearm=.92, thigh=.94, shin=.90) # of the limbs; head and trunk are 1
 
-def _uneven(warmth: np.ndarray, kind: str, texture_seed: int) -> np.ndarray:
-    "Warm spots where clothes lie tight, and folds, on a part; skin and cold things stay as they are."
+def _uneven(warmth: np.ndarray, kind: str, texture_seed: int|None) -> np.ndarray:
+    "Warm spots where clothes lie tight, and folds if there is a seed; skin and cold things stay as they are."
     along,around = PART_TEXELS[kind]
     tight = np.interp(_grid(kind)[0], np.linspace(0, 1, len(_TIGHT[kind])), _TIGHT[kind])
+    if texture_seed is None: return warmth+warmth*(1-warmth)*.5*tight
     cells = np.random.default_rng(texture_seed).standard_normal((5, 6)).astype(np.float32)
     folds = cv2.resize(np.tile(cells, (1, 3)), (3*around, along), interpolation=cv2.INTER_CUBIC)[:, around:2*around]
     return warmth+warmth*(1-warmth)*(.5*tight+.35*folds)
@@ -313,7 +314,7 @@ def _conduct(warmth: np.ndarray) -> np.ndarray:
     wide = np.concatenate([warmth[:, -pad:], warmth, warmth[:, :pad]], 1)
     return cv2.GaussianBlur(wide, (0, 0), 1.2, borderType=cv2.BORDER_REPLICATE)[:, pad:-pad]
 
-def _warmth_maps(p: Person, visible_fraction: float) -> dict:
+def _warmth_maps(p: Person, visible_fraction: float, folds: bool = True) -> dict:
     "Warmth of every part."
     warm = _warm_person(p, visible_fraction)
     flat = build_atlas(warm, 1.)[0][:, 0]/255.
@@ -322,7 +323,7 @@ def _warmth_maps(p: Person, visible_fraction: float) -> dict:
     maps = {kind: part.reshape(PART_TEXELS[kind]) for kind,part in maps.items()}|dict(head=_warm_head(warm))
     for kind in _TIGHT:
         garment = p.legs if kind in ('thigh', 'shin') or p.legwear=='skirt'==kind else p.jacket or p.top
-        maps[kind] = _uneven(maps[kind], kind, garment.texture_seed)
+        maps[kind] = _uneven(maps[kind], kind, garment.texture_seed if folds else None)
     for kind,share in _SKIN_WARMTH.items(): maps[kind] = maps[kind]*share
     maps['hand'] = maps['hand']*(.72+.22*p.top.residual[1]) # some people have cold hands
     return {kind: _conduct(part) for kind,part in maps.items()}
@@ -332,10 +333,12 @@ def build_thermal_atlas(
     person: Person,                 # The person, from `sample_person`
     visible_fraction: float = .75,  # Share of the insulation of clothes that RGB shows, 0..1
 ) -> tuple:                         # Two uint8 arrays `(ATLAS_SIZE, 1)`, in levels of `thermal_level`
-    "Build the thermal texture atlas of a person: the truth, and as far as RGB shows the insulation of the clothes."
+    "Build the thermal texture atlas of a person: the truth, and as far as RGB shows it, with average hands, no folds."
     average = {}
     for name in ('top', 'legs', 'shoes', 'jacket', 'backpack', 'bag', 'cap'):
         garment = getattr(person, name)
-        if garment: average[name] = replace(garment, residual=(.5, garment.residual[1]))
-    both = (_warmth_maps(p, visible_fraction) for p in (person, replace(person, **average)))
-    return tuple(thermal_level(np.concatenate([part.ravel() for part in maps.values()]))[:, None] for maps in both)
+        if garment: average[name] = replace(garment, residual=(.5, .5))
+    truth = _warmth_maps(person, visible_fraction)
+    visible = _warmth_maps(replace(person, **average), visible_fraction, folds=False)
+    return tuple(thermal_level(np.concatenate([part.ravel() for part in maps.values()]))[:, None]
+                 for maps in (truth, visible))

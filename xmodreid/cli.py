@@ -22,15 +22,15 @@ from . import __version__
 from .errors import ConfigError, XModError
 from .run.explore import explore
 from xmodreid.run.train_commands import (
-    adapt, demo, synth, train_gan, train_pose, train_reid, train_usl, train_warp, translate,
+    adapt, demo, synth, train_gan, train_pose, train_reid, train_usl, train_warp,
 )
-from .run.use_commands import annotate, evaluate, export, index, search
+from .run.use_commands import annotate, evaluate, export, index, search, translate
 
 # %% ../nbs/160_cli.ipynb #91c2a6ed
 def reproduce(
     # '5.1' to '5.4', 'fig5.1', 'fig5.2' or 'all' of these: Re-ID; '5.5': ablation of the translation;
     # 'translation': generators compared; 'identity': where the person is lost; 'sources': several sources
-    # of a person; 'rgb_labels': labels in RGB only
+    # of a person; 'exchange': tones and detail exchanged with the truth; 'rgb_labels': labels in RGB only
     table: str = '5.5',
     out_dir: str = 'runs/tables', # Folder of the rows; rows that are complete are not run again
     # 'quick': 64x32, minutes per row on a CPU; 'full': larger images, longer; for 5.1 to fig5.2, --usl and rgb_labels

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['IDENTITY_SIZES', 'IDENTITY_GENERATORS', 'at_own_size', 'moved_rank', 'measure_sources', 'moved_by_sources',
-           'measure_identity', 'reproduce_identity', 'reproduce_sources']
+           'measure_exchange', 'measure_identity', 'reproduce_identity', 'reproduce_sources', 'reproduce_exchange']
 
 # %% ../../nbs/experiments/26_identity.ipynb #26e1a38b
 from collections.abc import Callable
@@ -30,6 +30,7 @@ from ..gan.learner import PRETRAINED_GENERATORS, load_generators
 from ..gan.metrics import identity_positions, identity_rank, ssim, tone_correlation
 from ..gan.samples import TranslationSamples, facing_angle, render_people, sample_translation
 from ..gan.sources import choose_sources, fuse_sources
+from ..gan.tones import ToneCurves, exchange_images, part_tones
 from ..hashing import hash_config, hash_module
 from ..pose.estimate import PoseEstimator
 from ..pose.warp import warp_to_pose
@@ -186,6 +187,42 @@ def moved_by_sources(
     table = {name: rank(x) for name,x in moved.items()}
     return pd.DataFrame.from_dict(table, orient='index', columns=['rank1','rank5'])
 
+# %% ../../nbs/experiments/26_identity.ipynb #exchange-code-1
+def _exchanged_sets(s:TranslationSamples, generator:Callable, cameras:np.ndarray, real:tuple) -> dict:
+    "Generated images from one source and from several, both with tone curves, and the exchanges with the truth."
+    sources = {'generated': (s.src,s.src_kpts), 'generated, sources of the person': (s.sources,s.sources_kpts)}
+    sets = {}
+    for name,inputs in sources.items():
+        images = generate(generator, *inputs, s.tgt_kpts, device='cpu')
+        curves = ToneCurves.fit(part_tones(images, s.tgt_kpts).numpy(), cameras, *real)
+        sets |= {name: images, f'{name}, tone curves': curves.apply(images, s.tgt_kpts, cameras)}
+    return sets|exchange_images(sets['generated'], s.truth, s.tgt_kpts, s.body)
+
+def measure_exchange(
+    index: pd.DataFrame,    # Index of the held-out images
+    poses: np.ndarray,      # `(len(index), 18, 4)` poses with depth, pixels of `size`
+    world: SynthWorld,      # World of the images, for the truth
+    embed: Callable,        # Evaluator of the target modality
+    generator: Callable,    # `G(img, src_kpts, tgt_kpts)` of the direction
+    direction: str,         # `'rgb2ir'` or `'ir2rgb'`
+    size: tuple[int,int],   # `(height, width)` of the images, pixels
+    n: int,                 # Sources
+) -> pd.DataFrame:          # A row per set of images; shares 0 to 1
+    "Ranks, tones and SSIM of generated images with one property of the truth, and with tone curves."
+    modality = direction.split('2')[1]
+    pids,camids,paths = distinct_pids(index.pid),index.camid.to_numpy(),index.path.to_numpy()
+    rows,gallery = _embed_gallery(index, embed, modality, size)
+    s = sample_translation(index, poses, direction, size, n, True, world, sources='person')
+    real = part_tones(load_images(paths[rows], size, modality==RGB)[0], torch.as_tensor(poses[rows][..., [0,1,3]]))
+    cameras = np.stack([camids[s.rows],camids[s.tgt_rows]], 1)
+    made_from = np.concatenate([s.source_rows,s.tgt_rows[:, None]], 1)
+    exclude = np.where(np.isin(made_from, rows), np.searchsorted(rows, made_from), -1)
+    table = {}
+    for name,images in (_exchanged_sets(s, generator, cameras, (real,camids[rows]))|dict(truth=s.truth)).items():
+        positions = identity_positions(_run_batches(embed, images), s.pids, gallery, pids[rows], exclude)
+        table[name] = _score_set(images, s, s.truth, s.body, positions, s.facing_angle)
+    return pd.DataFrame.from_dict(table, orient='index')
+
 # %% ../../nbs/experiments/26_identity.ipynb #f4ee2df8
 IDENTITY_SIZES = {'quick': (64,32), 'medium': (128,64)}
 # The translator of each kind of infrared and size
@@ -248,6 +285,30 @@ def reproduce_identity(
     write_csv(Path(out_dir)/f'{name}_{pixels[0]}x{pixels[1]}.csv', scores.round(4), index=True)
     return scores
 
+def _reproduce_parts(out_dir, size, seed, n, world, n_identities, config, progress, name, views, measure):
+    "A table of parts `(direction, view)`, each measured once and kept; written as CSV after each part."
+    pixels = IDENTITY_SIZES[check_choice('size', size, IDENTITY_SIZES)]
+    world = replace(world, size=pixels, seed=seed)
+    test,embed = _prepare(Path(out_dir), world, n_identities, config, progress, 'cpu')
+    generators = resolve_generators(load_generators(IDENTITY_GENERATORS['near'][size]))
+    key = hash_config(dict(n=n, world=asdict(world), config=asdict(config), others=n_identities))
+    parts = {}
+    for direction,view in product(DIRECTIONS, views):
+        people = test.index,test.best_poses,test.world,embed[direction.split('2')[1]]
+        make = partial(measure, *people, generators[direction], direction, pixels, n, view)
+        file = f'{direction}-{view}-{key}-{hash_module(generators[direction])}.csv'
+        parts[direction,view] = _measure_once(Path(out_dir)/name/file, make)
+        scores = pd.concat(parts, names=['direction','poses','images'])
+        ranks = [c for c in scores if c.startswith('rank')]
+        scores[ranks] = 100*scores[ranks]
+        write_csv(Path(out_dir)/f'{name}_{pixels[0]}x{pixels[1]}.csv', scores.round(4), index=True)
+    return scores
+
+def _measure_view(index, poses, world, embed, generator, direction, size, n, view) -> pd.DataFrame:
+    "The part of the table of sources for one kind of target poses; `'moved'`: of real images that were moved."
+    if view=='moved': return moved_by_sources(index, poses, embed, direction, size, n)
+    return measure_sources(index, poses, world, embed, generator, direction, size, n, view)
+
 def reproduce_sources(
     out_dir: str|Path,      # Folder of the run; that of `reproduce_identity` has the same people and evaluators
     size: str = 'quick',    # `'quick'`: 64x32, `'medium'`: 128x64
@@ -259,25 +320,27 @@ def reproduce_sources(
     progress: bool = True,  # Show progress bars?
 ) -> pd.DataFrame:          # Rows `(direction, poses, images)`; ranks in percent
     "The table of several sources of a person; writes it as CSV after each part. Parts that are there are not repeated."
-    pixels = IDENTITY_SIZES[check_choice('size', size, IDENTITY_SIZES)]
-    world = replace(world, size=pixels, seed=seed)
-    test,embed = _prepare(Path(out_dir), world, n_identities, config, progress, 'cpu')
-    generators = resolve_generators(load_generators(IDENTITY_GENERATORS['near'][size]))
-    people = test.index,test.best_poses
-    key = hash_config(dict(n=n, world=asdict(world), config=asdict(config), others=n_identities))
-    parts = {}
-    for direction,view in product(DIRECTIONS, ('target','same_view','moved')):
-        evaluator,generator = embed[direction.split('2')[1]],generators[direction]
-        def measure(direction=direction, view=view, evaluator=evaluator, generator=generator):
-            if view=='moved': return moved_by_sources(*people, evaluator, direction, pixels, n)
-            return measure_sources(*people, test.world, evaluator, generator, direction, pixels, n, view)
-        name = f'{direction}-{view}-{key}-{hash_module(generator)}.csv'
-        parts[direction,view] = _measure_once(Path(out_dir)/'sources'/name, measure)
-        scores = pd.concat(parts, names=['direction','poses','images'])
-        ranks = [c for c in scores if c.startswith('rank')]
-        scores[ranks] = 100*scores[ranks]
-        write_csv(Path(out_dir)/f'sources_{pixels[0]}x{pixels[1]}.csv', scores.round(4), index=True)
-    return scores
+    views = 'target','same_view','moved'
+    return _reproduce_parts(out_dir, size, seed, n, world, n_identities, config, progress, 'sources', views,
+                            _measure_view)
+
+def _measure_target(*args) -> pd.DataFrame:
+    "`measure_exchange`, without the name of the view."
+    return measure_exchange(*args[:-1])
+
+def reproduce_exchange(
+    out_dir: str|Path,      # Folder of the run; that of `reproduce_identity` has the same people and evaluators
+    size: str = 'quick',    # `'quick'`: 64x32, `'medium'`: 128x64
+    seed: int = 0,          # Seed of the people
+    n: int = 1200,          # Sources per direction
+    world: SynthConfig = SYNTH_PRESETS['standard'], # Settings of the people
+    n_identities: int = 400, # Other people, to train the evaluators
+    config: ReIDConfig = EVALUATOR_CONFIG, # Settings of the evaluators
+    progress: bool = True,  # Show progress bars?
+) -> pd.DataFrame:          # Rows `(direction, poses, images)`; ranks in percent
+    "The table of exchanged tones and detail; writes it as CSV after each part. Parts that are there are not repeated."
+    return _reproduce_parts(out_dir, size, seed, n, world, n_identities, config, progress, 'exchange', ('target',),
+                            _measure_target)
 
 def _measure_once(file:Path, measure:Callable) -> pd.DataFrame:
     "A table from a file, or measured and written there."

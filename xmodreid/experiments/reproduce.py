@@ -6,12 +6,13 @@
 __all__ = ['write_usl_table', 'write_ablation_table', 'write_translation_tables', 'reproduce_table']
 
 # %% ../../nbs/experiments/29_reproduce.ipynb #8b59ac64
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from ..errors import ConfigError, check_choice
-from .identity import reproduce_identity, reproduce_sources
+from .identity import reproduce_exchange, reproduce_identity, reproduce_sources
 from .rgb_labels import format_rgb_labels, plot_rgb_labels, reproduce_rgb_labels
 from .thesis_ablation import reproduce_ablation
 from .thesis_tables import THESIS_TABLES, format_mean_std, reproduce_tables
@@ -95,11 +96,11 @@ def _reproduce_identity(out_dir, size, only, seeds, device, infrared):
     scores = reproduce_identity(out_dir/name, size, seeds[0], device=device, infrared=infrared)
     return scores[[c for c in scores if c.startswith('rank')]].round(1).to_string()
 
-def _reproduce_sources(out_dir, size, only, seeds, device):
+def _reproduce_from_identity(reproduce, name, out_dir, size, only, seeds, device):
     if only or len(seeds)>1:
-        raise ConfigError("table sources measures all rows with one seed: leave out --only and --seeds")
+        raise ConfigError(f"table {name} measures all rows with one seed: leave out --only and --seeds")
     folder = out_dir.parent/'identity'/size # the same people and evaluators
-    return reproduce_sources(folder, size, seeds[0]).round(2).to_string()
+    return reproduce(folder, size, seeds[0]).round(2).to_string()
 
 def _reproduce_translation(out_dir, size, only, seeds, device):
     scores,convergence = reproduce_translation(out_dir, size, seeds, only, device=device)
@@ -115,8 +116,14 @@ def _reproduce_rgb_labels(out_dir, size, only, seeds, data, device):
     return format_rgb_labels(table).to_string()
 
 # %% ../../nbs/experiments/29_reproduce.ipynb #1e8c911f
+# Tables that compare images with the truth, beside 5.5
+_TABLES = dict(translation=_reproduce_translation, identity=_reproduce_identity,
+               sources=partial(_reproduce_from_identity, reproduce_sources, 'sources'),
+               exchange=partial(_reproduce_from_identity, reproduce_exchange, 'exchange'))
+
 def reproduce_table(
-    # A name of `THESIS_TABLES`, `'all'` of them, or one of: 5.5, translation, identity, sources, usl, rgb_labels
+    # A name of `THESIS_TABLES`, `'all'` of them, or one of: 5.5, translation, identity, sources, exchange, usl,
+    # rgb_labels
     table: str,
     out_dir: str|Path,                 # Folder of the runs; rows that are complete are not run again
     # `'quick'`, `'medium'`, `'full'` or `'sysu'`; each table lists the sizes that it has
@@ -129,7 +136,7 @@ def reproduce_table(
     infrared: str = 'near',            # For the table identity: `'near'` or `'thermal'`
 ) -> str:                              # The table as text
     "Measure the rows of a table, write its files, and return it as text; raises a `ConfigError` for an unknown name."
-    check_choice('table', table, (*THESIS_TABLES,'all','5.5','translation','identity','sources','usl','rgb_labels'))
+    check_choice('table', table, (*THESIS_TABLES,'all','5.5','usl','rgb_labels',*_TABLES))
     check_device(device)  # before hours are spent
     if infrared!='near' and table!='identity':
         raise ConfigError(f"table {table} has near-infrared images only: leave out --infrared. "
@@ -143,5 +150,4 @@ def reproduce_table(
         raise ConfigError(f"table {table} compares images with the truth, which only the synthetic people have: "
                           "leave out --data")
     if table=='identity': return _reproduce_identity(out_dir/table, size, only, seeds, device, infrared)
-    run = {'translation': _reproduce_translation, 'sources': _reproduce_sources, '5.5': _reproduce_ablation}[table]
-    return run(out_dir/table, size, only, seeds, device)
+    return _TABLES.get(table, _reproduce_ablation)(out_dir/table, size, only, seeds, device)

@@ -9,6 +9,7 @@ __all__ = ['is_complete', 'write_image', 'translate']
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ from torch import Tensor
 from ..data.files import is_system_name
 from ..data.index import SOURCE_COLUMNS, read_index, save_index
 from ..data.keypoints import save_keypoints
+from ..data.transforms import resize_keypoints
 from ..errors import ConfigError, DataError
 from ..files import atomic_path, read_json, remove_stale_temp_files, write_csv, write_json
 from .inference import generate, load_images, resolve_generators, trained_on_gray
+from .tones import ToneCurves, part_tones
 from .translation_plan import PlannedSources, TranslationConfig, plan_translation, planned_sources
 from ..hashing import file_signature, hash_arrays, hash_object
+from ..pose.parts import BODY_PARTS
 from ..progress import progress_bar
 from ..skeleton import IR, MODALITIES, RGB
 
@@ -63,7 +67,7 @@ def _open_out_dir(out_dir:Path, settings:dict, skipped:list):
     remove_stale_temp_files(out_dir)
     if note.is_file():
         found = read_json(note, checksum=True).get('settings', {})
-        keys = [*settings, *(k for k in ('fused',) if k in found and k not in settings)]
+        keys = [*settings, *(k for k in ('fused','tones') if k in found and k not in settings)]
         changes = [_describe_change(k, found.get(k), settings.get(k)) for k in keys if found.get(k)!=settings.get(k)]
         if changes:
             raise ConfigError(f"{out_dir} holds images made with other settings: {'; '.join(changes)}. "
@@ -126,28 +130,99 @@ def _load_several(paths:np.ndarray, size:tuple, gray:bool) -> Tensor:
     images[torch.from_numpy(paths!='')] = load_images(paths[paths!=''], size, gray)[0]
     return images
 
-def _generate_missing(plan, src, tgt, several, generators, out_dir, config, batch_size, device, progress):
-    "Generate and write every batch that lacks an image. `DataError` for a generator whose output is not finite."
-    pending = _pending_batches(plan, out_dir, batch_size)
-    def read(batch):
-        gray = config.gray and plan.modality[batch[0]]==IR          # the source is RGB
-        if several is not None: return _load_several(several.paths[batch], config.size, gray)
-        return load_images(plan.source_path[batch], config.size, gray)[0]
+@dataclass(frozen=True)
+class _Translation:
+    "What is translated, and how."
+    plan: pd.DataFrame
+    src: np.ndarray             # `(N, 18, 3)` source poses, pixels of `config.size`
+    tgt: np.ndarray             # `(N, 18, 3)` target poses
+    several: PlannedSources|None
+    generators: dict
+    config: TranslationConfig
+    cameras: np.ndarray         # `(N, 2)` camera of the source and of the target
+    batch_size: int
+    device: Any
 
+    def read(self, batch:np.ndarray) -> Tensor:
+        "The sources of rows of one direction."
+        gray = self.config.gray and self.plan.modality[batch[0]]==IR # the source is RGB
+        if self.several is not None: return _load_several(self.several.paths[batch], self.config.size, gray)
+        return load_images(self.plan.source_path[batch], self.config.size, gray)[0]
+
+    def generate(self, batch:np.ndarray, img:Tensor) -> Tensor:
+        "Their translations. `DataError` for a generator whose output is not finite."
+        generator = self.generators[self.plan.direction[batch[0]]]
+        src_kpts = self.src[batch] if self.several is None else self.several.keypoints[batch]
+        certainty = None if self.several is None else torch.from_numpy(self.several.certainty[batch])
+        poses = torch.from_numpy(src_kpts),torch.from_numpy(self.tgt[batch])
+        fake = generate(generator, img, *poses, self.batch_size, self.device, certainty)
+        bad = (~fake.isfinite()).flatten(1).any(1).nonzero()
+        if not len(bad): return fake
+        raise DataError("the generator gave values that are not finite for "
+                        f"{self.plan.source_path[batch[int(bad[0])]]}. Check its weights and that image")
+
+def _generate_missing(t:_Translation, curves:ToneCurves|None, out_dir:Path, progress:bool):
+    "Generate and write every batch that lacks an image."
+    pending = progress_bar(_pending_batches(t.plan, out_dir, t.batch_size), desc='translate', progress=progress)
     with ThreadPoolExecutor(4) as pool:
-        for batch,img in _read_ahead(read, progress_bar(pending, desc='translate', progress=progress), pool):
-            generator = generators[plan.direction[batch[0]]]
-            src_kpts = src[batch] if several is None else several.keypoints[batch]
-            certainty = None if several is None else torch.from_numpy(several.certainty[batch])
-            poses = torch.from_numpy(src_kpts),torch.from_numpy(tgt[batch])
-            fake = generate(generator, img, *poses, batch_size, device, certainty)
-            bad = (~fake.isfinite()).flatten(1).any(1).nonzero()
-            if len(bad):
-                raise DataError("the generator gave values that are not finite for "
-                                f"{plan.source_path[batch[int(bad[0])]]}. Check its weights and that image")
-            writing = [pool.submit(write_image, out_dir/name, image, config.jpeg_quality)
-                       for name,image in zip(plan.name[batch], _to_bytes(fake))]
+        for batch,img in _read_ahead(t.read, pending, pool):
+            fake = t.generate(batch, img)
+            if curves is not None: fake = curves.apply(fake, torch.from_numpy(t.tgt[batch]), t.cameras[batch])
+            writing = [pool.submit(write_image, out_dir/name, image, t.config.jpeg_quality)
+                       for name,image in zip(t.plan.name[batch], _to_bytes(fake))]
             for w in writing: w.result()
+
+# %% ../../nbs/095_gan.translate.ipynb #tones-code
+_CURVE_IMAGES = 128 # Most generated images of a pair of cameras, and twice as many real ones of a camera
+
+def _draw(groups:np.ndarray, n:int, seed:int) -> np.ndarray:
+    "At most `n` rows of each group, drawn; in order."
+    rng = np.random.default_rng([seed,2])
+    return np.sort(np.concatenate([rng.permutation(np.flatnonzero(groups==g))[:n] for g in np.unique(groups)]))
+
+def _generated_tones(t:_Translation) -> tuple[np.ndarray,np.ndarray]:
+    "Part tones of a sample of translations, and their cameras `(n, 2)`."
+    _,pair = np.unique(t.cameras, axis=0, return_inverse=True)
+    rows = _draw(pair.ravel(), _CURVE_IMAGES, t.config.seed)
+    tones = np.empty((len(rows),len(BODY_PARTS)))
+    for d in t.plan.direction[rows].unique():
+        own = np.flatnonzero(t.plan.direction[rows]==d)
+        for places in np.array_split(own, -(-len(own)//t.batch_size)):
+            batch = rows[places]
+            fake = t.generate(batch, t.read(batch))
+            tones[places] = part_tones(fake, torch.from_numpy(t.tgt[batch])).cpu().numpy()
+    return tones,t.cameras[rows]
+
+def _real_tones(t:_Translation, index, keypoints) -> tuple[np.ndarray,np.ndarray]:
+    "Part tones of a sample of real images of the target cameras, in the splits of the plan, and their cameras."
+    camids = index.camid.to_numpy()
+    target = pd.MultiIndex.from_frame(index[['modality','camid','split']])
+    usable = target.isin(pd.MultiIndex.from_frame(t.plan[['modality','camid','split']]))
+    usable &= (np.asarray(keypoints)[..., 2]>0).sum(1)>=t.config.min_joints
+    rows = np.flatnonzero(usable)
+    if not len(rows):
+        raise ConfigError("tones='curves' needs real images of the target cameras with at least "
+                          f"{t.config.min_joints} visible joints; the index has none. Add them, or use "
+                          "tones='generated'")
+    rows = rows[_draw(camids[rows], 2*_CURVE_IMAGES, t.config.seed)]
+    tones = np.empty((len(rows),len(BODY_PARTS)))
+    for places in np.array_split(np.arange(len(rows)), -(-len(rows)//t.batch_size)):
+        own = index.iloc[rows[places]]
+        images,sizes = load_images(own.path.to_numpy(), t.config.size)
+        poses = [resize_keypoints(k, s, t.config.size) for k,s in zip(keypoints[rows[places]], sizes)]
+        tones[places] = part_tones(images, torch.as_tensor(np.stack(poses)).float()).numpy()
+    return tones,camids[rows]
+
+def _tone_curves(t:_Translation, index, keypoints, out_dir:Path) -> ToneCurves:
+    "The curves of a folder, estimated when they are not there yet."
+    file = out_dir/'tone_curves.json'
+    if not file.is_file():
+        curves = ToneCurves.fit(*_generated_tones(t), *_real_tones(t, index, keypoints))
+        if not np.isfinite([q.min(1) for q in curves.generated.values()]).any():
+            raise ConfigError("tones='curves' needs at least 16 images to translate and 16 real images of a target "
+                              "camera. Add images, or use tones='generated'")
+        write_json(file, curves.to_dict(), checksum=True)
+    return ToneCurves.from_dict(read_json(file, checksum=True))
 
 # %% ../../nbs/095_gan.translate.ipynb #cell-022
 def translate(
@@ -171,6 +246,8 @@ def translate(
     # `'image'`: each image is made from one; `'person'`: from up to four of the same person (same `pid`), modality and
     # split, see `gan.sources`
     sources:str='image',
+    # `'generated'`, or `'curves'`: the tones of body parts follow real images of the target camera, see `gan.tones`
+    tones:str='generated',
 ) -> pd.DataFrame: # Index of the generated images, in the order of the sources; `attrs['skipped']`: sources left out
     """Translate a data set into images on disk with `index.csv`, `keypoints.npz` and `translate.json`; an interrupted
     run is continued. Sources that show no person are left out, with a warning. `ConfigError` for a folder with other
@@ -181,7 +258,7 @@ def translate(
     if gray is None: gray = trained_on_gray(generators)
     config = TranslationConfig(poses='given' if given else poses, direction=direction, size=size, gray=gray, seed=seed,
                                ext=ext, jpeg_quality=jpeg_quality, min_joints=min_joints,
-                               min_source_joints=min_source_joints, sources=sources)
+                               min_source_joints=min_source_joints, sources=sources, tones=tones)
     if not (isinstance(batch_size, int) and batch_size>0):
         raise ConfigError(f"`batch_size` must be a positive whole number of images; got {batch_size!r}")
     out_dir = Path(out_dir)
@@ -191,7 +268,10 @@ def translate(
     settings = _provenance(plan, src, tgt, several, generators, config)
     skipped = _skipped_rows(plan, out_dir)
     _open_out_dir(out_dir, settings, skipped)
-    _generate_missing(plan, src, tgt, several, generators, out_dir, config, batch_size, device, progress)
+    cameras = np.stack([index.camid.to_numpy()[plan.row],plan.camid], 1)
+    work = _Translation(plan, src, tgt, several, generators, config, cameras, batch_size, device)
+    curves = _tone_curves(work, index, keypoints, out_dir) if config.tones=='curves' else None
+    _generate_missing(work, curves, out_dir, progress)
     finished = read_json(out_dir/'translate.json', checksum=True)['finished']
     if not finished or not all(is_complete(out_dir/f) for f in ('index.csv','keypoints.npz')):
         _write_tables(plan, src, tgt, several, settings, skipped, out_dir, config.size)

@@ -20,6 +20,7 @@ from ..data.transforms import check_size, resize_keypoints
 from ..errors import ConfigError, DataError, PoseError, check_choice
 from .inference import DIRECTIONS, sample_distractors
 from .sources import SOURCES, choose_sources, source_certainty
+from .tones import TONES
 from ..hashing import hash_arrays
 from ..pose.view import nearest_views, view_angle
 from ..random import check_seed
@@ -41,12 +42,14 @@ class TranslationConfig:
     min_joints: int = 8           # Images with fewer visible joints give no pose
     min_source_joints: int = 6    # Images with fewer visible joints are left out, as in `train_gan`
     sources: str = 'image'        # `'image'`, or `'person'`: up to four images of the same person are fused
+    tones: str = 'generated'      # `'generated'`, or `'curves'`: part tones follow real images of the target camera
 
     def __post_init__(self):
         check_seed(self.seed)
         check_choice('poses', self.poses, (*POSE_SOURCES,'given'))
         check_choice('ext', self.ext, ('.jpg','.png'))
         check_choice('sources', self.sources, SOURCES)
+        check_choice('tones', self.tones, TONES)
         if self.direction is not None: check_choice('direction', self.direction, DIRECTIONS)
         if not 1<=self.jpeg_quality<=100: raise ConfigError(f"`jpeg_quality` must be 1 to 100; got {self.jpeg_quality}")
         for name in ('min_joints','min_source_joints'):
@@ -57,9 +60,11 @@ class TranslationConfig:
     def to_dict(self) -> dict: # JSON values
         "The settings as `translate.json` holds them: everything the images depend on."
         quality = self.jpeg_quality if self.ext=='.jpg' else None
-        several = dict(fused=self.sources) if self.sources!='image' else {}  # older folders have no such entry
+        # older folders have no such entries
+        several = dict(fused=self.sources) if self.sources!='image' else {}
+        tones = dict(tones=self.tones) if self.tones!='generated' else {}
         return dict(poses=self.poses, seed=self.seed, size=list(self.size), gray=self.gray, ext=self.ext,
-                    quality=quality, **several)
+                    quality=quality, **several, **tones)
 
     @property
     def hash(self) -> str: # 64 hexadecimal digits

@@ -1,10 +1,10 @@
-"""Leave out one part of the learned warp at a time, and train longer: what does each part give, and what does it cost?
+"""Leave out one part of the learned warp at a time: what does each part give, and what does it cost? At 64x32.
 
-    python scripts/ablate_warp.py OUT [--batches 1000] [--only NAME ...]      # the warp, 64x32
-    python scripts/ablate_warp.py OUT --longer EPOCHS                         # the shipped translator, 128x64
+    python scripts/ablate_warp.py OUT [--batches 1000] [--only NAME ...]      # the warp alone
+    python scripts/ablate_warp.py OUT --translators                           # afterwards: translators with these warps
 
-The people and the evaluators are those of `xmodreid reproduce --table identity --out-dir OUT/quick` (or OUT/medium);
-they are made if they are missing. Every row is kept in OUT and not repeated. CSV: OUT/warp_ablation.csv.
+The people and the evaluators are those of `xmodreid reproduce --table identity --out-dir OUT/quick`; they are made if
+they are missing. Trained networks are kept in OUT. CSV: OUT/warp_ablation.csv and OUT/translator_ablation.csv.
 """
 import argparse
 import time
@@ -20,7 +20,6 @@ from xmodreid.experiments.evaluators import EVALUATOR_CONFIG, fit_identity_evalu
 from xmodreid.experiments.identity import moved_rank
 from xmodreid.files import write_csv
 from xmodreid.gan.evaluate import evaluate_translation
-from xmodreid.gan.learner import load_generators
 from xmodreid.gan.warp_learner import (
     MovedAdversarialLoss, RestorationLoss, WarpRestorationLoss, get_warp, learned_warp_learner, load_warp,
     pose_pair_dls, save_warp,
@@ -46,20 +45,34 @@ VARIANTS = {
 }
 
 
+# Name of the row -> settings; `warp` is a row of the warps
+TRANSLATORS = {
+    "part warp": {},
+    "two-stage, learned warp": {"generator": "two_stage", "warp": "all parts"},
+    "two-stage, learned warp without flow": {"generator": "two_stage", "warp": "no flow"},
+    "two-stage, warp of self-warped images": {
+        "generator": "two_stage", "warp": "no labeled pairs, self-warped images only",
+    },
+}
+
+
 def people_and_evaluators(out_dir, size):
-    "The test people, their training people, and the evaluators of identity."
-    name = {(64, 32): "quick", (128, 64): "medium"}[size]
+    "The test people, the training people, and the evaluators of identity."
     world = replace(SYNTH_PRESETS["standard"], size=size, seed=0)
-    folder = out_dir / name / "identity" / name
+    folder = out_dir / "quick" / "identity" / "quick"
     others = sample_other_identities(folder / "others", world, 400, False)
     embed = fit_identity_evaluators(folder / "evaluators", others.index, replace(EVALUATOR_CONFIG, size=size), False)
     data = load_synth_data(write_synth(folder / "people", world, False))
     return data.select(split="test"), data.select(split="train"), embed
 
 
+def warp_file(out_dir, name, n_batches):
+    return out_dir / f"{name.replace(' ', '_').replace(',', '')}-{n_batches}.safetensors"
+
+
 def train_variant(name, data, out_dir, n_batches, size):
     "A trained warp and the seconds per batch of its training."
-    file = out_dir / f"{name.replace(' ', '_').replace(',', '')}-{n_batches}.safetensors"
+    file = warp_file(out_dir, name, n_batches)
     if not file.is_file():
         losses, network, loader = VARIANTS[name]
         options = LoaderOptions(seed=0)
@@ -103,25 +116,27 @@ def warp_rows(out_dir, n_batches, only):
         print(pd.DataFrame(rows).to_string(index=False), flush=True)
 
 
-def longer_rows(out_dir, epochs):
-    "The shipped translator, trained for more batches, on the same people as before."
-    size = (128, 64)
-    world = replace(SYNTH_PRESETS["standard"], n_train=300, size=size, seed=11)
-    data = load_synth_data(write_synth(out_dir / "longer" / "people", world, False)).select(split="train")
-    run_dir = out_dir / "longer" / "gan"
-    config = GanConfig(init_weights="synth", size=size, epochs=epochs, half=True)
-    start = time.process_time()
-    gan = train_gan(run_dir, data, load_trained_pose("synth"), config, progress=False)
-    seconds = time.process_time() - start
-    test, _, embed = people_and_evaluators(out_dir, size)
-    estimator = PoseEstimator(pose_net(pretrained="synth"))
-    tables = {}
-    for name, generators in {"shipped": load_generators("synth"), f"{epochs * config.iters} more batches": gan}.items():
-        tables[name] = evaluate_translation(generators, test.index, test.best_poses, estimator, size=size, n=1200,
-                                            gray=True, world=test.world, embed=embed)
-    table = pd.concat(tables, names=["row"]).xs("generated", level="images")
-    write_csv(out_dir / "translation_longer.csv", table.round(4), index=True)
-    print(table.T.round(4).to_string(), f"\n{seconds:.0f} CPU seconds of training", flush=True)
+def translation_rows(out_dir):
+    "Translators at 64x32 with the part warp and with learned ones: the same people, losses and number of batches."
+    size = (64, 32)
+    test, train, embed = people_and_evaluators(out_dir, size)
+    pose, estimator = load_trained_pose("synth"), PoseEstimator(pose_net(pretrained="synth"))
+    rows = []
+    for name, settings in TRANSLATORS.items():
+        run_dir = out_dir / "translators" / name.replace(" ", "_").replace(",", "")
+        if "warp" in settings: settings = settings | {"warp": str(warp_file(out_dir / "warps", settings["warp"], 1000))}
+        start = time.process_time()
+        gan = train_gan(run_dir, train, pose, GanConfig(size=size, epochs=10, **settings), progress=False)
+        seconds = time.process_time() - start
+        if not (run_dir / "seconds.txt").is_file(): (run_dir / "seconds.txt").write_text(f"{seconds / 450:.3f}")
+        scores = evaluate_translation((gan["ir"], None), test.index, test.best_poses, estimator, size=size, n=1200,
+                                      gray=True, world=test.world, embed=embed)
+        costs = dict(row=name, batches=450, cpu_seconds_per_batch=float((run_dir / "seconds.txt").read_text()))
+        scores = scores.loc["rgb2ir", "generated"]
+        rows.append(costs | scores.dropna().round(4).to_dict())
+        write_csv(out_dir / "translator_ablation.csv", pd.DataFrame(rows))
+        shown = ["row", "cpu_seconds_per_batch", "rank1", "rank5", "pck10", "ssim_body", "tone_torso", "kid"]
+        print(pd.DataFrame(rows)[shown].to_string(index=False), flush=True)
 
 
 def main():
@@ -129,10 +144,10 @@ def main():
     parser.add_argument("out_dir", type=Path, help="folder of people, evaluators, networks and tables")
     parser.add_argument("--batches", type=int, default=1000, help="batches per training, a multiple of 50")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, help="rows to run")
-    parser.add_argument("--longer", type=int, metavar="EPOCHS", help="train the shipped translator for more epochs")
+    parser.add_argument("--translators", action="store_true", help="train translators with the warps")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    if args.longer: longer_rows(args.out_dir, args.longer)
+    if args.translators: translation_rows(args.out_dir)
     else: warp_rows(args.out_dir, args.batches, args.only)
 
 

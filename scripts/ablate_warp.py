@@ -4,7 +4,7 @@
     python scripts/ablate_warp.py OUT --translators                           # afterwards: translators with these warps
 
 The people and the evaluators are those of `xmodreid reproduce --table identity --out-dir OUT/quick`; they are made if
-they are missing. Trained networks are kept in OUT. CSV: OUT/warp_ablation.csv and OUT/translator_ablation.csv.
+they are missing. Trained networks are kept in OUT. CSV: OUT/learned_warp_ablation.csv and OUT/translator_ablation.csv.
 """
 import argparse
 import time
@@ -67,6 +67,7 @@ def people_and_evaluators(out_dir, size):
 
 
 def warp_file(out_dir, name, n_batches):
+    "File of a trained warp."
     return out_dir / f"{name.replace(' ', '_').replace(',', '')}-{n_batches}.safetensors"
 
 
@@ -98,10 +99,12 @@ def moved_ranks(test, embed, size, move):
 
 
 def moved_image(warp, img, src, tgt):
+    "Images moved by a warp, in [-1, 1]."
     return warp(img, src, tgt).image.clamp(-1, 1)
 
 
 def warp_rows(out_dir, n_batches, only):
+    "Train the warps and measure how well moved real images are recognized."
     size = (64, 32)
     test, train, embed = people_and_evaluators(out_dir, size)
     rows = [dict(row="part warp, not learned") | moved_ranks(test, embed, size, warp_to_pose)]
@@ -112,11 +115,11 @@ def warp_rows(out_dir, n_batches, only):
         if name == "all parts":
             ranks = moved_ranks(test, embed, size, lambda *args, warp=warp: warp(*args).warped.clamp(-1, 1))
             rows.append(dict(row="all parts, without the residual") | ranks)
-        write_csv(out_dir / "warp_ablation.csv", pd.DataFrame(rows))
+        write_csv(out_dir / "learned_warp_ablation.csv", pd.DataFrame(rows))
         print(pd.DataFrame(rows).to_string(index=False), flush=True)
 
 
-def translation_rows(out_dir):
+def translation_rows(out_dir, n_batches):
     "Translators at 64x32 with the part warp and with learned ones: the same people, losses and number of batches."
     size = (64, 32)
     test, train, embed = people_and_evaluators(out_dir, size)
@@ -124,7 +127,8 @@ def translation_rows(out_dir):
     rows = []
     for name, settings in TRANSLATORS.items():
         run_dir = out_dir / "translators" / name.replace(" ", "_").replace(",", "")
-        if "warp" in settings: settings = settings | {"warp": str(warp_file(out_dir / "warps", settings["warp"], 1000))}
+        if "warp" in settings:
+            settings = settings | {"warp": str(warp_file(out_dir / "warps", settings["warp"], n_batches))}
         start = time.process_time()
         gan = train_gan(run_dir, train, pose, GanConfig(size=size, epochs=10, **settings), progress=False)
         seconds = time.process_time() - start
@@ -142,12 +146,13 @@ def translation_rows(out_dir):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out_dir", type=Path, help="folder of people, evaluators, networks and tables")
-    parser.add_argument("--batches", type=int, default=1000, help="batches per training, a multiple of 50")
-    parser.add_argument("--only", nargs="+", choices=VARIANTS, help="rows to run")
+    parser.add_argument("--batches", type=int, default=1000, help="batches per training of a warp, a multiple of 50")
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, help="rows to run; the CSV holds these rows only")
     parser.add_argument("--translators", action="store_true", help="train translators with the warps")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    if args.translators: translation_rows(args.out_dir)
+    if args.batches < 50 or args.batches % 50: parser.error("--batches must be a multiple of 50")
+    if args.translators: translation_rows(args.out_dir, args.batches)
     else: warp_rows(args.out_dir, args.batches, args.only)
 
 

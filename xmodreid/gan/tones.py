@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TONES', 'part_tones', 'shift_part_tones', 'ToneCurves', 'exchange_images']
 
-# %% ../../nbs/089_gan.tones.ipynb #f3904235
+# %% ../../nbs/089_gan.tones.ipynb #d439332d
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +15,12 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ..data.transforms import to_grayscale
-from ..errors import DataError, ModelError
+from ..errors import ConfigError, DataError, ModelError
 from ..pose.parts import BODY_PARTS, part_masks, part_means
 
-# %% ../../nbs/089_gan.tones.ipynb #bbd0447c
+# %% ../../nbs/089_gan.tones.ipynb #091395fa
 TONES = ('generated', 'curves') # Tones of translated images: as generated, or corrected by `ToneCurves`
-_LEAST_MASK = 1e-3 # Sum of the mask of a part that is hidden
+_LEAST_MASK = 1e-3 # A part whose mask sums to at most this many pixels counts as hidden
 
 def part_tones(
     img: Tensor,       # `(B, 3, H, W)` images in [-1, 1]
@@ -37,7 +37,9 @@ def shift_part_tones(
     tones: Tensor,     # `(B, 10)` tones that the parts should have; NaN: leave the part as it is
     steps: int = 3,    # Repetitions; parts overlap, so one shift does not reach the tones
 ) -> Tensor:           # `(B, 3, H, W)` in [-1, 1]
-    "Make whole parts brighter or darker until they have given tones."
+    "Shift whole parts towards given tones. `DataError` for another shape of the tones."
+    if tones.shape!=(len(img),len(BODY_PARTS)):
+        raise DataError(f"`tones` must be {(len(img),len(BODY_PARTS))}, a row for each image; got {tuple(tones.shape)}")
     weight = part_masks(keypoints, img.shape[-2:])**2
     weight = weight/(weight.sum(1, keepdim=True)+.05)  # the strongest part of a pixel; nothing beside the person
     for _ in range(steps):
@@ -45,14 +47,14 @@ def shift_part_tones(
         img = (img+torch.einsum('bp,bphw->bhw', change, weight)[:, None]).clamp(-1, 1)
     return img
 
-# %% ../../nbs/089_gan.tones.ipynb #42d9ef24
+# %% ../../nbs/089_gan.tones.ipynb #49c2e0d1
 _N_QUANTILES = 33
 
 @dataclass(frozen=True)
 class ToneCurves:
     "Monotone tone curves for each body part, source camera and target camera."
-    generated: dict # `(source camera, target camera)` -> `(10, 33)` quantiles of generated tones; NaN: no curve
-    real: dict      # The same keys -> `(10, 33)` quantiles of real tones
+    generated: dict[tuple[int,int],np.ndarray] # `(source, target camera)` -> `(10, 33)` generated quantiles
+    real: dict[tuple[int,int],np.ndarray] # The same keys -> `(10, 33)` quantiles of real tones; NaN: no curve
 
     @classmethod
     def fit(cls,
@@ -68,11 +70,11 @@ class ToneCurves:
         _check_tones(generated, cameras, (2,))
         _check_tones(real, real_camids, ())
         curves = cls({}, {})
-        for pair in sorted(set(map(tuple, cameras.tolist()))):
+        for pair in sorted({(int(s), int(t)) for s,t in cameras}):
             x, of_target = (_quantiles(generated[rows], min_images)
                             for rows in ((cameras==pair).all(1),cameras[:, 1]==pair[1]))
             x = np.where(np.isnan(x), of_target, x)
-            y = _quantiles(real[real_camids==pair[1]], min_images)
+            y = _average_ties(x, _quantiles(real[real_camids==pair[1]], min_images))
             missing = np.isnan(x[:, 0])|np.isnan(y[:, 0])
             x[missing] = y[missing] = np.nan
             curves.generated[pair], curves.real[pair] = x, y
@@ -82,7 +84,7 @@ class ToneCurves:
         tones: ArrayLike,   # `(N, 10)` tones of generated images, NaN: hidden
         cameras: ArrayLike, # `(N, 2)` camera of the source and of the target of each
     ) -> np.ndarray:        # `(N, 10)`; NaN where there is no tone or no curve
-        "The tones that real images would have."
+        "Map each tone through the curve of its part and cameras."
         tones, cameras = np.asarray(tones, np.float64), np.asarray(cameras)
         _check_tones(tones, cameras, (2,))
         out = np.full(tones.shape, np.nan)
@@ -99,7 +101,7 @@ class ToneCurves:
         keypoints: Tensor,  # `(B, 18, 3)` their poses, pixels
         cameras: ArrayLike, # `(B, 2)` camera of the source and of the target of each
     ) -> Tensor:            # `(B, 3, H, W)` in [-1, 1]
-        "The images with corrected part tones."
+        "Correct the part tones of images."
         tones = self.map_tones(part_tones(img, keypoints).cpu().numpy(), cameras)
         return shift_part_tones(img, keypoints, torch.from_numpy(tones).to(img))
 
@@ -113,12 +115,14 @@ class ToneCurves:
         tree: dict, # From `to_dict`
     ) -> 'ToneCurves':
         "Read the curves again. `ModelError` for other content."
-        def rows(q): return np.array([[np.nan]*_N_QUANTILES if r is None else r for r in q], np.float64)
+        def rows(q):
+            return np.array([[np.nan]*_N_QUANTILES if r is None else r for r in q],
+                            np.float64).reshape(len(BODY_PARTS), _N_QUANTILES)
         curves = cls({}, {})
         try:
             for name, (generated, real) in tree.items():
-                pair = tuple(int(c) for c in name.split('-'))
-                curves.generated[pair], curves.real[pair] = rows(generated), rows(real)
+                source, target = (int(c) for c in name.split('-'))
+                curves.generated[source,target], curves.real[source,target] = rows(generated), rows(real)
         except (AttributeError, TypeError, ValueError) as e:
             raise ModelError(f"these are no tone curves ({str(e)[:100]}). Write them with "
                              "`ToneCurves.to_dict`") from None
@@ -130,6 +134,14 @@ def _check_tones(tones:np.ndarray, cameras:np.ndarray, columns:tuple):
     raise DataError(f"tones must be (N, {len(BODY_PARTS)}) and cameras {('N',*columns)}; "
                     f"got {tones.shape} and {cameras.shape}")
 
+def _average_ties(x:np.ndarray, y:np.ndarray) -> np.ndarray:
+    "Quantiles `y`, averaged where those of `x` are equal: one tone has one value."
+    y = y.copy()
+    for a,b in zip(x, y):
+        _,group = np.unique(a, return_inverse=True)
+        b[:] = (np.bincount(group, b)/np.bincount(group))[group]
+    return y
+
 def _quantiles(tones:np.ndarray, min_images:int) -> np.ndarray:
     "Quantiles `(10, 33)` of each column; NaN where too few images show the part."
     out = np.full((len(BODY_PARTS),_N_QUANTILES), np.nan)
@@ -137,7 +149,7 @@ def _quantiles(tones:np.ndarray, min_images:int) -> np.ndarray:
         out[part] = np.nanquantile(tones[:, part], np.linspace(0, 1, _N_QUANTILES))
     return out
 
-# %% ../../nbs/089_gan.tones.ipynb #2847aa50
+# %% ../../nbs/089_gan.tones.ipynb #ba539682
 def exchange_images(
     fake: Tensor,      # `(N, 3, H, W)` generated images in [-1, 1]
     truth: Tensor,     # `(N, 3, H, W)` true images of the same people and poses
@@ -145,8 +157,9 @@ def exchange_images(
     body: Tensor,      # `(N, 1, H, W)` where the person is in the true images, 0 to 1
     window: int|None = None, # Side of the box filter, pixels, odd; `None`: about a tenth of the height
 ) -> dict[str,Tensor]: # Name -> images `(N, 3, H, W)` in [-1, 1]
-    "Images that have one property of the truth, or lack one."
-    window = window or fake.shape[-2]//20*2+1
+    "Images that have one property of the truth, or lack one. `ConfigError` for an even window."
+    if window is None: window = fake.shape[-2]//20*2+1
+    if window<1 or window%2==0: raise ConfigError(f"`window` must be odd and positive; got {window}")
     def low(x): return F.avg_pool2d(x, window, 1, window//2, count_include_pad=False)
     low_fake, low_truth = low(fake), low(truth)
     sets = {

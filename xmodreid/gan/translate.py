@@ -50,7 +50,7 @@ def _provenance(plan, src, tgt, several:PlannedSources|None, generators:dict, co
 
 def _describe_change(key:str, old, new) -> str:
     "Describe a changed setting; table, sources and keypoints are hashes, which are left out."
-    return f'{key} changed' if key in ('table','sources','keypoints') else f'{key} was {old!r}, now {new!r}'
+    return f'{key} changed' if key in ('table','sources','keypoints','real') else f'{key} was {old!r}, now {new!r}'
 
 def _skipped_rows(plan, out_dir:Path) -> list:
     "The sources that were left out, with paths relative to the folder."
@@ -67,8 +67,9 @@ def _open_out_dir(out_dir:Path, settings:dict, skipped:list):
     remove_stale_temp_files(out_dir)
     if note.is_file():
         found = read_json(note, checksum=True).get('settings', {})
-        keys = [*settings, *(k for k in ('fused','tones') if k in found and k not in settings)]
-        changes = [_describe_change(k, found.get(k), settings.get(k)) for k in keys if found.get(k)!=settings.get(k)]
+        defaults = dict(fused='image', tones='generated', real='') # older folders have no such entries
+        found,now = ({k: v for k,v in (defaults|x).items() if k in found or k in settings} for x in (found,settings))
+        changes = [_describe_change(k, found.get(k), v) for k,v in now.items() if found.get(k)!=v]
         if changes:
             raise ConfigError(f"{out_dir} holds images made with other settings: {'; '.join(changes)}. "
                               "Choose another folder, or delete this one")
@@ -161,13 +162,15 @@ class _Translation:
         raise DataError("the generator gave values that are not finite for "
                         f"{self.plan.source_path[batch[int(bad[0])]]}. Check its weights and that image")
 
-def _generate_missing(t:_Translation, curves:ToneCurves|None, out_dir:Path, progress:bool):
+def _generate_missing(t:_Translation, curves:dict|None, out_dir:Path, progress:bool):
     "Generate and write every batch that lacks an image."
     pending = progress_bar(_pending_batches(t.plan, out_dir, t.batch_size), desc='translate', progress=progress)
     with ThreadPoolExecutor(4) as pool:
         for batch,img in _read_ahead(t.read, pending, pool):
             fake = t.generate(batch, img)
-            if curves is not None: fake = curves.apply(fake, torch.from_numpy(t.tgt[batch]), t.cameras[batch])
+            if curves is not None:
+                curve = curves[t.plan.direction[batch[0]]]
+                fake = curve.apply(fake, torch.from_numpy(t.tgt[batch]), t.cameras[batch])
             writing = [pool.submit(write_image, out_dir/name, image, t.config.jpeg_quality)
                        for name,image in zip(t.plan.name[batch], _to_bytes(fake))]
             for w in writing: w.result()
@@ -180,49 +183,55 @@ def _draw(groups:np.ndarray, n:int, seed:int) -> np.ndarray:
     rng = np.random.default_rng([seed,2])
     return np.sort(np.concatenate([rng.permutation(np.flatnonzero(groups==g))[:n] for g in np.unique(groups)]))
 
-def _generated_tones(t:_Translation) -> tuple[np.ndarray,np.ndarray]:
-    "Part tones of a sample of translations, and their cameras `(n, 2)`."
-    _,pair = np.unique(t.cameras, axis=0, return_inverse=True)
-    rows = _draw(pair.ravel(), _CURVE_IMAGES, t.config.seed)
-    tones = np.empty((len(rows),len(BODY_PARTS)))
-    for d in t.plan.direction[rows].unique():
-        own = np.flatnonzero(t.plan.direction[rows]==d)
-        for places in np.array_split(own, -(-len(own)//t.batch_size)):
-            batch = rows[places]
-            fake = t.generate(batch, t.read(batch))
-            tones[places] = part_tones(fake, torch.from_numpy(t.tgt[batch])).cpu().numpy()
-    return tones,t.cameras[rows]
-
-def _real_tones(t:_Translation, index, keypoints) -> tuple[np.ndarray,np.ndarray]:
-    "Part tones of a sample of real images of the target cameras, in the splits of the plan, and their cameras."
-    camids = index.camid.to_numpy()
+def _real_rows(plan:pd.DataFrame, index:pd.DataFrame, keypoints:np.ndarray, config:TranslationConfig) -> np.ndarray:
+    "Rows of a sample of real images of the target cameras, in the splits of the plan. `ConfigError` without any."
     target = pd.MultiIndex.from_frame(index[['modality','camid','split']])
-    usable = target.isin(pd.MultiIndex.from_frame(t.plan[['modality','camid','split']]))
-    usable &= (np.asarray(keypoints)[..., 2]>0).sum(1)>=t.config.min_joints
-    rows = np.flatnonzero(usable)
+    usable = target.isin(pd.MultiIndex.from_frame(plan[['modality','camid','split']]))
+    rows = np.flatnonzero(usable & ((keypoints[..., 2]>0).sum(1)>=config.min_joints))
     if not len(rows):
         raise ConfigError("tones='curves' needs real images of the target cameras with at least "
-                          f"{t.config.min_joints} visible joints; the index has none. Add them, or use "
+                          f"{config.min_joints} visible joints; the index has none. Add them, or use "
                           "tones='generated'")
-    rows = rows[_draw(camids[rows], 2*_CURVE_IMAGES, t.config.seed)]
+    groups = index[['modality','camid']].iloc[rows].apply(tuple, axis=1).factorize()[0]
+    return rows[_draw(groups, 2*_CURVE_IMAGES, config.seed)]
+
+def _generated_tones(t:_Translation, rows:np.ndarray) -> np.ndarray:
+    "Part tones of the translations of rows of one direction."
     tones = np.empty((len(rows),len(BODY_PARTS)))
     for places in np.array_split(np.arange(len(rows)), -(-len(rows)//t.batch_size)):
-        own = index.iloc[rows[places]]
-        images,sizes = load_images(own.path.to_numpy(), t.config.size)
+        fake = t.generate(rows[places], t.read(rows[places]))
+        tones[places] = part_tones(fake, torch.from_numpy(t.tgt[rows[places]])).cpu().numpy()
+    return tones
+
+def _real_tones(t:_Translation, index:pd.DataFrame, keypoints:np.ndarray, rows:np.ndarray) -> np.ndarray:
+    "Part tones of real images."
+    tones = np.empty((len(rows),len(BODY_PARTS)))
+    for places in np.array_split(np.arange(len(rows)), -(-len(rows)//t.batch_size)):
+        images,sizes = load_images(index.path.to_numpy()[rows[places]], t.config.size)
         poses = [resize_keypoints(k, s, t.config.size) for k,s in zip(keypoints[rows[places]], sizes)]
         tones[places] = part_tones(images, torch.as_tensor(np.stack(poses)).float()).numpy()
-    return tones,camids[rows]
+    return tones
 
-def _tone_curves(t:_Translation, index, keypoints, out_dir:Path) -> ToneCurves:
-    "The curves of a folder, estimated when they are not there yet."
+def _fit_curves(t:_Translation, index:pd.DataFrame, keypoints:np.ndarray, real_rows:np.ndarray,
+                direction:str) -> ToneCurves:
+    "The curves of one direction. `ConfigError` where no pair of cameras has enough images."
+    own = np.flatnonzero(t.plan.direction==direction)
+    _,pair = np.unique(t.cameras[own], axis=0, return_inverse=True)
+    rows = own[_draw(pair.ravel(), _CURVE_IMAGES, t.config.seed)]
+    real = real_rows[(index.modality.iloc[real_rows]==direction.split('2')[1]).to_numpy()]
+    curves = ToneCurves.fit(_generated_tones(t, rows), t.cameras[rows], _real_tones(t, index, keypoints, real),
+                            index.camid.to_numpy()[real])
+    if np.isfinite([q.min(1) for q in curves.generated.values()]).any(): return curves
+    raise ConfigError("tones='curves' needs at least 16 images to translate and 16 real images of a target camera. "
+                      "Add images, or use tones='generated' and another folder")
+
+def _tone_curves(t:_Translation, index:pd.DataFrame, keypoints:np.ndarray, rows:np.ndarray, out_dir:Path) -> dict:
+    "The curves of each direction, estimated when the folder does not hold them yet."
     file = out_dir/'tone_curves.json'
     if not file.is_file():
-        curves = ToneCurves.fit(*_generated_tones(t), *_real_tones(t, index, keypoints))
-        if not np.isfinite([q.min(1) for q in curves.generated.values()]).any():
-            raise ConfigError("tones='curves' needs at least 16 images to translate and 16 real images of a target "
-                              "camera. Add images, or use tones='generated'")
-        write_json(file, curves.to_dict(), checksum=True)
-    return ToneCurves.from_dict(read_json(file, checksum=True))
+        directions = sorted(set(t.plan.direction))
+        write_json(file, {d: _fit_curves(t, index, keypoints, rows, d).to_dict() for d in directions}, checksum=True)
+    return {d: ToneCurves.from_dict(tree) for d,tree in read_json(file, checksum=True).items()}
 
 # %% ../../nbs/095_gan.translate.ipynb #cell-022
 def translate(
@@ -266,11 +275,16 @@ def translate(
     _check_generators(generators, plan)
     several = planned_sources(index, keypoints, plan, config.size) if config.sources=='person' else None
     settings = _provenance(plan, src, tgt, several, generators, config)
+    if config.tones=='curves':
+        keypoints = np.asarray(keypoints, np.float32)
+        real_rows = _real_rows(plan, index, keypoints, config)
+        real_files = [[*tail,file_size] for tail,file_size in file_signature(index.path.to_numpy()[real_rows])]
+        settings['real'] = hash_arrays(real_files, keypoints[real_rows])
     skipped = _skipped_rows(plan, out_dir)
     _open_out_dir(out_dir, settings, skipped)
     cameras = np.stack([index.camid.to_numpy()[plan.row],plan.camid], 1)
     work = _Translation(plan, src, tgt, several, generators, config, cameras, batch_size, device)
-    curves = _tone_curves(work, index, keypoints, out_dir) if config.tones=='curves' else None
+    curves = _tone_curves(work, index, keypoints, real_rows, out_dir) if config.tones=='curves' else None
     _generate_missing(work, curves, out_dir, progress)
     finished = read_json(out_dir/'translate.json', checksum=True)['finished']
     if not finished or not all(is_complete(out_dir/f) for f in ('index.csv','keypoints.npz')):

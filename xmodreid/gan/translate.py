@@ -50,7 +50,8 @@ def _provenance(plan, src, tgt, several:PlannedSources|None, generators:dict, co
 
 def _describe_change(key:str, old, new) -> str:
     "Describe a changed setting; table, sources and keypoints are hashes, which are left out."
-    return f'{key} changed' if key in ('table','sources','keypoints','real') else f'{key} was {old!r}, now {new!r}'
+    if key in ('table','sources','keypoints','real images'): return f'{key} changed'
+    return f'{key} was {old!r}, now {new!r}'
 
 def _skipped_rows(plan, out_dir:Path) -> list:
     "The sources that were left out, with paths relative to the folder."
@@ -67,7 +68,7 @@ def _open_out_dir(out_dir:Path, settings:dict, skipped:list):
     remove_stale_temp_files(out_dir)
     if note.is_file():
         found = read_json(note, checksum=True).get('settings', {})
-        defaults = dict(fused='image', tones='generated', real='') # older folders have no such entries
+        defaults = {'fused': 'image', 'tones': 'generated', 'real images': ''} # not in older folders
         found,now = ({k: v for k,v in (defaults|x).items() if k in found or k in settings} for x in (found,settings))
         changes = [_describe_change(k, found.get(k), v) for k,v in now.items() if found.get(k)!=v]
         if changes:
@@ -279,7 +280,7 @@ def translate(
         keypoints = np.asarray(keypoints, np.float32)
         real_rows = _real_rows(plan, index, keypoints, config)
         real_files = [[*tail,file_size] for tail,file_size in file_signature(index.path.to_numpy()[real_rows])]
-        settings['real'] = hash_arrays(real_files, keypoints[real_rows])
+        settings['real images'] = hash_arrays(real_files, keypoints[real_rows])
     skipped = _skipped_rows(plan, out_dir)
     _open_out_dir(out_dir, settings, skipped)
     cameras = np.stack([index.camid.to_numpy()[plan.row],plan.camid], 1)

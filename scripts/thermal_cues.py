@@ -101,7 +101,7 @@ def measure_cues(out, n=1200):
 
 
 def search_scores(embed, index, pairs):
-    "mAP and rank-1 in percent; images of the person by the camera of the query do not count."
+    "mAP and rank-1 in percent; gallery images by the camera of the query are ignored."
     for query, gallery in pairs:
         parts = [index[index.modality == m] for m in (query, gallery)]
         q, g = (F.normalize(embed_images(embed, load_images(p.path.to_numpy(), SIZE, False)[0]), dim=1) for p in parts)
@@ -138,7 +138,7 @@ def measure_labels(out):
 
 
 def measure_pairs(out):
-    "Generators that are trained with true thermal images of 200 people: is the warmth of clothes learned from pairs?"
+    "Generators that are trained with true thermal images of 200 people."
     folder = out/"identity"/"quick-thermal"
     world = replace(SYNTH_PRESETS["standard"], size=SIZE, infrared="thermal")
     others, _ = load_test(folder, "thermal")

@@ -24,7 +24,7 @@ from xmodreid.data.images import images_to_tensor
 from xmodreid.data.keypoints import lookup_keypoints
 from xmodreid.data.pixels import read_image
 from xmodreid.data.sysu import read_sysu
-from xmodreid.data.transforms import resize_keypoints
+from xmodreid.data.transforms import resize_keypoints, to_grayscale
 from xmodreid.experiments.mesh_scenes import read_mesh_people, write_mesh_people
 from xmodreid.experiments.real_pairs import blazepose_estimator, joint_agreement, summarize_agreement
 from xmodreid.pose.base import PoseMaps
@@ -67,11 +67,6 @@ def change_gamma(power):
     return lambda img: ((img + 1) / 2).clamp(0, 1) ** power * 2 - 1
 
 
-def to_gray(img):
-    weights = img.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    return (img * weights).sum(1, keepdim=True).expand(-1, 3, -1, -1).contiguous()
-
-
 def invert_gray_images(img):
     "Images with equal channels are inverted, others stay as they are."
     is_gray = (img - img.mean(1, keepdim=True)).abs().mean((1, 2, 3)) < 0.02
@@ -100,9 +95,9 @@ PHOTOMETRIC = {
     "gamma 1.4": change_gamma(1.4),
     "clahe 2": clahe(2.0),
     "clahe 4": clahe(4.0),
-    "gray copy": to_gray,
+    "gray copy": to_grayscale,
     "gray images inverted": invert_gray_images,
-    "inverted gray copy": lambda img: -to_gray(img),
+    "inverted gray copy": lambda img: -to_grayscale(img),
     "blur 0.7": blur(0.7),
     "blur 1.2": blur(1.2),
     "sharpened": sharpen,

@@ -207,12 +207,13 @@ def measure_exchange(
     direction: str,         # `'rgb2ir'` or `'ir2rgb'`
     size: tuple[int,int],   # `(height, width)` of the images, pixels
     n: int,                 # Sources
+    view: str = 'target',   # Target poses, `'target'` or `'same_view'`, see `sample_translation`
 ) -> pd.DataFrame:          # A row per set of images; shares 0 to 1
     "Ranks, tones and SSIM of generated images with one property of the truth, and with tone curves."
     modality = direction.split('2')[1]
     pids,camids,paths = distinct_pids(index.pid),index.camid.to_numpy(),index.path.to_numpy()
     rows,gallery = _embed_gallery(index, embed, modality, size)
-    s = sample_translation(index, poses, direction, size, n, True, world, sources='person')
+    s = sample_translation(index, poses, direction, size, n, True, world, poses=view, sources='person')
     real = part_tones(load_images(paths[rows], size, modality==RGB)[0], torch.as_tensor(poses[rows][..., [0,1,3]]))
     cameras = np.stack([camids[s.rows],camids[s.tgt_rows]], 1)
     made_from = np.concatenate([s.source_rows,s.tgt_rows[:, None]], 1)
@@ -324,10 +325,6 @@ def reproduce_sources(
     return _reproduce_parts(out_dir, size, seed, n, world, n_identities, config, progress, 'sources', views,
                             _measure_view)
 
-def _measure_target(*args) -> pd.DataFrame:
-    "`measure_exchange`, without the name of the view."
-    return measure_exchange(*args[:-1])
-
 def reproduce_exchange(
     out_dir: str|Path,      # Folder of the run; that of `reproduce_identity` has the same people and evaluators
     size: str = 'quick',    # `'quick'`: 64x32, `'medium'`: 128x64
@@ -340,7 +337,7 @@ def reproduce_exchange(
 ) -> pd.DataFrame:          # Rows `(direction, poses, images)`; ranks in percent
     "The table of exchanged tones and detail; writes it as CSV after each part. Parts that are there are not repeated."
     return _reproduce_parts(out_dir, size, seed, n, world, n_identities, config, progress, 'exchange', ('target',),
-                            _measure_target)
+                            measure_exchange)
 
 def _measure_once(file:Path, measure:Callable) -> pd.DataFrame:
     "A table from a file, or measured and written there."

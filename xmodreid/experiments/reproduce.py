@@ -116,10 +116,10 @@ def _reproduce_rgb_labels(out_dir, size, only, seeds, data, device):
     return format_rgb_labels(table).to_string()
 
 # %% ../../nbs/experiments/29_reproduce.ipynb #1e8c911f
-# Tables that compare images with the truth, beside 5.5
-_TABLES = dict(translation=_reproduce_translation, identity=_reproduce_identity,
-               sources=partial(_reproduce_from_identity, reproduce_sources, 'sources'),
-               exchange=partial(_reproduce_from_identity, reproduce_exchange, 'exchange'))
+# Tables that compare images with the truth; 'identity' has one more setting
+_TABLES = {'5.5': _reproduce_ablation, 'translation': _reproduce_translation,
+           'sources': partial(_reproduce_from_identity, reproduce_sources, 'sources'),
+           'exchange': partial(_reproduce_from_identity, reproduce_exchange, 'exchange')}
 
 def reproduce_table(
     # A name of `THESIS_TABLES`, `'all'` of them, or one of: 5.5, translation, identity, sources, exchange, usl,
@@ -136,7 +136,7 @@ def reproduce_table(
     infrared: str = 'near',            # For the table identity: `'near'` or `'thermal'`
 ) -> str:                              # The table as text
     "Measure the rows of a table, write its files, and return it as text; raises a `ConfigError` for an unknown name."
-    check_choice('table', table, (*THESIS_TABLES,'all','5.5','usl','rgb_labels',*_TABLES))
+    check_choice('table', table, (*THESIS_TABLES,'all','usl','rgb_labels','identity',*_TABLES))
     check_device(device)  # before hours are spent
     if infrared!='near' and table!='identity':
         raise ConfigError(f"table {table} has near-infrared images only: leave out --infrared. "
@@ -150,4 +150,4 @@ def reproduce_table(
         raise ConfigError(f"table {table} compares images with the truth, which only the synthetic people have: "
                           "leave out --data")
     if table=='identity': return _reproduce_identity(out_dir/table, size, only, seeds, device, infrared)
-    return _TABLES.get(table, _reproduce_ablation)(out_dir/table, size, only, seeds, device)
+    return _TABLES[table](out_dir/table, size, only, seeds, device)

@@ -98,11 +98,6 @@ def moved_ranks(test, embed, size, move):
     return row
 
 
-def moved_image(warp, img, src, tgt):
-    "Images moved by a warp, in [-1, 1]."
-    return warp(img, src, tgt).image.clamp(-1, 1)
-
-
 def warp_rows(out_dir, n_batches, only):
     "Train the warps and measure how well moved real images are recognized."
     size = (64, 32)
@@ -111,7 +106,7 @@ def warp_rows(out_dir, n_batches, only):
     for name in only or VARIANTS:
         warp, seconds = train_variant(name, train, out_dir / "warps", n_batches, size)
         costs = dict(row=name, batches=n_batches, cpu_seconds_per_batch=round(seconds, 3))
-        rows.append(costs | moved_ranks(test, embed, size, partial(moved_image, warp)))
+        rows.append(costs | moved_ranks(test, embed, size, warp.move))
         if name == "all parts":
             ranks = moved_ranks(test, embed, size, lambda *args, warp=warp: warp(*args).warped.clamp(-1, 1))
             rows.append(dict(row="all parts, without the residual") | ranks)

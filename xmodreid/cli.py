@@ -30,7 +30,8 @@ from .run.use_commands import annotate, evaluate, export, index, search, transla
 def reproduce(
     # '5.1' to '5.4', 'fig5.1', 'fig5.2' or 'all' of these: Re-ID; '5.5': ablation of the translation;
     # 'translation': generators compared; 'identity': where the person is lost; 'sources': several sources
-    # of a person; 'exchange': tones and detail exchanged with the truth; 'rgb_labels': labels in RGB only
+    # of a person; 'exchange': tones and detail exchanged with the truth; 'two_stage': seeds and lengths of the
+    # shipped translator; 'rgb_labels': labels in RGB only
     table: str = '5.5',
     out_dir: str = 'runs/tables', # Folder of the rows; rows that are complete are not run again
     # 'quick': 64x32, minutes per row on a CPU; 'full': larger images, longer; for 5.1 to fig5.2, --usl and rgb_labels

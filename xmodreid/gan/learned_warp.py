@@ -74,6 +74,15 @@ class LearnedWarp(nn.Module):
         residual = self.residual(torch.cat([full,gray_warped,gray_backdrop,shares], 1))[:,:1]
         return MovedPerson(warped+residual, warped, 1-shares[:,-1:])
 
+    @torch.no_grad()
+    def move(self,
+        img:Tensor,      # As in `forward`
+        src_kpts:Tensor, # `(B, 18, 3)` pose in `img`, pixels
+        tgt_kpts:Tensor, # `(B, 18, 3)` target pose, pixels
+    ) -> Tensor:         # `(B, C, H, W)` in [-1, 1], without a gradient
+        "The people in the target pose: the image alone."
+        return self(img, src_kpts, tgt_kpts).image.clamp(-1, 1)
+
     def _features(self, gray, parts, backdrop, src_kpts, tgt_kpts) -> tuple[Tensor,Tensor]:
         "Features of the target at full and at half resolution."
         size = gray.shape[-2:]

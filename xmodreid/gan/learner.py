@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RECIPES', 'PRETRAINED_GENERATORS', 'warp_losses', 'thesis_losses', 'BatchedCycleGAN', 'pose_cyclegan',
            'pose_cyclegan_learner', 'initialized_cyclegan', 'get_generators', 'save_generators', 'load_generators',
-           'training_overlap', 'warn_training_overlap', 'SaveBest']
+           'training_overlap', 'warn_training_overlap', 'SaveBest', 'SaveEvery']
 
 # %% ../../nbs/089_gan.learner.ipynb #gan-learner-h4
 import math
@@ -319,3 +319,21 @@ class SaveBest(Callback):
     ) -> None:
         "Continue from a `state_tree`."
         self.scores = [[int(e),float(v)] for e,v in tree['scores']]
+
+# %% ../../nbs/089_gan.learner.ipynb #save-every-2
+class SaveEvery(Callback):
+    "Keep the averaged generators after every few epochs in `out_dir/generators-EPOCHS.safetensors`."
+    order = 95
+    run_valid = False
+    def __init__(self,
+        out_dir:str|Path,                # Where the generators go
+        every:int,                       # Epochs between two files
+        size:tuple[int,int]|None=None,   # `(height, width)` of their images, pixels, kept in the files
+    ):
+        if every<1: raise ConfigError(f"`every` must be at least 1 epoch; got {every}")
+        self.out_dir,self.every,self.size = Path(out_dir),every,size
+
+    def after_epoch(self):
+        n = self.epoch+1
+        if n%self.every: return
+        save_generators(get_generators(self.learn), self.out_dir/f'generators-{n}.safetensors', size=self.size)

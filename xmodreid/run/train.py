@@ -27,7 +27,7 @@ from ..files import load_state, read_json, write_csv
 from ..gan.distributed import distributed_training
 from ..gan.learned_warp import LearnedWarp
 from xmodreid.gan.learner import (
-    PRETRAINED_GENERATORS, RECIPES, get_generators, initialized_cyclegan, load_generators, pose_cyclegan,
+    PRETRAINED_GENERATORS, RECIPES, SaveEvery, get_generators, initialized_cyclegan, load_generators, pose_cyclegan,
     pose_cyclegan_learner, save_generators, warp_losses,
 )
 from ..gan.monitoring import SaveSamples
@@ -279,6 +279,7 @@ def train_gan(
     # Where to train, e.g. `'cuda'`; no setting of the run, which may resume elsewhere
     device: str = 'cpu',
     tracker: str = '', # Send losses and images to `'tensorboard'` or `'wandb'`, see `make_tracker`; `''`: to none
+    keep_every: int = 0, # Also keep `generators-EPOCHS.safetensors` after each so many epochs; 0: the last ones only
 ) -> nn.ModuleDict:                         # `['ir']` generates IR images, `['rgb']` RGB images
     """Train a pose CycleGAN, resume or extend its training.
 
@@ -302,6 +303,7 @@ def train_gan(
                           labels=labels)
     samples = _sample_images(config, dls, out_dir/'samples.png')
     cbs = [TrainingProgressBar('GAN', progress and rank() == 0), samples, *tracker_cbs]
+    if keep_every and rank() == 0: cbs.append(SaveEvery(out_dir, keep_every, config.size))
     learn = _gan_learner(config, dls, [*losses, *more_losses], cbs, initial)
     with distributed_training(learn): fit_resumable(learn, config.epochs, out_dir)
     with rank0_first() as process:

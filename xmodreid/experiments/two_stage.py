@@ -6,7 +6,7 @@
 __all__ = ['TWO_STAGE_SIZES', 'TwoStageConfig', 'train_two_stage', 'measure_generators', 'measure_curve', 'translation_bars',
            'summarize_two_stage', 'reproduce_two_stage']
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #45e59bf9
+# %% ../../nbs/experiments/29_two_stage.ipynb #6bf6a208
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,7 +32,7 @@ from ..run.train import GanConfig, ReIDConfig, WarpConfig, load_trained_pose, tr
 from ..synth.dataset import load_synth_data, write_synth
 from ..synth.world import SYNTH_PRESETS, SynthConfig
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #746b8571
+# %% ../../nbs/experiments/29_two_stage.ipynb #073e8a14
 @dataclass(frozen=True, kw_only=True)
 class TwoStageConfig:
     "Settings of a training of the two-stage translator."
@@ -72,7 +72,7 @@ def train_two_stage(
         train_gan(gan_dir, data, estimator, gan, progress, device, keep_every=config.keep_every)
     return gan_dir
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #eb5b8d36
+# %% ../../nbs/experiments/29_two_stage.ipynb #9258bd40
 def measure_generators(
     generators: nn.ModuleDict, # Two-stage generators, e.g. from `load_generators`
     test: PoseDataset,         # Held-out people, e.g. from `held_out_people`
@@ -122,7 +122,7 @@ def measure_curve(
         rows[iters*int(file.stem.split('-')[1])] = generated[['pck10','rank1','rank5','kid']]
     return pd.concat(rows, names=['batches','direction']).sort_index(ascending=[True,False])
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #63f78533
+# %% ../../nbs/experiments/29_two_stage.ipynb #74451a3f
 _SEVERAL = 'generated, sources of the person'
 
 def translation_bars(
@@ -161,7 +161,7 @@ def summarize_two_stage(
     shown = scores[list(_METRICS)].assign(**{c: scores[c]*f for c,f in scale.items()})
     return shown.groupby(['epochs','direction','images'], sort=False).agg(['mean','std']).round(2)
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #438e0c8b
+# %% ../../nbs/experiments/29_two_stage.ipynb #0292cd48
 def reproduce_two_stage(
     out_dir: str|Path,      # Folder of the run; that of `reproduce_identity` has the same people and evaluators
     size: str = 'quick',    # One of `TWO_STAGE_SIZES`

@@ -41,7 +41,7 @@ def main():
     warp = load_trained_warp("synth")
     estimator = PoseEstimator(pose_net(pretrained="synth-large"), mirror=True)
     methods = {"unchanged": lambda img, src, tgt: img, "part warp": warp_to_pose,
-               "learned warp": warp.move}
+               "learned warp": warp.move, "learned warp, without the residual": lambda *args: warp(*args).warped}
     rows = []
     for track in sorted(p for p in folder.iterdir() if p.is_dir()):
         for modality in ("visible", "infrared"):

@@ -169,6 +169,7 @@ def _identity_queries(sets:dict, s:TranslationSamples, pids:np.ndarray) -> dict[
     sources = s.rows[:,None] if s.source_rows is None else s.source_rows
     translated = np.concatenate([sources,s.tgt_rows[:,None]], 1)
     queries = {name: _Queries(images, s.pids, translated, s.facing_angle) for name,images in sets.items()}
+    if 'real' not in sets: return queries
     real_pids = pids[s.tgt_rows]
     queries['real'] = _Queries(s.real, real_pids, s.tgt_rows[:,None])
     queries['moved'] = _Queries(_move_real(s), real_pids, np.stack([s.tgt_rows,s.tgt_rows[s.other]], 1))
@@ -211,13 +212,17 @@ def _identity_scores(sets:dict, s:TranslationSamples, index, size, gray, ev:_Eva
 
 
 # %% ../../nbs/100_gan.evaluate.ipynb #7962c27a
-def _direction_scores(s:TranslationSamples, generators, index, size, gray, blur_sigma, ev:_Evaluators) -> dict:
+def _direction_scores(s:TranslationSamples, generators, index, size, gray, blur_sigma, references,
+                      ev:_Evaluators) -> dict:
     "All metrics of one direction: name of the set -> metric -> value."
     sets = image_sets(s, gray, blur_sigma)
-    identity = _identity_scores(sets, s, index, size, gray, ev) if ev.embed is not None else {}
-    features = {name: ev.compute(ev.features, images) for name,images in sets.items()}
     reference = 'real' if s.truth is None else 'truth'
-    energy = {name: band_energy(images) for name,images in sets.items()}
+    features = {reference: ev.compute(ev.features, sets[reference])}
+    energy = {reference: band_energy(sets[reference])}
+    if not references: sets = {name: sets[name] for name in ('generated','blurred') if name in sets}
+    identity = _identity_scores(sets, s, index, size, gray, ev) if ev.embed is not None else {}
+    for name in sets.keys()-{reference}:
+        features[name],energy[name] = ev.compute(ev.features, sets[name]),band_energy(sets[name])
     scores = {}
     for name,images in sets.items():
         scores[name] = _image_scores(images, s, ev)
@@ -226,6 +231,7 @@ def _direction_scores(s:TranslationSamples, generators, index, size, gray, blur_
         scores[name] |= {f'sharpness_{band}': float(r) for band,r in zip(('low','mid','high'), ratio)}
         scores[name] |= identity.get(name, {})
     scores['generated'] |= _cycle_scores(s, generators, ev)
+    if not references: return scores
     if identity: scores['moved'] = identity['moved']|_moved_pck(s, ev)
     if s.truth is not None: scores['truth']['diversity'] = diversity(s.truth, s.distractor, s.tgt_kpts)
     return scores
@@ -251,6 +257,7 @@ def evaluate_translation(
     embed:Callable|dict[str,Callable]|None=None,
     # Feature network of KID and FID with a `name`; `RandomFeatures()`, of 256 features, when `None`
     features:nn.Module|None=None,
+    references:bool=True,  # Also measure unchanged and real images, the truth and the oracles?
     blur_sigma:float=0.,   # Also measure the generated images blurred, as `'blurred'`; standard deviation in pixels
     poses:str='target',    # Target poses, see `sample_translation`
     sources:str='image',   # One source or several of each person, see `sample_translation`
@@ -272,7 +279,7 @@ def evaluate_translation(
         samples = sample_translation(index, keypoints, d, size, n, gray, world, seed=seed, poses=poses,
                                      sources=sources)
         samples = translate_samples(samples, generators, batch_size, device)
-        scores = _direction_scores(samples, generators, index, size, gray, blur_sigma, ev)
+        scores = _direction_scores(samples, generators, index, size, gray, blur_sigma, references, ev)
         rows.update({(d,name): values for name,values in scores.items()})
     out = pd.DataFrame.from_dict(rows, orient='index')
     out.index = pd.MultiIndex.from_tuples(rows, names=['direction','images'])

@@ -29,7 +29,7 @@ from ..files import write_csv
 from ..gan.evaluate import evaluate_translation
 from ..gan.inference import DIRECTIONS, generate, load_images, resolve_generators
 from ..gan.learner import PRETRAINED_GENERATORS, load_generators
-from ..gan.metrics import identity_positions, identity_rank, ssim, tone_correlation
+from ..gan.metrics import has_match, identity_positions, identity_rank, rank_columns, ssim, tone_correlation
 from ..gan.samples import TranslationSamples, render_people, sample_translation
 from ..gan.sources import choose_sources, fuse_sources
 from ..gan.tones import ToneCurves, exchange_images, part_tones
@@ -84,12 +84,13 @@ def moved_rank(
     moved = _run_batches(move, s.real, s.tgt_kpts, s.tgt_kpts[torch.as_tensor(s.other)])
     exclude = s.tgt_rows[s.other][:,None] if leak else np.stack([s.tgt_rows,s.tgt_rows[s.other]], 1)
     exclude = np.searchsorted(rows, exclude)
-    ranks = identity_rank(_run_batches(embed, moved), pids[s.tgt_rows], gallery, pids[rows], exclude)
+    found = has_match(pids[s.tgt_rows], pids[rows], exclude)
+    queries = _run_batches(embed, moved[torch.as_tensor(found)])
+    ranks = identity_rank(queries, pids[s.tgt_rows][found], gallery, pids[rows], exclude[found])
     return dict(zip(('rank1','rank5'), ranks))
 
 # %% ../../nbs/experiments/26_identity.ipynb #026380ca
 _ONE_HOT = .05  # temperature of the weights of the sources: only the best source of each part
-_BANDS = {'0_45': (0,45), '45_90': (45,90), '90_135': (90,135), '135_180': (135,181)} # degrees
 
 def luminance_oracles(
     s: TranslationSamples,         # Samples with several sources of each person
@@ -134,16 +135,14 @@ def score_sets(
     rows,gallery = _embed_gallery(index, embed, modality, s.src.shape[-2:])
     made_from = np.concatenate([s.source_rows,s.tgt_rows[:, None]], 1)
     exclude = np.where(np.isin(made_from, rows), np.searchsorted(rows, made_from), -1)
+    found = has_match(s.pids, pids[rows], exclude)
     table = {}
     for name,images in sets.items():
-        positions = identity_positions(_run_batches(embed, images), s.pids, gallery, pids[rows], exclude)
         scores = dict(ssim_body=ssim(images, s.truth, mask=s.body).mean().item())
         scores |= tone_correlation(images, s.tgt_kpts, s.truth, s.tgt_kpts)
-        scores |= dict(rank1=(positions<=1).mean(), rank5=(positions<=5).mean())
-        for band,(low,high) in _BANDS.items():
-            inside = (s.facing_angle>=low)&(s.facing_angle<high)
-            scores[f'rank1_{band}'] = (positions[inside]<=1).mean() if inside.any() else np.nan
-        table[name] = scores
+        queries = _run_batches(embed, images[torch.as_tensor(found)])
+        positions = identity_positions(queries, s.pids[found], gallery, pids[rows], exclude[found])
+        table[name] = scores|rank_columns(positions, s.facing_angle[found])
     return pd.DataFrame.from_dict(table, orient='index')
 
 def measure_sources(
@@ -158,7 +157,8 @@ def measure_sources(
     view: str = 'target',   # Target poses, `'target'` or `'same_view'`, see `sample_translation`
 ) -> pd.DataFrame:          # A row per set of images; shares 0 to 1
     "Ranks, tones and SSIM of images from one source and from several."
-    s = sample_translation(index, poses, direction, size, n, True, world, poses=view, sources='person')
+    s = sample_translation(index, poses, direction, size, n, True, world, poses=view, sources='person',
+                           references=False)
     sets = _generated_sets(s, generator, view=='target')
     if direction=='rgb2ir': sets |= luminance_oracles(s, world, poses, index.camid.to_numpy())
     return score_sets(sets|dict(truth=s.truth), s, index, embed)
@@ -188,9 +188,7 @@ def moved_by_sources(
     made_from = np.concatenate([chosen,pose_rows[:, None]], 1)
     exclude = np.where(made_from>=0, np.searchsorted(rows, made_from), -1)
     query_pids = pids[s.tgt_rows]
-    same = query_pids[:, None]==pids[rows]
-    for column in exclude.T: same[np.flatnonzero(column>=0), column[column>=0]] = False
-    kept = same.any(1)      # another image of the person is left
+    kept = has_match(query_pids, pids[rows], exclude)
     def rank(x):
         if not kept.any(): return np.nan,np.nan
         queries = _run_batches(embed, x[torch.as_tensor(kept)])
@@ -231,7 +229,8 @@ def measure_exchange(
     view: str = 'target',   # Target poses, `'target'` or `'same_view'`, see `sample_translation`
 ) -> pd.DataFrame:          # A row per set of images; shares 0 to 1
     "Ranks, tones and SSIM of generated images with one property of the truth, and with tone curves."
-    s = sample_translation(index, poses, direction, size, n, True, world, poses=view, sources='person')
+    s = sample_translation(index, poses, direction, size, n, True, world, poses=view, sources='person',
+                           references=False)
     sets = translated_sets(s, generator, index, poses)
     sets |= exchange_images(sets['generated'], s.truth, s.tgt_kpts, s.body)|dict(truth=s.truth)
     return score_sets(sets, s, index, embed)

@@ -6,52 +6,69 @@
 __all__ = ['TWO_STAGE_SIZES', 'TwoStageConfig', 'train_two_stage', 'measure_references', 'measure_generators', 'measure_curve',
            'translation_bars', 'summarize_two_stage', 'reproduce_two_stage']
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #b273c765
+# %% ../../nbs/experiments/29_two_stage.ipynb #77a95164
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from torch import nn
 
 from ..data.keypoints import PoseDataset
-from ..errors import check_choice
+from ..errors import ConfigError, DataError, ModelError, check_choice
 from .evaluators import EVALUATOR_CONFIG
 from xmodreid.experiments.identity import (
     held_out_people, luminance_oracles, measure_once, moved_rank, score_sets, translated_sets,
 )
 from ..files import write_csv
 from ..gan.evaluate import evaluate_translation
-from ..gan.inference import DIRECTIONS
-from ..gan.learner import load_generators
+from ..gan.inference import DIRECTIONS, resolve_generators
+from ..gan.learner import load_generators, save_generators
 from ..gan.samples import sample_translation
 from ..hashing import hash_config, hash_module
 from ..pose.estimate import PoseEstimator
 from ..pose.weights import pose_net
+from ..run.config import config_to_dict, open_run_dir
 from ..run.train import GanConfig, ReIDConfig, WarpConfig, load_trained_pose, train_gan, train_warp
+from ..skeleton import IR
 from ..synth.dataset import load_synth_data, write_synth
 from ..synth.world import SYNTH_PRESETS, SynthConfig
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #535564da
+# %% ../../nbs/experiments/29_two_stage.ipynb #fecbaa7f
 @dataclass(frozen=True, kw_only=True)
 class TwoStageConfig:
-    "Settings of a training of the two-stage translator."
-    people: SynthConfig       # People of the training
-    warp: WarpConfig          # Settings of the learned warp
-    gan: GanConfig            # Settings of the generators, for the first length
-    lengths: tuple[int, ...]  # Epochs of the generators; each length extends the one before
-    keep_every: int           # Epochs between two generators that are kept for the curve
+    "Settings of a training of the two-stage translator. `ConfigError` for settings that contradict each other."
+    people: SynthConfig          # People of the training
+    warp: WarpConfig             # Settings of the learned warp
+    gan: GanConfig               # Settings of the generators
+    longer: tuple[int, ...] = () # Epochs that the finished training is extended to, one after the other
+    keep_every: int = 8          # Epochs between two generators that are kept for the curve
 
-_PEOPLE = replace(SYNTH_PRESETS['standard'], n_train=300, seed=11) # none of them is in the test
+    def __post_init__(self):
+        if self.gan.generator!='two_stage':
+            raise ConfigError(f"gan.generator={self.gan.generator!r} has one stage. Choose 'two_stage'")
+        sizes = self.people.size,self.warp.size,self.gan.size
+        if len(set(sizes))>1: raise ConfigError(f"the sizes of people, warp and gan must be one size; got {sizes}")
+        if list(self.lengths)!=sorted(set(self.lengths)):
+            raise ConfigError(f"each extension must be longer than what it extends; got epochs {self.lengths}")
+        if self.keep_every<1: raise ConfigError(f"keep_every={self.keep_every} must be at least 1 epoch")
+
+    @property
+    def lengths(self) -> tuple[int, ...]: # All epochs after which the translator is measured
+        "Epochs of the training and of its extensions."
+        return (self.gan.epochs,*self.longer)
+
+_PEOPLE = replace(SYNTH_PRESETS['standard'], n_train=300, seed=11) # another world than that of the test
+_RECIPE = TwoStageConfig(people=_PEOPLE, warp=WarpConfig(half=True),
+                         gan=GanConfig(generator='two_stage', size=(128,64), epochs=40, half=True))
 
 TWO_STAGE_SIZES = dict(
     quick=TwoStageConfig(people=replace(_PEOPLE, size=(64,32)), warp=WarpConfig(size=(64,32), epochs=20),
-                         gan=GanConfig(generator='two_stage', size=(64,32)), lengths=(10,), keep_every=5),
-    medium=TwoStageConfig(people=_PEOPLE, warp=WarpConfig(half=True),
-                          gan=GanConfig(generator='two_stage', size=(128,64), half=True), lengths=(40,),
-                          keep_every=8),
-) # `'quick'`: 64x32; `'medium'`: 128x64, the recipe of `'synth'`; `'full'`: twice as long
-TWO_STAGE_SIZES['full'] = replace(TWO_STAGE_SIZES['medium'], lengths=(40,80))
+                         gan=GanConfig(generator='two_stage', size=(64,32))),
+    medium=_RECIPE,
+    full=replace(_RECIPE, longer=(80,)),
+) # `'quick'`: 64x32; `'medium'`: 128x64, the recipe of `'synth'`; `'full'`: the same, extended to twice the length
 
 def train_two_stage(
     out_dir: str|Path,      # Folder of the people and the seeds
@@ -59,20 +76,35 @@ def train_two_stage(
     seed: int,              # Seed of weights and order
     progress: bool = True,  # Show progress bars?
     device: str = 'cpu',    # Where to compute, e.g. `'cuda'`
-) -> Path:                  # Folder with `generators-EPOCHS.safetensors` of every length and of the curve
-    "Train the warp and the generators with one seed, or resume; lengths that are finished are not trained again."
+) -> dict[int,Path]:        # Epochs -> file of the generators, for every length
+    """Train the warp and the generators with one seed, or resume. Lengths that are finished are not trained again;
+    `ConfigError` for a folder with other settings."""
     out_dir = Path(out_dir)
-    warp_dir,gan_dir = out_dir/f'seed_{seed}'/'warp',out_dir/f'seed_{seed}'/'gan'
+    settings = dict(people=config_to_dict(config.people), warp=config_to_dict(config.warp),
+                    gan=config_to_dict(config.gan))
+    seed_dir = open_run_dir(out_dir/f'seed_{seed}', settings, 'a translator')
+    files = {epochs: seed_dir/f'translator-{epochs}.safetensors' for epochs in config.lengths}
+    if all(f.is_file() for f in files.values()): return files
     data = load_synth_data(write_synth(out_dir/'training_people', config.people, progress)).select(split='train')
-    train_warp(warp_dir, data, replace(config.warp, seed=seed), progress, device)
+    train_warp(seed_dir/'warp', data, replace(config.warp, seed=seed), progress, device)
     estimator = load_trained_pose('synth')
-    for epochs in config.lengths:
-        if (gan_dir/f'generators-{epochs}.safetensors').is_file(): continue
-        gan = replace(config.gan, warp=str(warp_dir), epochs=epochs, seed=seed)
-        train_gan(gan_dir, data, estimator, gan, progress, device, keep_every=config.keep_every)
-    return gan_dir
+    for epochs,file in files.items():
+        if file.is_file(): continue
+        gan = replace(config.gan, warp=str(seed_dir/'warp'), epochs=epochs, seed=seed)
+        generators = train_gan(seed_dir/'gan', data, estimator, gan, progress, device, keep_every=config.keep_every)
+        save_generators(generators, file, size=config.gan.size)
+    return files
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #60c8e060
+# %% ../../nbs/experiments/29_two_stage.ipynb #cc3d0e72
+def _measure(generators, test, embed, size, n, references, device) -> pd.DataFrame:
+    "`evaluate_translation` of each direction alone, so that the round trips are not measured."
+    estimator = PoseEstimator(pose_net(pretrained='synth-large'))
+    def run(direction):
+        return evaluate_translation({direction: generators[direction]}, test.index, test.best_poses, estimator,
+                                    size=size, n=n, gray=True, world=test.world, embed=embed, references=references,
+                                    device=device)
+    return pd.concat([run(d) for d in DIRECTIONS]).rename_axis(['direction','images'])
+
 def measure_references(
     test: PoseDataset,         # Held-out people, e.g. from `held_out_people`
     embed: dict[str,Callable], # An evaluator of identity for each modality
@@ -82,10 +114,8 @@ def measure_references(
 ) -> pd.DataFrame:             # Rows `(direction, images)`; shares 0 to 1
     "The metrics of unchanged and real images, of the oracles and of the truth: they are the same for all translators."
     def unchanged(img, src_kpts, tgt_kpts): return img
-    estimator = PoseEstimator(pose_net(pretrained='synth-large'))
-    scores = evaluate_translation((unchanged,unchanged), test.index, test.best_poses, estimator, size=size, n=n,
-                                  gray=True, world=test.world, embed=embed, device=device)
-    return scores.drop('generated', level=1).rename_axis(['direction','images'])
+    scores = _measure(dict.fromkeys(DIRECTIONS, unchanged), test, embed, size, n, True, device)
+    return scores.drop('generated', level='images')
 
 def measure_generators(
     generators: nn.ModuleDict, # Two-stage generators, e.g. from `load_generators`
@@ -94,27 +124,33 @@ def measure_generators(
     n: int = 1200,             # Sources per direction
     device: str = 'cpu',       # Where to compute, e.g. `'cuda'`
 ) -> pd.DataFrame:             # Rows `(direction, images)`; shares 0 to 1
-    "The metrics of a two-stage translator, from one source and from several, and of its own warp."
-    index,poses,size = test.index,test.best_poses,generators.size
-    estimator = PoseEstimator(pose_net(pretrained='synth-large'))
-    tables = []
-    for direction in DIRECTIONS:
+    """The metrics of a two-stage translator, from one source and from several, and of its own warp. `ModelError` for
+    generators without a warp."""
+    size = _check_two_stage(generators)
+    index,poses = test.index,test.best_poses
+    pair = resolve_generators(generators)
+    tables = [_measure(pair, test, embed, size, n, False, device)]
+    for direction,generator in pair.items():
         modality = direction.split('2')[1]
-        generator = generators[modality]
-        scores = evaluate_translation({direction: generator}, index, poses, estimator, size=size, n=n, gray=True,
-                                      world=test.world, embed=embed, references=False, device=device)
         generator.to('cpu')
-        s = sample_translation(index, poses, direction, size, n, True, test.world, sources='person')
+        s = sample_translation(index, poses, direction, size, n, True, test.world, sources='person', references=False)
         sets = translated_sets(s, generator, index, poses)
         del sets['generated'] # it is there, with more metrics
-        if modality=='ir':
+        if modality==IR:
             oracles = luminance_oracles(s, test.world, poses, index.camid.to_numpy(), generator.warp.move)
             sets |= {f'{name}, learned warp': images for name,images in oracles.items()}
-        scores = pd.concat([scores,pd.concat({direction: score_sets(sets, s, index, embed[modality])})])
+        table = score_sets(sets, s, index, embed[modality])
         moved = moved_rank(index, poses, embed[modality], direction, size, n, generator.warp.move)
-        scores.loc[(direction,'moved by the learned warp'),list(moved)] = list(moved.values())
-        tables.append(scores)
-    return pd.concat(tables).rename_axis(['direction','images'])
+        table.loc['moved by the learned warp',list(moved)] = list(moved.values())
+        tables.append(pd.concat({direction: table}, names=['direction','images']))
+    return pd.concat(tables)
+
+def _check_two_stage(generators) -> tuple[int,int]:
+    "The size of two-stage generators; a `ModelError` for others."
+    if getattr(generators, 'size', None) is None or not all(hasattr(g, 'warp') for g in generators.values()):
+        raise ModelError("a generator has no learned warp, or its size is not known. Pass two-stage generators from "
+                         "load_generators")
+    return generators.size
 
 def measure_curve(
     gan_dir: str|Path,         # Folder with `generators-EPOCHS.safetensors`
@@ -125,17 +161,21 @@ def measure_curve(
     device: str = 'cpu',       # Where to compute, e.g. `'cuda'`
 ) -> pd.DataFrame:             # Rows `(batches, direction)`: `pck10`, `rank1`, `rank5`, 0 to 1, and `kid`
     "Pose, person and likeness to real images, for all generators that a training kept."
-    estimator = PoseEstimator(pose_net(pretrained='synth-large'))
     rows = {}
-    for file in Path(gan_dir).glob('generators-*.safetensors'):
+    for file in _kept_generators(gan_dir):
         generators = load_generators(file)
-        scores = evaluate_translation(generators, test.index, test.best_poses, estimator, size=generators.size, n=n,
-                                      gray=True, embed=embed, references=False, device=device)
-        generated = scores.xs('generated', level=1)
+        scores = _measure(resolve_generators(generators), test, embed, generators.size, n, False, device)
+        generated = scores.xs('generated', level='images')
         rows[iters*int(file.stem.split('-')[1])] = generated[['pck10','rank1','rank5','kid']]
     return pd.concat(rows, names=['batches','direction']).sort_index(ascending=[True,False])
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #1637b889
+def _kept_generators(gan_dir) -> list[Path]:
+    "The generators that a training kept on its way; a `DataError` for none."
+    files = sorted(Path(gan_dir).glob('generators-*.safetensors'))
+    if not files: raise DataError(f"{gan_dir} has no generators-EPOCHS.safetensors. Train with keep_every")
+    return files
+
+# %% ../../nbs/experiments/29_two_stage.ipynb #a0341544
 _SEVERAL = 'generated, sources of the person'
 
 def translation_bars(
@@ -145,8 +185,8 @@ def translation_bars(
     def of(direction, images, column): return scores.xs((direction,images), level=(1,2))[column]
     bars = []
     def add(name, values, bar, lower=False):
-        value = values.mean()
-        bars.append(dict(criterion=name, value=value, std=values.std(), bar=bar,
+        value = values.where(np.isfinite(values)).mean(skipna=False) # a training without a value meets no bar
+        bars.append(dict(criterion=name, value=value, std=values.std(), seeds=len(values), bar=bar,
                          met=bool(value<=bar if lower else value>=bar)))
     for d in DIRECTIONS:
         add(f'{d}: PCK@.1 / real images', of(d, 'generated', 'pck10')/of(d, 'real', 'pck10'), .95)
@@ -174,13 +214,13 @@ def summarize_two_stage(
     shown = scores[list(_METRICS)].assign(**{c: scores[c]*f for c,f in scale.items()})
     return shown.groupby(['epochs','direction','images'], sort=False).agg(['mean','std']).round(2)
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #fb9bdbec
+# %% ../../nbs/experiments/29_two_stage.ipynb #97a53191
 def reproduce_two_stage(
     out_dir: str|Path,      # Folder of the run; that of `reproduce_identity` has the same people and evaluators
     size: str = 'quick',    # One of `TWO_STAGE_SIZES`
     seeds: range|tuple[int, ...] = (0,1,2), # Seeds; 0 at `'medium'` is the shipped translator, not trained again
     n: int = 1200,          # Sources per direction
-    world: SynthConfig = SYNTH_PRESETS['standard'], # Settings of the test people
+    world: SynthConfig = SYNTH_PRESETS['standard'], # Settings of the test people; another seed than the training
     n_identities: int = 400, # Other people, to train the evaluators
     evaluator: ReIDConfig = EVALUATOR_CONFIG, # Settings of the evaluators
     config: TwoStageConfig|None = None, # Settings of the training; those of `size` when `None`
@@ -188,33 +228,40 @@ def reproduce_two_stage(
     device: str = 'cpu',    # Where to compute, e.g. `'cuda'`
 ) -> tuple[pd.DataFrame,pd.DataFrame,pd.DataFrame]: # Rows `(epochs, seed, direction, images)`, bars, curve
     """Train the translator with several seeds and measure every length. Writes `two_stage_SIZE.csv`,
-    `two_stage_bars_SIZE.csv` and, where a training has several lengths, `two_stage_curve_SIZE.csv`."""
+    `two_stage_bars_SIZE.csv` and, where a training is extended, `two_stage_curve_SIZE.csv`."""
     out_dir,shipped = Path(out_dir),size=='medium' and config is None
     config = config or TWO_STAGE_SIZES[check_choice('size', size, TWO_STAGE_SIZES)]
+    if not len(seeds): raise ConfigError("there is no seed. Pass at least one")
+    if world.seed==config.people.seed:
+        raise ConfigError(f"the test people have the seed {world.seed} of the training people. Choose another seed")
     world = replace(world, size=config.people.size)
     test,embed = held_out_people(out_dir, world, n_identities, evaluator, progress, device)
-    key = hash_config(dict(n=n, world=asdict(world), evaluator=asdict(evaluator), others=n_identities))
+    key = dict(n=n, world=asdict(world), evaluator=asdict(evaluator), others=n_identities)
     folder = out_dir/'two_stage'
-    references = measure_once(folder/f'references-{key}.csv',
+    references = measure_once(folder/f'references-{hash_config(key)}.csv',
                               lambda: measure_references(test, embed, world.size, n, device), 2)
     tables,curves = {},{}
     for seed in seeds:
-        from_package = shipped and seed==0
-        gan_dir = None if from_package else train_two_stage(folder, config, seed, progress, device)
-        for epochs in config.lengths:
-            generators = load_generators('synth' if from_package else gan_dir/f'generators-{epochs}.safetensors')
-            file = folder/f'seed_{seed}'/f'scores-{key}-{hash_module(generators)}.csv'
-            own = measure_once(file, lambda g=generators: measure_generators(g, test, embed, n, device), 2)
+        if seed==0 and shipped: files = {config.gan.epochs: 'synth'}
+        else: files = train_two_stage(folder, config, seed, progress, device)
+        for epochs,file in files.items():
+            generators = load_generators(file)
+            table = folder/f'seed_{seed}'/f'scores-{hash_config(key)}-{hash_module(generators)}.csv'
+            own = measure_once(table, lambda g=generators: measure_generators(g, test, embed, n, device), 2)
             tables[epochs,seed] = pd.concat([own,references])
-        if len(config.lengths)==1: continue
-        file = folder/f'seed_{seed}'/f'curve-{key}-{config.lengths[-1]}.csv'
-        curves[seed] = measure_once(file, lambda d=gan_dir: measure_curve(d, config.gan.iters, test, embed,
-                                                                          min(n, 600), device), 2)
+        if config.longer: curves[seed] = _curve(folder/f'seed_{seed}', config, key, test, embed, min(n, 600), device)
     scores = pd.concat(tables, names=['epochs','seed','direction','images'])
-    bars = pd.concat({epochs: translation_bars(scores.loc[epochs]) for epochs in config.lengths}, names=['epochs'])
-    curve = pd.concat(curves, names=['seed','batches','direction']) if curves else pd.DataFrame()
-    write_csv(out_dir/f'two_stage_{size}.csv', scores.round(4), index=True)
+    bars = pd.concat({e: translation_bars(scores.loc[e]) for e in config.lengths}, names=['epochs'])
     bars = bars.reset_index('epochs')
-    write_csv(out_dir/f'two_stage_bars_{size}.csv', bars.round(4))
-    if curves: write_csv(out_dir/f'two_stage_curve_{size}.csv', curve.round(4), index=True)
+    curve = pd.concat(curves, names=['seed','batches','direction']) if curves else pd.DataFrame()
+    write_csv(out_dir/f'two_stage_{size}.csv', scores.round(6), index=True)
+    write_csv(out_dir/f'two_stage_bars_{size}.csv', bars.round(6))
+    if curves: write_csv(out_dir/f'two_stage_curve_{size}.csv', curve.round(6), index=True)
     return scores,bars,curve
+
+def _curve(seed_dir, config, key, test, embed, n, device) -> pd.DataFrame:
+    "The curve of a training, measured once for these generators."
+    files = _kept_generators(seed_dir/'gan')
+    hashes = {f.name: hash_module(load_generators(f)) for f in files}
+    file = seed_dir/f'curve-{hash_config(key|dict(n=n, iters=config.gan.iters, generators=hashes))}.csv'
+    return measure_once(file, lambda: measure_curve(seed_dir/'gan', config.gan.iters, test, embed, n, device), 2)

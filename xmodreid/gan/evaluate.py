@@ -23,8 +23,8 @@ from xmodreid.gan.inference import (
     DIRECTIONS, estimate_batch_keypoints, generate, generator_pair, load_images, resolve_generators,
 )
 from xmodreid.gan.metrics import (
-    RandomFeatures, band_energy, diversity, fid, identity_positions, kid, perturb_images, psnr,
-    shuffle_across_identities, ssim, target_pck, tone_correlation,
+    RandomFeatures, band_energy, diversity, fid, has_match, identity_positions, kid, perturb_images, psnr,
+    rank_columns, shuffle_across_identities, ssim, target_pck, tone_correlation,
 )
 from .samples import ORACLES, TranslationSamples, sample_translation, translate_samples
 from ..pose.estimate import PoseEstimator
@@ -145,8 +145,6 @@ def _cycle_scores(s:TranslationSamples, generators:dict, ev:_Evaluators) -> dict
     return out
 
 # %% ../../nbs/100_gan.evaluate.ipynb #42200324
-_FACING_BANDS = {'0_45': (0,45), '45_90': (45,90), '90_135': (90,135), '135_180': (135,181)} # degrees
-
 @dataclass(frozen=True)
 class _Queries:
     "Images to search with: their people, and the images of the table they were made from."
@@ -175,15 +173,6 @@ def _identity_queries(sets:dict, s:TranslationSamples, pids:np.ndarray) -> dict[
     queries['moved'] = _Queries(_move_real(s), real_pids, np.stack([s.tgt_rows,s.tgt_rows[s.other]], 1))
     return queries
 
-def _rank_columns(positions:np.ndarray, angle:np.ndarray|None) -> dict:
-    "Rank-1 and rank-5, and rank-1 by facing angle."
-    out = dict(rank1=float((positions<=1).mean()), rank5=float((positions<=5).mean()))
-    if angle is None: return out
-    for name,(low,high) in _FACING_BANDS.items():
-        inside = (angle>=low)&(angle<high)
-        out[f'rank1_{name}'] = float((positions[inside]<=1).mean()) if inside.any() else math.nan
-    return out
-
 def _identity_scores(sets:dict, s:TranslationSamples, index, size, gray, ev:_Evaluators) -> dict:
     """Ranks of each set among all real images of the target modality, without those a query was made from; NaN where
     no query has a match."""
@@ -199,15 +188,12 @@ def _identity_scores(sets:dict, s:TranslationSamples, index, size, gray, ev:_Eva
     scores = {}
     for name,q in _identity_queries(sets, s, pids).items():
         exclude = np.where(q.made_from>=0, row_in_gallery[q.made_from], -1)
-        matches = q.pids[:,None]==gallery_pids
-        queries,columns = np.nonzero(exclude>=0)
-        matches[queries,exclude[queries,columns]] = False
-        has_match = matches.any(1) # another image than those it was made from
+        matched = has_match(q.pids, gallery_pids, exclude)
         scores[name] = dict(rank1=math.nan, rank5=math.nan)
-        if not has_match.any(): continue
-        query = ev.compute(embed, q.images[torch.as_tensor(has_match)])
-        positions = identity_positions(query, q.pids[has_match], gallery, gallery_pids, exclude[has_match])
-        scores[name] = _rank_columns(positions, None if q.angle is None else q.angle[has_match])
+        if not matched.any(): continue
+        query = ev.compute(embed, q.images[torch.as_tensor(matched)])
+        positions = identity_positions(query, q.pids[matched], gallery, gallery_pids, exclude[matched])
+        scores[name] = rank_columns(positions, None if q.angle is None else q.angle[matched])
     return scores
 
 
@@ -277,7 +263,7 @@ def evaluate_translation(
     for d in DIRECTIONS:
         if generators[d] is None: continue
         samples = sample_translation(index, keypoints, d, size, n, gray, world, seed=seed, poses=poses,
-                                     sources=sources)
+                                     sources=sources, references=references)
         samples = translate_samples(samples, generators, batch_size, device)
         scores = _direction_scores(samples, generators, index, size, gray, blur_sigma, references, ev)
         rows.update({(d,name): values for name,values in scores.items()})

@@ -334,6 +334,6 @@ class SaveEvery(Callback):
         self.out_dir,self.every,self.size = Path(out_dir),every,size
 
     def after_epoch(self):
-        n = self.epoch+1
-        if n%self.every: return
-        save_generators(get_generators(self.learn), self.out_dir/f'generators-{n}.safetensors', size=self.size)
+        if hasattr(self, 'lr_finder') or (self.epoch+1)%self.every: return
+        path = self.out_dir/f'generators-{self.epoch+1}.safetensors'
+        with fixed_seed(0): save_generators(get_generators(self.learn), path, size=self.size)

@@ -145,6 +145,7 @@ def sample_translation(
     seed:int=0,              # Seed of the choice of sources and poses
     poses:str='target',      # `'target'`, or `'same_view'`: of a person who faces about as the source does
     sources:str='image',     # `'image'`, or `'person'`: several sources of each person, see `choose_sources`
+    references:bool=True,    # With the truth, also render the oracles and the distractors?
 ) -> TranslationSamples:     # Without generated images
     "Draw sources and target poses. `DataError` or `PoseError` where table and keypoints do not fit."
     check_choice('direction', direction, DIRECTIONS)
@@ -162,7 +163,8 @@ def sample_translation(
         tgt_kpts=_scaled_keypoints(keypoints[tgt_rows], real_sizes, size),
         other=shuffle_across_identities(pids[rows], seed))
     if sources=='person': samples = _add_sources(samples, index, keypoints, size, gray and source_modality==RGB)
-    return samples if world is None else _add_truth(samples, world, keypoints, index.camid.to_numpy(), size, gray)
+    if world is None: return samples
+    return _add_truth(samples, world, keypoints, index.camid.to_numpy(), size, gray, references)
 
 # %% ../../nbs/099_gan.samples.ipynb #82a16a8c
 def _scaled_keypoints(poses, file_sizes, size) -> Tensor:
@@ -181,7 +183,7 @@ def _add_sources(s:TranslationSamples, index, poses, size, gray) -> TranslationS
     return replace(s, source_rows=rows, sources=sources, sources_kpts=kpts)
 
 # %% ../../nbs/099_gan.samples.ipynb #84b522c9
-def _add_truth(s:TranslationSamples, world, poses, camids, size, gray) -> TranslationSamples:
+def _add_truth(s:TranslationSamples, world, poses, camids, size, gray, references) -> TranslationSamples:
     "Samples with true images, oracles and the images of other people and poses."
     source_modality,target_modality = s.direction.split('2')
     def render(pids, pose_rows, camera_rows, modality, draw=render_ground_truth):
@@ -192,10 +194,10 @@ def _add_truth(s:TranslationSamples, world, poses, camids, size, gray) -> Transl
     truth = dict(
         facing_angle=facing_angle(poses[s.rows], poses[s.tgt_rows]),
         truth=render(s.pids, s.tgt_rows, s.tgt_rows, target_modality),
-        distractor=render(s.pids[s.other], s.tgt_rows, s.tgt_rows, target_modality),
         other_pose=render(s.pids, other_rows, other_rows, source_modality),
         body=_to_size(body, size))
-    if target_modality==IR:               # an oracle shows what RGB reveals about IR
+    if references: truth['distractor'] = render(s.pids[s.other], s.tgt_rows, s.tgt_rows, target_modality)
+    if references and target_modality==IR: # an oracle shows what RGB reveals about IR
         for given in ('material','luminance'):
             draw = partial(oracle_render, given=given)
             truth[f'oracle_{given}'] = render(s.pids, s.tgt_rows, s.tgt_rows, target_modality, draw)

@@ -113,8 +113,10 @@ def contrast_loss(
 def as_embedder(
     model: nn.Module, # Re-ID model, e.g. from `load_trained_reid`
 ) -> Callable:        # Function of images `(B, 3, H, W)` in [-1, 1], as generators make them, to embeddings `(B, D)`
-    "A Re-ID model as a function of generated images."
-    def embed(img): return model(normalize_images((img+1)/2, 'imagenet')).embed
+    "A Re-ID model as a function of generated images on any device; the embeddings are on its own."
+    def embed(img):
+        device = next((p.device for p in model.parameters()), img.device)
+        return model(normalize_images((img.to(device)+1)/2, 'imagenet')).embed
     return embed
 
 # %% ../../nbs/160_run.identity_losses.ipynb #make-identity

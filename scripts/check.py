@@ -3,7 +3,7 @@
     python scripts/check.py                 all of it
     python scripts/check.py --tidy          only the quick checks of the files
     python scripts/check.py --flags slow    run the cells flagged `slow`, too
-    python scripts/check.py 46 47           run only the notebooks whose names begin so
+    python scripts/check.py 108 109         run only the notebooks whose names begin so
 """
 import argparse
 import ast
@@ -273,7 +273,7 @@ def short_fuzzing(wanted):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("prefixes", nargs="*", help="beginnings of notebook names, e.g. 46")
+    ap.add_argument("prefixes", nargs="*", help="beginnings of notebook names, e.g. 108")
     ap.add_argument("--tidy", action="store_true", help="only the quick checks of the files")
     ap.add_argument("--flags", default="", help="also run cells with these flags, e.g. 'slow cuda'")
     ap.add_argument("--workers", type=int, default=2, help="notebooks at a time")

@@ -115,7 +115,7 @@ def _add_parameter(parser, p, text):
 
 def _make_parser():
     "One parser with a subparser for each function of `COMMANDS`."
-    about = 'Find the same person in visible and infrared cameras, without identity labels.'
+    about = 'Find the same person in visible and infrared cameras, with labels for RGB images or none.'
     parser = _Parser('xmodreid', description=about, epilog=_EXAMPLE, formatter_class=_HelpFormatter)
     parser.add_argument('--version', action='version', version=__version__)
     subparsers = parser.add_subparsers(title='commands, in the order of the work', dest='command', metavar='COMMAND')

@@ -34,15 +34,17 @@ def reproduce(
     # shipped translator; 'rgb_labels': labels in RGB only
     table: str = '5.5',
     out_dir: str = 'runs/tables', # Folder of the rows; rows that are complete are not run again
-    # 'quick': 64x32, minutes per row on a CPU; 'full': larger images, longer; for 5.1 to fig5.2, --usl and rgb_labels
-    # also 'medium': longer, and 'sysu': for SYSU-MM01 on a GPU, from ImageNet weights
+    # 'quick': 64x32, minutes per row on a CPU; 'full': larger images, longer; 'medium': longer (5.1 to fig5.2, --usl,
+    # rgb_labels) or 128x64 (identity, sources, exchange, two_stage); 'sysu': for SYSU-MM01 on a GPU, from ImageNet
+    # weights
     size: str = 'quick',
     # Names of the rows to run, with semicolons between them; all if not given. Chosen rows are written as
     # table_...-part; those of 'translation' beside all that are complete
     only: str|None = None,
     seed: int = 0,               # Seed of data, weights and order
     usl: bool = False,           # Run the table of unsupervised methods across modalities instead
-    # Trainings per row, with consecutive seeds from --seed on, for mean and standard deviation; not for 5.5
+    # Trainings per row, with consecutive seeds from --seed on, for mean and standard deviation; not for 5.5,
+    # identity, sources and exchange
     seeds: int = 1,
     # 'synth', or the folder of SYSU-MM01, for the tables of Re-ID and --usl; there also a preset of synthetic
     # people: 'standard', 'hard', ...

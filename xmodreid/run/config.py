@@ -63,10 +63,14 @@ def _config_changes(old: dict, new: dict) -> dict:
     return changes
 
 def _differences(old: dict, config: dict, hashes: dict) -> list[str]:
-    "In words, what a stored run was made with differently; an input without a stored hash is not compared."
+    """In words, what a stored run was made with differently. An input without a stored hash is not compared. Of a
+    setting that names a file, the content counts, if it is an input of the same name."""
     old = dict(old)
     old_hashes = old.pop('inputs', {})
-    words = [f'{k}: {a!r} there, {b!r} now' for k,(a,b) in _config_changes(old, config).items()]
+    changes = _config_changes(old, config)
+    for k in changes.keys()&hashes.keys()&old_hashes.keys():
+        if all(isinstance(v, str) and v for v in changes[k]): del changes[k]
+    words = [f'{k}: {a!r} there, {b!r} now' for k,(a,b) in changes.items()]
     return words + [f'other {k}' for k,h in hashes.items() if old_hashes.get(k, h) != h]
 
 # %% ../../nbs/159_run.config.ipynb #ac986bfd

@@ -252,22 +252,20 @@ def _sample_images(config, dls, path):
     "Save translations of the first batch from time to time while the generators train."
     return SaveSamples(dls.train.one_batch(), every_epochs=max(1, config.epochs//20), path=path)
 
-def _make_gan(config, initial=None):
+def _make_gan(config, initial=None, warp=None):
     "The networks, with random weights or from trained generators."
     if initial is not None:
         model = initialized_cyclegan(initial, config.gray, config.seed)
         return model.to(memory_format=torch.channels_last) if config.channels_last else model
     downs = config.downs
     if downs is None and config.generator=='attention' and config.size[0]>128: downs = 3
-    warp = load_trained_warp(config.warp) if config.warp else None
     return pose_cyclegan(config.generator, width=config.width, gray=config.gray, blocks=config.blocks, downs=downs,
                          channels_last=config.channels_last, warp=warp, seed=config.seed)
 
-def _gan_learner(config, dls, losses, cbs, initial=None):
+def _gan_learner(config, dls, losses, cbs, **networks):
     "The learner of a configuration."
-    if config.half: cbs = [*cbs,HalfPrecision()]
-    return pose_cyclegan_learner(dls, losses=losses, lr=config.lr, d_lr=config.d_lr, model=_make_gan(config, initial),
-                                 cbs=cbs, seed=config.seed)
+    return pose_cyclegan_learner(dls, losses=losses, lr=config.lr, d_lr=config.d_lr, seed=config.seed,
+                                 model=_make_gan(config, **networks), cbs=[*cbs,*[HalfPrecision()]*config.half])
 
 # %% ../../nbs/162_run.train.ipynb #bf6c8859
 def train_gan(
@@ -286,11 +284,13 @@ def train_gan(
     The curve of every loss is kept in `epochs.csv` and `batches.csv`."""
     _check_warp(config)
     initial = load_trained_gan(config.init_weights) if config.init_weights else None
+    warp = load_trained_warp(config.warp) if config.warp and initial is None else None
     check_contrast(config.contrast_weight, config.contrast_model)
     reid = load_trained_reid(config.contrast_model) if config.contrast_model else None
     losses = _gan_losses(config, estimator, initial)
+    networks = dict(warp=warp, init_weights=initial, contrast_model=reid)
     inputs = dict(images=data.index, keypoints=data.keypoints, losses=losses)
-    if reid is not None: inputs['contrast_model'] = reid
+    inputs |= {k: v for k,v in networks.items() if v is not None}
     extend = partial(begin_extension, out_dir=out_dir, name='generators.safetensors')
     with rank0_first(): out_dir = open_run_dir(out_dir, config_to_dict(config), 'generators', extend, **inputs)
     if (out_dir/'generators.safetensors').exists(): return load_trained_gan(out_dir)
@@ -304,7 +304,7 @@ def train_gan(
     samples = _sample_images(config, dls, out_dir/'samples.png')
     cbs = [TrainingProgressBar('GAN', progress and rank() == 0), samples, *tracker_cbs]
     if keep_every and rank() == 0: cbs.append(SaveEvery(out_dir, keep_every, config.size))
-    learn = _gan_learner(config, dls, [*losses, *more_losses], cbs, initial)
+    learn = _gan_learner(config, dls, [*losses, *more_losses], cbs, initial=initial, warp=warp)
     with distributed_training(learn): fit_resumable(learn, config.epochs, out_dir)
     with rank0_first() as process:
         if process == 0: _save_gan(learn, out_dir, config.size)

@@ -238,6 +238,7 @@ def run_one(p, force, seed):
 def process_context():
     "How processes begin: on Linux as copies of one that has imported the other packages, elsewhere empty."
     if sys.platform != "linux": return multiprocessing.get_context("spawn")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning:torch.jit._script")  # torchvision's, at its import
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     return context

@@ -107,7 +107,7 @@ def _reproduce_two_stage(out_dir, size, only, seeds, device):
     if only: raise ConfigError("table two_stage measures all rows: leave out --only")
     people = 'medium' if size=='full' else size
     scores,bars,_ = reproduce_two_stage(out_dir.parent/'identity'/people, size, seeds, device=device)
-    return f'{summarize_two_stage(scores).to_string()}\n\n{bars.round(4).to_string(index=False)}'
+    return f'{summarize_two_stage(scores).round(2).to_string(index=False)}\n\n{bars.round(4).to_string(index=False)}'
 
 def _reproduce_translation(out_dir, size, only, seeds, device):
     scores,convergence = reproduce_translation(out_dir, size, seeds, only, device=device)

@@ -6,7 +6,7 @@
 __all__ = ['TWO_STAGE_SIZES', 'TwoStageConfig', 'train_two_stage', 'measure_references', 'measure_generators', 'measure_curve',
            'translation_bars', 'summarize_two_stage', 'reproduce_two_stage']
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #77a95164
+# %% ../../nbs/experiments/29_two_stage.ipynb #40709e9d
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,7 +35,7 @@ from ..skeleton import IR
 from ..synth.dataset import load_synth_data, write_synth
 from ..synth.world import SYNTH_PRESETS, SynthConfig
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #fecbaa7f
+# %% ../../nbs/experiments/29_two_stage.ipynb #56d3f094
 @dataclass(frozen=True, kw_only=True)
 class TwoStageConfig:
     "Settings of a training of the two-stage translator. `ConfigError` for settings that contradict each other."
@@ -95,7 +95,7 @@ def train_two_stage(
         save_generators(generators, file, size=config.gan.size)
     return files
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #cc3d0e72
+# %% ../../nbs/experiments/29_two_stage.ipynb #9f8d13fc
 def _measure(generators, test, embed, size, n, references, device) -> pd.DataFrame:
     "`evaluate_translation` of each direction alone, so that the round trips are not measured."
     estimator = PoseEstimator(pose_net(pretrained='synth-large'))
@@ -175,7 +175,7 @@ def _kept_generators(gan_dir) -> list[Path]:
     if not files: raise DataError(f"{gan_dir} has no generators-EPOCHS.safetensors. Train with keep_every")
     return files
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #a0341544
+# %% ../../nbs/experiments/29_two_stage.ipynb #e7f442e7
 _SEVERAL = 'generated, sources of the person'
 
 def translation_bars(
@@ -208,13 +208,17 @@ _METRICS = ('pck10','source_pck10','rank1','rank5','tone_torso','ssim_body','psn
 
 def summarize_two_stage(
     scores: pd.DataFrame, # Rows `(epochs, seed, direction, images)`, from `reproduce_two_stage`
-) -> pd.DataFrame:        # Rows `(epochs, direction, images)`, columns `(metric, 'mean' or 'std')`
+) -> pd.DataFrame:        # A row per `epochs`, `direction` and `images`; standard deviations in columns `..._std`
     "Mean and standard deviation over the seeds; ranks and joints in percent, KID in thousandths."
     scale = dict(pck10=100, source_pck10=100, rank1=100, rank5=100, kid=1000)
     shown = scores[list(_METRICS)].assign(**{c: scores[c]*f for c,f in scale.items()})
-    return shown.groupby(['epochs','direction','images'], sort=False).agg(['mean','std']).round(2)
+    groups = shown.groupby(['epochs','direction','images'], sort=False)
+    own = groups.nunique().max(axis=1)>1 # references are the same for all seeds
+    std = groups.std().where(own, axis=0)
+    summary = groups.mean().join(std.add_suffix('_std')).rename(columns=dict(kid='kid_x1000', kid_std='kid_x1000_std'))
+    return summary[sorted(summary, key=lambda c: [*_METRICS,'kid_x1000'].index(c.removesuffix('_std')))].reset_index()
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #97a53191
+# %% ../../nbs/experiments/29_two_stage.ipynb #fcbe77aa
 def reproduce_two_stage(
     out_dir: str|Path,      # Folder of the run; that of `reproduce_identity` has the same people and evaluators
     size: str = 'quick',    # One of `TWO_STAGE_SIZES`
@@ -227,8 +231,8 @@ def reproduce_two_stage(
     progress: bool = True,  # Show progress bars?
     device: str = 'cpu',    # Where to compute, e.g. `'cuda'`
 ) -> tuple[pd.DataFrame,pd.DataFrame,pd.DataFrame]: # Rows `(epochs, seed, direction, images)`, bars, curve
-    """Train the translator with several seeds and measure every length. Writes `two_stage_SIZE.csv`,
-    `two_stage_bars_SIZE.csv` and, where a training is extended, `two_stage_curve_SIZE.csv`."""
+    """Train the translator with several seeds and measure every length. Writes `two_stage_SIZE.csv`, and the same with
+    `bars`, `summary` and, where a training is extended, `curve` in the name."""
     out_dir,shipped = Path(out_dir),size=='medium' and config is None
     config = config or TWO_STAGE_SIZES[check_choice('size', size, TWO_STAGE_SIZES)]
     if not len(seeds): raise ConfigError("there is no seed. Pass at least one")
@@ -256,6 +260,7 @@ def reproduce_two_stage(
     curve = pd.concat(curves, names=['seed','batches','direction']) if curves else pd.DataFrame()
     write_csv(out_dir/f'two_stage_{size}.csv', scores.round(6), index=True)
     write_csv(out_dir/f'two_stage_bars_{size}.csv', bars.round(6))
+    write_csv(out_dir/f'two_stage_summary_{size}.csv', summarize_two_stage(scores).round(4))
     if curves: write_csv(out_dir/f'two_stage_curve_{size}.csv', curve.round(6), index=True)
     return scores,bars,curve
 

@@ -106,6 +106,8 @@ class _Parser(ArgumentParser):
     def error(self, message):
         self.exit(2, f"error: {message}. See `{self.prog} --help`\n")
 
+_METAVARS = {'on-bad': 'ACTION'} # Names of values where the last word of the option does not fit
+
 def _add_parameter(parser, p, text):
     "Add one parameter of a function: its name, annotation and default decide what it is."
     name,text = p.name.replace('_', '-'),text.replace('%', '%%')
@@ -113,7 +115,8 @@ def _add_parameter(parser, p, text):
     kind = (get_args(p.annotation) or (p.annotation,))[0]  # `int|None` -> `int`
     if p.default is p.empty: return parser.add_argument(p.name, metavar=name.upper(), type=kind, help=text)
     if p.default not in (None,''): text += f' (default: {p.default})'
-    parser.add_argument(f'--{name}', type=kind, default=p.default, help=text)
+    metavar = {int:'N', float:'X'}.get(kind) or _METAVARS.get(name, name.split('-')[-1].upper())
+    parser.add_argument(f'--{name}', metavar=metavar, type=kind, default=p.default, help=text)
 
 def _make_parser():
     "One parser with a subparser for each function of `COMMANDS`."

@@ -147,9 +147,9 @@ def train_warp(
 def train_gan(
     data: str,                # Data set of both modalities
     out_dir: str,             # Folder for generators, checkpoint, curves and settings
-    # Pose estimator of the loss, which also finds missing keypoints: a folder from xmodreid train-pose, or
-    # 'synth', 'synth-large', 'openpose', 'lightweight'; 'auto': 'synth' for data with keypoints, else 'synth-large';
-    # module:function: an estimator of another library for the keypoints, and 'auto' for the loss
+    # Pose estimator of the loss and of missing keypoints: a folder from xmodreid train-pose, or 'synth', 'synth-large',
+    # 'openpose', 'lightweight'; module:function of another library, for keypoints only; 'auto': 'synth' for data with
+    # keypoints, else 'synth-large'
     pose: str = 'auto',
     size: str = '64x32',      # Height x width of the images, pixels
     generator: str = 'warp',  # Generator: 'warp', 'resnet', 'attention' or 'two_stage'
@@ -162,15 +162,14 @@ def train_gan(
     lr: float = 1e-3,         # Learning rate of the generators
     d_lr: float = 4e-4,       # Learning rate of the discriminators
     half: bool = False,       # Compute in bfloat16: faster on a GPU, and on a CPU with AMX
-    # Weight of the pose loss, 1 if not given; 2 is better in trainings of a thousand batches and more
+    # Weight of the pose loss, 1 if not given; 2 for a thousand batches and more
     pose_weight: float|None = None,
-    # Weight of a contrast with prototypes of the people of RGB images, e.g. .2, by the model of --contrast-model
-    contrast_weight: float = 0.,
-    contrast_model: str = '', # Re-ID model of the training's people: a folder from xmodreid train-reid
-    contrast_clusters: int = 0, # Clusters of each modality in place of the people of RGB images
+    contrast_weight: float = 0., # Weight of the contrast with prototypes of people, e.g. .2
+    contrast_model: str = '', # For the contrast: a folder from xmodreid train-reid
+    contrast_clusters: int = 0, # Clusters in place of the labels of RGB images
     pair_weight: float = 0.,  # Weight of a discriminator of person pairs, e.g. .5
-    # Generators to start from, to fine-tune them: a folder from xmodreid train-gan, or those of the package: 'synth',
-    # 'synth-64x32' or 'synth-thermal'; they decide --generator, --width and --warp
+    # Generators to fine-tune, in place of --generator, --width and --warp: a folder from xmodreid train-gan, 'synth',
+    # 'synth-64x32' or 'synth-thermal'
     init_weights: str|None = None,
     trial: int = 1,           # For RegDB: split to train on, 1..10
     seed: int = 0,            # Seed of weights and order

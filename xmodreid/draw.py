@@ -34,14 +34,18 @@ def _as_rgb(image: np.ndarray) -> np.ndarray:
     return image if image.shape[-1:] == (3,) else np.repeat(image, 3, -1)
 
 def to_uint8(
-    im: Tensor|np.ndarray, # `(..., 3 or 1, H, W)` float tensor; an array is only checked
+    # `(..., 3 or 1, H, W)` float tensor; or a uint8 array `(..., H, W, 3 or 1)` or `(H, W)`
+    im: Tensor|np.ndarray,
     norm: str = 'signed',  # Range of a tensor: `'signed'` [-1, 1], `'unit'` [0, 1], `'imagenet'` normalized
 ) -> np.ndarray:           # `(..., H, W, 3)` uint8
     "Convert an image tensor to an array; values outside the range are clipped. Raises an `XModError` for other inputs."
     if isinstance(im, np.ndarray):
         if im.dtype != np.uint8:
             raise XModError(f"an image array must be uint8, got {im.dtype}. Scale it to 0..255, or pass a tensor")
-        return im if im.shape[-1:] == (3,) else np.repeat(im[...,None], 3, -1)
+        if im.ndim == 2: im = im[...,None]
+        if im.ndim < 3 or im.shape[-1] not in (1,3):
+            raise XModError(f"an image array must be (..., H, W, 3 or 1) or (H, W), got {im.shape}")
+        return _as_rgb(im)
     check_choice('norm', norm, ('signed','unit','imagenet'))
     im = im.detach().float().cpu()
     if im.ndim < 3 or im.shape[-3] not in (1,3):
@@ -110,7 +114,7 @@ def image_grid(
     norm: str = 'signed',              # Range of tensors, as in `to_uint8`
 ) -> Figure:                           # A closed figure: end a cell with it to show it, or use `savefig`
     "Images in rows and columns, with titles; raises an `XModError` if there are none."
-    if not rows or not max(map(len, rows)): raise XModError("no images to show: `rows` is empty")
+    if all(image is None for row in rows for image in row): raise XModError("no images to show: `rows` is empty")
     n_rows, n_cols = len(rows), max(map(len, rows))
     first = next(to_uint8(image, norm) for row in rows for image in row if image is not None)
     figsize = scale*n_cols, scale*n_rows*first.shape[0]/first.shape[1]

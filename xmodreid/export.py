@@ -177,13 +177,17 @@ def onnx_graph(
     "The module to export. Raises `ModelError` or `ConfigError`."
     kind = model_kind(model)
     if kind == 'pose':
-        estimator = model if isinstance(model, PoseEstimator) else PoseEstimator(model, mirror=mirror)
+        estimator = copy.copy(model) if isinstance(model, PoseEstimator) else PoseEstimator(model)
+        estimator.mirror = estimator.mirror or mirror
         return PoseGraph(estimator, size)
     size = size or getattr(model, 'size', None)
     if not size: raise ConfigError("the size of the model's images is not known: pass size=(height, width)")
     if kind == 'reid': return ReIDGraph(model, size, mirror)
     if mirror: raise ConfigError("`mirror` is for Re-ID models and pose estimators; a generator makes one image")
-    if not isinstance(model, nn.ModuleDict): return GeneratorGraph(model, size)
+    if not isinstance(model, nn.ModuleDict):
+        gray = bool(getattr(model, 'config', {}).get('gray', False))
+        if gray: check_choice('direction', direction, DIRECTIONS)
+        return GeneratorGraph(model, size, gray and direction == 'rgb2ir')
     pair = resolve_generators(model)
     gray = direction == 'rgb2ir' and trained_on_gray(pair)
     return GeneratorGraph(pair[check_choice('direction', direction, DIRECTIONS)], size, gray)
@@ -218,7 +222,7 @@ def check_onnx(
     for r in report.itertuples():
         if tolerances is not None and not r.difference <= tolerances[r.output]:
             raise ModelError(f"the exported {r.output} differ by {r.difference:.2g} from PyTorch at batch {r.batch}, "
-                             f"more than {tolerances[r.output]:.2g}. Nothing was written. Report the network and the "
+                             f"more than {tolerances[r.output]:.2g}. Do not use the file; report the network and the "
                              "versions of torch and onnxruntime")
     return report
 

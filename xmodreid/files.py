@@ -315,7 +315,7 @@ def _copy(response: Any, f: Any, bar: Any, most: int, timeout: float) -> None:
         bar.update(len(block))
         received += len(block)
         if f.tell() > most:
-            raise DownloadError(f"{response.url} sends more than the {most} bytes published. "
+            raise DownloadError(f"{response.url} sends more than the {most} bytes expected. "
                                 "It is not the published file")
         if time.monotonic()-begin > timeout+received/1000: raise TimeoutError('less than 1 KB per second')
 

@@ -83,11 +83,12 @@ def canonical_repr(
     if isinstance(o, torch.Tensor): return canonical_repr(o.detach().cpu().numpy())
     if isinstance(o, np.ndarray): return f'{o.dtype} {o.shape} {hashlib.sha256(o.tobytes()).hexdigest()}'
     if isinstance(o, (tuple,list)): return f"({','.join(map(canonical_repr, o))})"
-    if isinstance(o, frozenset): return str(sorted(map(canonical_repr, o)))  # its own order differs between processes
+    if isinstance(o, (set,frozenset)): return str(sorted(map(canonical_repr, o)))  # the order differs between processes
     if isinstance(o, dict): return canonical_repr(list(o.items()))
     if isinstance(o, partial): return canonical_repr((o.func, o.args, o.keywords))
     if isinstance(o, CodeType): return canonical_repr((o.co_code, o.co_names, o.co_consts))
     if isinstance(o, (int,float,str,bytes,type(None))): return repr(o)
+    if isinstance(o, np.generic): return f'{o.dtype} {o!r}'
     if isinstance(o, FunctionType): return canonical_repr(_function_parts(o))
     return f"{getattr(o, '__module__', '')}.{getattr(o, '__qualname__', type(o).__qualname__)}"
 

@@ -69,7 +69,7 @@ def reference_case(
     path = find_shipped(f'reference/{file}') if root is None else root/file
     if path is None: return None
     if not path.exists():
-        raise DataError(f"no reference case {path.name}; there are {len(list(root.iterdir()))} files in the folder")
+        raise DataError(f"there is no reference case {path.name} in {root}. Add it, or unset XMODREID_REFERENCES")
     return json.loads(path.read_text()) if path.suffix == '.json' else _read_arrays(path)
 
 # %% ../nbs/006_testing.ipynb #cell-010

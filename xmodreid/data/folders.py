@@ -16,7 +16,7 @@ import pandas as pd
 from .files import DataProblems, find_images, summarize_list
 from .index import UNKNOWN_PID, local_path
 from .validation import resolve_index
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, check_choice
 from ..skeleton import IR, RGB
 
 # %% ../../nbs/042_data.folders.ipynb #folders-05
@@ -28,8 +28,11 @@ def compile_pattern(
     "Turn a pattern into a regular expression; `ConfigError` for a pattern without `{camera}` or with a field twice."
     fields = re.findall(r'{(\w*)}', pattern)
     repeated = sorted({f for f in fields if fields.count(f)>1 and f!='anything'})
-    if 'camera' not in fields or repeated or '' in fields:
-        reason = f"the field {repeated[0]!r} twice" if repeated else "no field {camera}"
+    if 'camera' not in fields or repeated or not all(f.isidentifier() for f in fields):
+        reason = "no field {camera}"
+        if repeated: reason = f"the field {repeated[0]!r} twice"
+        elif '' in fields: reason = "a field without a name"
+        elif not all(f.isidentifier() for f in fields): reason = "a field whose name is not a word"
         raise ConfigError(f"pattern {pattern!r} has {reason}. Write e.g. '{{camera}}/{{pid}}_{{anything}}.{{ext}}'")
     parts = re.split(r'{(\w+)}', pattern)
     expression = re.escape(parts[0])
@@ -49,7 +52,7 @@ def _modality(fields: dict, infrared: set, where: str, problems: DataProblems) -
 
 def _number_names(names: Iterable[str]) -> dict:
     "Name -> number: the numbers themselves, or places from 1 in sorted order."
-    names = sorted(set(names)-{''})
+    names = sorted(set(names)-{'', str(UNKNOWN_PID)})
     if all(n.isascii() and n.isdigit() and len(n)<16 for n in names) and len({int(n) for n in names})==len(names):
         return {n: int(n) for n in names}
     return {n: i for i,n in enumerate(names, 1)}
@@ -110,7 +113,9 @@ def read_csv_index(
     csv = Path(csv)
     try: table = pd.read_csv(csv, dtype=str, keep_default_na=False)
     except (OSError,ValueError) as e: raise DataError(f"{csv} is not a table: {e}") from None
-    names = {c: c for c in ('path','camera','pid','modality','split')} | (columns or {})
+    names = {c: c for c in ('path','camera','pid','modality','split')}
+    for name in columns or (): check_choice('columns', name, names)
+    names |= columns or {}
     missing = [names[c] for c in ('path', *(columns or {})) if names[c] not in table]
     if missing: raise DataError(f"{csv} has no column {', '.join(missing)}; found {', '.join(table.columns)}")
     problems,found,infrared = DataProblems(str(csv), on_bad),[],_camera_names(infrared)

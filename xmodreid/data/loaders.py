@@ -218,12 +218,15 @@ def _sample_held_out(index: pd.DataFrame, val_pct: float, seed: int) -> np.ndarr
     rng = np.random.default_rng([seed,0])
     held = np.concatenate([rng.permutation(ids)[:max(1, round(val_pct*len(ids)))] for ids in pools])
     if len(held) >= len(n_modalities) or min(map(len, pools)) < 2:
-        raise DataError(f"{len(n_modalities)} identities are too few to hold out {len(held)}. Pass val_pct=0")
+        which = 'are in both modalities' if len(in_both) else 'can be held out'
+        raise DataError(f"{sum(map(len, pools))} of {len(n_modalities)} identities {which}; "
+                        "at least 2 of them are needed to hold some out. Pass val_pct=0")
     return held
 
 def train_val_rows(
     index: pd.DataFrame,         # Index of images
-    val_pct: float = .1,         # Share of the identities to hold out, 0..1, if `index` has no `val` rows; 0: none
+    # Share of the identities in both modalities (of all, where none is) to hold out, 0..1, if `index` has no `val` rows
+    val_pct: float = .1,
     seed: int = 0,               # Seed of the choice
 ) -> tuple[np.ndarray, np.ndarray]: # Row numbers for training and for validation
     "Split the rows by `split == 'val'`, or by identity; raises `DataError`, `ConfigError`."

@@ -54,8 +54,9 @@ def check_labels(
         same_label = label_of.setdefault(pid, label) == label
         same_pid = pid_of.setdefault(label, pid) == pid
         if same_label and same_pid: continue
-        problems.add(where, f'gives label {label} to identity {pid}, but {label_of[pid]} to it or {label} to identity '
-                            f'{pid_of[label]} elsewhere', 'restore the lists from the data set')
+        known = f'identity {pid_of[label]} has' if same_label else f'the identity has label {label_of[pid]}'
+        problems.add(where, f'gives label {label} to identity {pid}, but {known} elsewhere',
+                     'restore the lists from the data set')
         return
 
 # %% ../../nbs/039_data.regdb.ipynb #cell-013

@@ -60,7 +60,7 @@ class LearnedWarp(nn.Module):
         src_kpts:Tensor, # `(B, 18, 3)` pose in `img`, pixels
         tgt_kpts:Tensor, # `(B, 18, 3)` target pose, pixels
     ) -> MovedPerson:    # Images of the target pose, in the modality of `img`
-        "Move the people. The network sees the luminance; all channels move together. `ModelError` for other shapes."
+        "Move the people. The network gets the luminance; all channels move together. `ModelError` for other shapes."
         check_pose_input(img.expand(-1,3,-1,-1), src_kpts, tgt_kpts)
         gray = img if img.shape[1]==1 else to_grayscale(img)[:,:1]
         parts = sample_parts(gray, src_kpts, tgt_kpts)

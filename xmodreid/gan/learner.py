@@ -144,6 +144,7 @@ def pose_cyclegan_learner(
     if model is not None and kwargs:
         raise ConfigError(f"pass either `model` or settings of one, not both: {sorted(kwargs)}")
     if model is None: model = pose_cyclegan(generator, seed=seed, **kwargs)
+    else: generator = getattr(model.to_ir, 'config', {}).get('kind', generator)
     losses = warp_losses(estimator, **RECIPES.get(generator, {})) if losses is None else list(losses)
     step = _discriminator_step(losses, dict(lr=d_lr, seed=seed)|(d_step or {}))
     callbacks = [*losses, step, SetEpoch(), LRScheduler(schedule), TerminateOnNaN(), LossRecorder(),
@@ -256,8 +257,8 @@ def training_overlap(
     pids:Iterable[int], # Numbers of people in it
 ) -> list[int]:         # Those the generators were trained on; empty where `name` is not one of `PRETRAINED_GENERATORS`
     "People that the generators shipped with the package were trained on."
-    if name not in PRETRAINED_GENERATORS: return []
-    world,n_people = PRETRAINED_GENERATORS[name]['people']
+    if str(name) not in PRETRAINED_GENERATORS: return []
+    world,n_people = PRETRAINED_GENERATORS[str(name)]['people']
     return sorted({int(p) for p in pids if p<=n_people}) if seed==world else []
 
 def warn_training_overlap(
@@ -268,7 +269,7 @@ def warn_training_overlap(
     "Warn where people of a test were in the training of the generators, see `training_overlap`."
     overlap = training_overlap(name, seed, pids)
     if not overlap: return
-    message = (f"the generators {name!r} were trained on {len(overlap)} of the people that are tested on, though "
+    message = (f"the generators {str(name)!r} were trained on {len(overlap)} of the people that are tested on, though "
                "without their labels. Choose another seed for the people, or train generators of your own")
     warnings.warn(message, stacklevel=2)
 

@@ -124,7 +124,9 @@ def pose_soft_argmax_loss(
     beta:float=10.,   # Inverse temperature of the soft-argmax
 ) -> Tensor:          # Scalar
     "Mean distance of each visible joint from the center of its map, in heights of the image."
-    found = soft_argmax(heatmaps, size[0]//heatmaps.shape[2], beta)[...,:2]
+    height,width = heatmaps.shape[2:]
+    cells = soft_argmax(heatmaps, 1, beta)[...,:2] # centers of the cells, in cells
+    found = (cells+.5)*cells.new_tensor([size[1]/width,size[0]/height])-.5
     visible = (keypoints[...,2]>0).to(heatmaps)
     distance = ((found-keypoints[...,:2]).square().sum(-1)+1e-6).sqrt()/size[0]
     return (distance*visible).sum()/visible.sum().clamp(min=1)

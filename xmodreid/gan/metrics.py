@@ -294,7 +294,7 @@ def perturb_images(
     g = torch.Generator().manual_seed(seed)
     kernel = img.new_tensor([.25,.5,.25])
     return dict(
-        noise=(img+noise*torch.randn(img.shape, generator=g)).clamp(-1,1),
+        noise=(img+noise*torch.randn(img.shape, generator=g).to(img)).clamp(-1,1),
         blur=_filter(F.pad(img, (1,)*4, mode='replicate'), kernel),
         levels=((img+1)/2*(levels-1)).round()/(levels-1)*2-1)
 

@@ -36,7 +36,7 @@ class TranslationConfig:
     direction: str|None = None    # `'rgb2ir'` or `'ir2rgb'`; each image into the other modality when `None`
     size: tuple = (64, 32)        # `(height, width)` of the generated images, pixels
     gray: bool = False            # Turn RGB images gray first?
-    seed: int = 0                 # Seed of the choice of poses
+    seed: int = 0                 # Seed of the choice of poses and cameras
     ext: str = '.jpg'             # `'.jpg'` or `'.png'`
     jpeg_quality: int = 95        # Quality of JPEG files, 1 to 100
     min_joints: int = 8           # Images with fewer visible joints give no pose
@@ -167,6 +167,8 @@ def plan_translation(
     check_index(index)
     keypoints = _check_keypoints('keypoints', keypoints, len(index))
     if config.poses=='given': poses = _check_keypoints('poses', poses, len(index))
+    elif poses is not None:
+        raise ConfigError(f"`poses` is given, but config.poses={config.poses!r}. Pass TranslationConfig(poses='given')")
     modality = index.modality.to_numpy()
     rows = _source_rows(index, config.direction)
     rows,skipped = _skip_sources(index, keypoints, rows, config.min_source_joints)

@@ -125,7 +125,9 @@ def _find_partners(index:pd.DataFrame, rows:np.ndarray, labeled:tuple) -> tuple[
     members = {g: rows[(groups==g)&usable] for g in np.unique(groups)}
     by_modality = {m: rows[modality==m] for m in np.unique(modality)}
     few = [m for m,r in by_modality.items() if len(r)<2]
-    if few: raise DataError(f"one {few[0]} image cannot lend a pose to itself. Pass at least two of each modality")
+    if few:
+        raise DataError(f"there is only one {few[0]} image, and its pose pair needs a second one. Pass at least two "
+                        "images of each modality")
     partners = [members[g][members[g]!=r] if use else rows[:0] for g,r,use in zip(groups, rows, usable)]
     return partners,[by_modality[m] for m in modality]
 
@@ -141,6 +143,9 @@ def pose_pair_dls(
 ) -> DataLoaders:             # `train` and an empty `valid`, batches `(src, src_kpts, tgt, tgt_kpts)`
     "Loaders for the learned warp; raises a `DataError` or a `PoseError`."
     store,kpts,rows,_ = split_pose_images(data, size, 0, min_joints, options)
+    if not len(rows):
+        raise DataError(f"there is no image to train on: no row has at least {min_joints} visible joints. Check the "
+                        "keypoints, or lower `min_joints`")
     shared = dict(store=store, keypoints=kpts, index=data.index, rows=rows, labeled=labeled, **options.loader_args())
     sampler = ShuffledBatchSampler(len(rows), batch_size, options.seed)
     train = PosePairLoader(sampler=sampler, train=True, **shared)

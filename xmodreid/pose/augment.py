@@ -81,7 +81,7 @@ def corrupt_images(
     generator: Generator,    # Source of randomness (a CPU generator)
     erase_prob: float = .4,  # Share of images in which a rectangle is erased
 ) -> tuple[Tensor,Tensor]:   # Images and keypoints; joints under the rectangle are hidden
-    "Blur some images, add noise to some, erase a rectangle of some."
+    "Blur some images, add noise of a random strength, erase a rectangle of some."
     n, _, h, w = img.shape
     device = img.device
     def rand(low, high): return _rand(generator, n, low, high).to(device)[:, None]
@@ -105,7 +105,7 @@ class RandomizeAppearance(Callback):
     "Randomize the appearance of training images and corrupt them; depends only on the seed, the epoch and the batch."
     order, run_valid = 10, False
     def __init__(self,
-        seed: int = 0,     # Any integer
+        seed: int = 0,     # 0 or more
         prob: float = 1.,  # Share of the images that are changed
         ramp: float = 0.,  # Share of the training over which `prob` grows from 0
     ):

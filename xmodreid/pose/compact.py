@@ -67,8 +67,8 @@ class CompactPose(PoseNet):
     ):
         super().__init__()
         check_choice('stride', stride, (2,4))
-        if depth < 2 or stages < 1 or width < 4:
-            raise ConfigError("a compact network needs width >= 4, depth >= 2 and stages >= 1; "
+        if not 2 <= depth <= 6 or stages < 1 or width < 4:
+            raise ConfigError("a compact network needs width >= 4, depth 2 to 6 and stages >= 1; "
                               f"got {width}, {depth}, {stages}")
         self.stride = stride
         self.has_paf = paf

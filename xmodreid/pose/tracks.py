@@ -66,7 +66,7 @@ def fuse_moment(
 # %% ../../nbs/064_pose.tracks.ipynb #99e3e3ff
 def resolve_track_sides(
     keypoints: np.ndarray,    # `(T, 18, 3)` of one person, in the order of time
-    swap_cost: float = .5,    # Cost of exchanging the sides of a frame, per unit of its summed confidence
+    swap_cost: float = .5,    # Cost of exchanging the sides of a frame, per 10 units of its summed confidence
 ) -> np.ndarray:              # `(T, 18, 3)`
     "Exchange left and right in those frames where the body then moves less."
     k = _check_keypoints(keypoints)

@@ -122,5 +122,6 @@ def load_results(
         raise ProtocolError(f"{path} holds no evaluation results; `save_results` writes them")
     res = pd.DataFrame(d.pop('trials'))
     if d['seed'] is not None: res['seed'] = d['seed']
+    d['cmc'] = {int(trial): curve for trial, curve in d['cmc'].items()}
     res.attrs.update(d)
     return res

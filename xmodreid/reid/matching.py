@@ -70,10 +70,11 @@ def cluster_votes(
 # %% ../../nbs/133_reid.matching.ipynb #dbb776d4
 def _check_similarity(S):
     S = np.asarray(S, dtype=float)
-    if S.ndim != 2 or not S.size or not np.isfinite(S).all():
-        raise DataError("similarities must be a finite matrix (RGB clusters, infrared clusters) with at least one of "
-                        "each; "
-                        f"got {S.shape}")
+    if S.ndim == 2 and not S.size:
+        raise DataError(f"there are {S.shape[0]} RGB and {S.shape[1]} infrared clusters; matching needs at least one "
+                        "of each. Raise `eps` or lower `min_samples` of the clustering")
+    if S.ndim != 2 or not np.isfinite(S).all():
+        raise DataError(f"similarities must be a finite matrix (RGB clusters, infrared clusters); got {S.shape}")
     return S
 
 # %% ../../nbs/133_reid.matching.ipynb #3f6680a1

@@ -173,6 +173,9 @@ def split_by_modality(
 # %% ../../nbs/132_reid.modality_clusters.ipynb #29b41797
 def _joint_neighbors(x, modality, k1, modality_aware, translated_emb, translation_weight):
     "Neighbors from each modality in turn, or the nearest of any modality."
+    if not modality_aware and translated_emb is None:
+        if not 1 <= k1 <= len(x): raise ProtocolError(f"k1={k1} must be 1 to {len(x)}, the number of images")
+        return bidirectional_knn(x, x, k1)[0]
     k = k1 if modality_aware else 2*k1
     neighbors, distances = modality_neighbors(x, modality, k, translated_emb, translation_weight)
     if modality_aware: return neighbors, distances
@@ -186,14 +189,14 @@ def cluster_jointly(
     modality_aware: bool = True,
     eps: float = .6,                   # Radius in Jaccard distance, between 0 and 1
     min_samples: int = 4,              # Least number of images within the radius of a core image
-    k1: int = 30,                      # Neighbors that describe an image
+    k1: int = 30,                      # Neighbors that describe an image; even with `modality_aware`
     k2: int = 6,                       # Neighbors whose descriptions are averaged
     outliers: str = 'drop',            # One of `cluster.OUTLIER_POLICIES`
     translated_emb: Tensor|None=None,  # `(N, D)` embeddings of translations
     translation_weight: float = .5,    # Share of the translations in a similarity across modalities, 0..1
 ) -> ModalityClusters:
-    """Cluster both modalities together by DBSCAN, then split by modality. `ConfigError` for `eps`, `DataError` for no
-    cluster."""
+    """Cluster both modalities together by DBSCAN, then split by modality. `ConfigError` for `eps`, `ProtocolError` for
+    `k1`, `DataError` for no cluster."""
     if not 0 < eps < 1: raise ConfigError(f"`eps` is a Jaccard distance and must lie between 0 and 1; got {eps}")
     x = normalize_embeddings(emb)
     neighbors = _joint_neighbors(x, modality, k1, modality_aware, translated_emb, translation_weight)

@@ -105,7 +105,10 @@ def full_gallery(
             raise ProtocolError(f"the official lists do not have person {pid} in camera {cam}: this is not "
                                 "SYSU-MM01's test "
                                 "set. Use gallery='agw'")
-        if perm.shape[1] > len(files) or len(perm) < trial:
+        if len(perm) < trial:
+            raise ProtocolError(f"the official lists have {len(perm)} trials; trial {trial} was requested. "
+                                "Lower `trials`")
+        if perm.shape[1] > len(files):
             raise ProtocolError(f"person {pid} has {len(files)} images in camera {cam}; the official lists have "
                                 f"{perm.shape[1]}. Complete the data set, or use gallery='agw'")
         out += files[perm[trial-1, :shots]-1].tolist()

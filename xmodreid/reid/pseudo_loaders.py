@@ -122,8 +122,8 @@ class PseudoLabelLoader(ReidLoader):
         "A PK sampler of some rows. `DataError` for fewer than two clusters."
         n = len(np.unique(labels[rows]))
         if n < 2:
-            raise DataError(f"{n} cluster{'s'*(n != 1)}{description}, but at least 2 are needed. Use a smaller "
-                            "`eps` or `min_samples`, or a larger `k`")
+            advice = 'Lower `eps`, or choose more clusters of k-means' if n else 'Raise `eps` or lower `min_samples`'
+            raise DataError(f"{n} cluster{'s'*(n != 1)}{description}, but at least 2 are needed. {advice}")
         cams = self.index.camid.to_numpy()[rows]
         pk = PKSampler(labels[rows], min(self.p, n), self.k, cams, modalities, seed, self.n_iters)
         return SubsetSampler(pk, rows)

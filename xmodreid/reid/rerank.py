@@ -38,7 +38,7 @@ def rerank(
     def keep_original(at, dist):
         "Largest squared distance of each row, and the query-gallery part divided by it."
         sq = dist.square()
-        largest[at:at+len(sq)] = sq.amax(1)
+        largest[at:at+len(sq)] = sq.amax(1).clamp(min=torch.finfo(sq.dtype).tiny) # 0 where all images are equal
         own = original[at:at+len(sq)]
         own.copy_(sq[:len(own), len(q):]/largest[at:at+len(own), None])
 

@@ -80,7 +80,7 @@ def begin_extension(
     out_dir: Path, # Its folder
     name: str,     # File of its network
 ) -> None:
-    "Put a finished network aside, so that its training can be extended; a `ConfigError` for an unfinished one."
+    "Put a finished network aside to extend its training; `ConfigError` if unfinished, `ModelError` without checkpoint."
     out_dir = Path(out_dir)
     checkpoint = out_dir/'last.safetensors'
     if not checkpoint.is_file():

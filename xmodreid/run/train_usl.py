@@ -59,9 +59,10 @@ class UslTrainConfig(TrainConfig):
     poses: str = 'target'          # One of `USL_POSES`
     certainty: bool = False        # Weight pseudo-labels by their certainty?
     fixed_statistics: bool = False # Keep the batch statistics of the network, see `FixedStatistics`?
-    select: str = 'round_trip'     # Epoch of the second stage that is kept: best by `'round_trip'`, or `'last'`
+    # Epoch of the second stage that is kept: best by `'round_trip'`, or `'last'`, as always with `'semi_supervised'`
+    select: str = 'round_trip'
     iters: int = 30                # Batches per epoch
-    p: int = 8                     # Clusters of each modality per batch, and people of the source
+    p: int = 8                     # Clusters of each modality and people of the source, or people, per batch
     k: int = 4                     # Images per cluster
     eps: float|None = None         # Radius of a cluster, between 0 and 1; `None`, here and below: scaled to the data
     min_samples: int|None = None   # Images within the radius that make an image the core of a cluster
@@ -223,7 +224,7 @@ def _estimate_infrared(model, index, config, device):
     estimate_statistics(model, embed_dl(infrared, config.size, options=LoaderOptions(device=device, cache='none')))
 
 def _write_tables(learn, out_dir):
-    "Curves of the losses, and the history of the clusters; quality only where there are names to compare with."
+    "Curves of the losses, and the history of the clusters; quality only where there are labels to compare with."
     write_csv(out_dir/'epochs.csv', learn.loss_recorder.epochs)
     write_csv(out_dir/'pseudo_labels.csv', label_source(learn).history.dropna(axis=1, how='all'))
 
@@ -296,12 +297,12 @@ def _describe_semi_supervised(last):
     text = (f"{last.n_clusters:.0f} clusters of infrared images; the most certain {100*last.share:.0f} % of them label "
             f"{last.labeled_images:.0f} images")
     if not pd.notna(last.get('precision')): return text
-    return text + f"\ncompared with the names: {100*last.precision:.0f} % of these labels are right"
+    return text + f"\ncompared with the labels: {100*last.precision:.0f} % of these labels are right"
 
 def describe_usl_run(
     run_dir: str|Path, # From `train_usl`
 ) -> str:              # A few lines
-    "Describe in text what a training found: clusters, matches, the epoch that was kept; quality where names are known."
+    "Describe in text what a training found: clusters, matches, the epoch kept; quality where labels are known."
     run_dir = Path(run_dir)
     epoch = load_reid(run_dir/'model.safetensors')[1]['epoch']
     history = pd.read_csv(run_dir/'pseudo_labels.csv')
@@ -310,6 +311,6 @@ def describe_usl_run(
     text = (f"epoch {epoch + 1} is kept; its clusters: {last.n_clusters_rgb:.0f} RGB, {last.n_clusters_ir:.0f} "
             f"infrared, {100*last.match_rate:.0f} % of them matched, round trip {last.round_trip:.2f}")
     if not pd.notna(last.get('ari')): return text
-    text += f"\ncompared with the names: ARI {last.ari:.2f}, NMI {last.nmi:.2f}"
+    text += f"\ncompared with the labels: ARI {last.ari:.2f}, NMI {last.nmi:.2f}"
     if pd.notna(last.get('precision')): text += f", {100*last.precision:.0f} % of the matched pairs are right"
     return text

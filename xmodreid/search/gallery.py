@@ -176,8 +176,9 @@ def resolve_duplicates(
     twice = index.path.duplicated(keep='last' if policy == 'replace' else 'first')
     if policy == 'keep' or not (again|twice).any(): return np.arange(len(index)), []
     if policy == 'error':
-        raise DataError(f"{index.path[again|twice].iloc[0]} is in the gallery already ({int((again|twice).sum())} "
-                        "such images). "
+        where, rows = 'is in the gallery already', again
+        if not again.any(): where, rows = 'occurs twice in the table to add', twice
+        raise DataError(f"{index.path[rows].iloc[0]} {where} ({int(rows.sum())} such images). "
                         f"Leave them out, or use another policy: {', '.join(DUPLICATE_POLICIES)}")
     if policy == 'skip': return np.flatnonzero(~(again|twice)), []
     return np.flatnonzero(~twice), [i for p in index.path.unique() for i in existing.get(p, [])]

@@ -108,7 +108,8 @@ def fit_resumable(
 ) -> int:                        # Epoch the training resumed from; 0 for a new training
     """Train, or resume from the checkpoint in `out_dir`; a finished training is only loaded.
 
-    A finished training with a larger `n_epoch` is extended by a new schedule. Raises a `ConfigError` otherwise."""
+    A finished training with a larger `n_epoch` is extended by a new schedule. Raises a
+    `ConfigError` for fewer epochs than before, or for more while the earlier training is unfinished."""
     if n_epoch < 1: raise ConfigError(f"a training takes at least one epoch; got {n_epoch}")
     remove_stale_temp_files(out_dir)
     path = Path(out_dir)/'last.safetensors'

@@ -69,10 +69,10 @@ def constant_then_linear(
     constant: int = 100,  # Epochs at the full rate
     decay: int = 100,     # Epochs of the fall
     first_epoch: int = 1, # Number of the first epoch
-) -> float:               # Factor of the learning rate, in (0, 1]
+) -> float:               # Factor of the learning rate, 0 to 1; it nears 0 where `constant + decay` is `n_epoch`
     "CycleGAN's schedule, which changes at the end of each epoch (Zhu et al. 2017)."
     epoch = math.floor(pct*n_epoch + 1e-6) # whole epochs; the margin is for rounding
-    return 1-max(0, epoch+first_epoch-constant)/(decay+1)
+    return max(0., 1-max(0, epoch+first_epoch-constant)/(decay+1))
 
 # %% ../../nbs/016_training.schedules.ipynb #33-cell-035
 class LRScheduler(Callback):

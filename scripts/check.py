@@ -23,10 +23,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT/"nbs"
-PRELOADED = [  # imported once for all notebooks, which saves some five seconds of each
-    "nbdev.test", "nbdev.showdoc", "fastcore.test", "torch", "torch._dynamo", "torchvision", "fastai.basics",
-    "fastai.callback.all", "fastai.data.all", "numpy", "pandas", "matplotlib.pyplot", "cv2", "scipy.optimize",
-    "scipy.sparse.csgraph", "sklearn.cluster", "sklearn.model_selection", "ipywidgets",
+PRELOADED = [  # imported once for all notebooks, which saves seconds of each; not fastai, which changes `test_eq`
+    "nbdev.test", "nbdev.showdoc", "fastcore.test", "torch", "torch._dynamo", "torchvision", "numpy", "pandas",
+    "matplotlib.pyplot", "cv2", "scipy.optimize", "scipy.sparse.csgraph", "scipy.ndimage", "scipy.stats",
+    "sklearn.cluster", "sklearn.model_selection", "sklearn.manifold", "ipywidgets", "PIL.Image", "requests",
+    "fastprogress", "IPython.core.interactiveshell",
 ]
 FLAGS = ("slow", "cuda", "data", "posix")
 ALWAYS = ("posix",)*(os.name == "posix")  # skipped on Windows only

@@ -171,7 +171,7 @@ class GeneratorGraph(OnnxGraph):
 def onnx_graph(
     model: nn.Module,        # A Re-ID model, a pose network or estimator, a generator or a pair of them
     size: tuple|None = None, # `(height, width)` of the images; by default the model's own `size`
-    direction: str = '',     # For a pair of generators: `'rgb2ir'` or `'ir2rgb'`
+    direction: str = '',     # For generators: `'rgb2ir'` or `'ir2rgb'`; it decides whether the image is turned gray
     mirror: bool = False,    # Average the results of image and mirror image? Not for generators
 ) -> OnnxGraph:              # What is exported
     "The module to export. Raises `ModelError` or `ConfigError`."
@@ -276,7 +276,7 @@ def export_onnx(
     model: nn.Module,        # A Re-ID model, a pose network or estimator, a generator or a pair of them
     path: str|Path,          # File to write; it ends in `.onnx`
     size: tuple|None = None, # `(height, width)` of the images; by default the model's own `size`
-    direction: str = '',     # For a pair of generators: `'rgb2ir'` or `'ir2rgb'`
+    direction: str = '',     # For generators: `'rgb2ir'` or `'ir2rgb'`; it decides whether the image is turned gray
     mirror: bool = False,    # Average the results of image and mirror image? It takes twice the time
     int8: bool = False,      # Weights in 8 bits: a quarter to half of the bytes, other results
 ) -> pd.DataFrame: # `output`, `batch`, `difference`, `int8_difference`; `attrs`: `path`, `kind`, `size`, `bytes`

@@ -73,7 +73,7 @@ def read_llcm(
     root: str|os.PathLike,   # Folder with `idx`, `vis`, `nir`, `test_vis` and `test_nir`
     on_bad: str = 'raise',   # `'raise'`, or `'skip'`: leave bad files out, warn, list them in `index.attrs['skipped']`
     verify: bool|str = True, # `True`: first and last bytes of every image; `'full'`: decode; `False`: trust them
-    # Compare with the published counts? `None`: if the numbers of identities are the published ones
+    # Compare the numbers of identities with the published ones? `None`: no, as no other counts are published
     published: bool|None = None,
 ) -> pd.DataFrame:           # Splits `train` and `test`; a camera number means the same camera in both modalities
     "Read LLCM into the table of images; raises a `DataError` that names what is wrong."

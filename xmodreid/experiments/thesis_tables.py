@@ -117,7 +117,7 @@ def _table_5_3(make):
     def ecn(train, source): return make('ecn', method='ecn', train=train, source=source)
     printed = [(TableEntry(ecn('cyclegan', 'original')), 'sources of the generated images are exemplars, too')]
     ours = {
-        'unlabeled SYSU + cyclegan images': (ecn('combined', ''), 'no label at all'),
+        'unlabeled SYSU + cyclegan images': (ecn('combined', ''), 'no label of these people'),
         'unlabeled SYSU alone': (ecn('original', ''), 'neither a label nor a generated image'),
         'nothing learned': (make('ecn', method='baseline'), 'before training'),
         'labeled SYSU-MM01 alone': (make('ecn', loss='ce'), 'cross entropy, no ECN'),

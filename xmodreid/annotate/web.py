@@ -127,12 +127,13 @@ def _limit_pages(kernels, max_pages:int) -> None:
         finally: starting.discard(mark)
     kernels.start_kernel = start_kernel
 
-def _server_class() -> type:
+def _server_class(alternative: str = '') -> type:
     "Voila behind the authorization rule, with its own banner. Raises `ConfigError` where it is not installed."
     try: from voila.app import Voila
     except ImportError:
-        raise ConfigError("the web page is served by Voila, which is not installed. Install it: `pip install voila`; "
-                          "in a notebook, `annotate_images(folder)` works without it") from None
+        raise ConfigError("the web page is served by Voila, which is not installed. Install it with its kernel: "
+                          "`pip install voila ipykernel`, or the extra: `pip install xmodreid[web]`"
+                          + (f"; {alternative} works without it" if alternative else '')) from None
     class Server(Voila):
         name = 'voila'
         launch_window = False
@@ -169,17 +170,22 @@ def _server_options(notebook: Path, port: int, token: str) -> list[str]:
         '--VoilaConfiguration.show_tracebacks=True',
     ]
 
+# Without the ports of the system, and the last ones: where a port is taken, Voila tries others up to 102 above it
+_FIRST_PORT,_LAST_PORT = 1024,65000
+
 def serve_page(
     page: dict,               # Notebook of the page, from `page_notebook`
-    port: int,                # Port; when it is taken, another one near it
+    port: int,                # Port, 1024 to 65000; when it is taken, another one near it
     browser: bool = True,     # Open a browser
     banner: str = '',         # A sentence for the terminal
     token: str|None = None,   # Token that every request must have; random when `None`
     max_pages: int|None = None, # Pages that may be open at a time, each with a process of its own; `None`: 8
+    alternative: str = '',    # What works without Voila, for the message where it is not installed
 ) -> None:
     "Serve a page on 127.0.0.1 until Ctrl-C. Raises `ConfigError` before anything starts."
-    if not 0<=port<65536: raise ConfigError(f"port {port} is not a port: expected 1024 to 65535")
-    server = _server_class()
+    if not _FIRST_PORT<=port<=_LAST_PORT:
+        raise ConfigError(f"port {port} cannot be used: expected {_FIRST_PORT} to {_LAST_PORT}")
+    server = _server_class(alternative)
     with tempfile.TemporaryDirectory() as d:
         notebook = Path(d)/'page.ipynb'
         notebook.write_text(json.dumps(page), encoding='utf-8')
@@ -192,11 +198,13 @@ def serve_page(
 
 def serve_annotator(
     folder: str|Path,         # Folder of images; `annotations.npz` and `export/` go into it
-    port: int = 8866,         # Port; when it is taken, another one near it
+    port: int = 8866,         # Port, 1024 to 65000; when it is taken, another one near it
     browser: bool = True,     # Open a browser
     setup: str = '',          # Python lines for the page's process, see `annotator_notebook`
     token: str|None = None,   # Token that every request must have; random when `None`
 ) -> None:
     "Serve the annotator on 127.0.0.1 until Ctrl-C. Raises `DataError`, `ConfigError` before anything starts."
     images = find_images(folder, skip_external_links=True)
-    serve_page(annotator_notebook(folder, setup), port, browser, f"{len(images)} images of {folder}.", token)
+    banner = f"{len(images)} images of {folder}."
+    serve_page(annotator_notebook(folder, setup), port, browser, banner, token,
+               alternative="in a notebook, `annotate_images(folder)`")

@@ -150,7 +150,7 @@ def explore(
     protocol: str = 'sysu',    # Protocol of the ranked lists: 'sysu', 'regdb', 'llcm' or 'market'
     max_people: int = 30,      # People on the page, of the test split where there is one
     seed: int = 0,             # Seed of the choice of people and poses
-    port: int = 8867,          # Port on 127.0.0.1; when it is in use, one near it
+    port: int = 8867,          # Port on 127.0.0.1, 1024 to 65000; when it is in use, one near it
     no_browser: bool = False,  # Only print the address
     device: str = 'cpu',       # Where to compute: 'cpu', or 'cuda' for a GPU
     # For folders:DIR: where camera and person stand in a path, e.g. '{camera}/{pid}_{anything}.{ext}'; {pid} may be
@@ -179,4 +179,5 @@ def explore(
     page = explorer_notebook(os.getcwd(), data=data, generators=generators, pose=pose, model=model, protocol=protocol,
                              max_people=max_people, seed=seed, device=device, **reading)
     banner = f"{len(index)} images of {index.pid.nunique()} people of {data}."
-    serve_page(page, port, not no_browser, banner, max_pages=_MAX_PAGES)
+    serve_page(page, port, not no_browser, banner, max_pages=_MAX_PAGES,
+               alternative="in a notebook, `explorer_page(data)` of xmodreid.run.explore")

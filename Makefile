@@ -42,7 +42,7 @@ wheel-test: $(VENV)/.ready  # the wheel beside torch and the newest fastai, whic
 
 lock:  # the newest versions that fit, with hashes, for every system and Python
 	uv pip compile setup.py --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \
-		--output-file requirements.lock
+		--upgrade --custom-compile-command "make lock" --output-file requirements.lock
 
 docs: $(VENV)/.ready
 	$(BIN)/python scripts/docs.py

@@ -183,7 +183,9 @@ def fresh_export(folder):
     package.mkdir()
     shutil.copy(ROOT/"xmodreid"/"__init__.py", package)
     environment = {k: v for k, v in os.environ.items() if k != "IN_TEST"}  # with it, nbdev exports nothing
-    subprocess.run([Path(sys.executable).with_name("nbdev_export")], cwd=folder, check=True, env=environment)
+    command = [sys.executable, "-P", "-c", "from nbdev.doclinks import nbdev_export; nbdev_export()"]
+    done = subprocess.run(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+    if done.returncode: sys.exit(f"nbdev_export failed: {done.stderr.strip()[-2000:]}")
     return package
 
 
@@ -269,17 +271,18 @@ def all_faults(books):
 @contextmanager
 def short_fuzzing(wanted):
     "A short run of the fuzzer beside the notebooks; gives a function that waits for it and returns its faults."
-    if not wanted:
+    if not wanted or os.name == "nt":  # the fuzzer needs POSIX
         yield list
         return
     command = [sys.executable, ROOT/"scripts"/"fuzz.py", "--n", "25"]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
-    with tempfile.TemporaryFile("w+") as report:
-        run = subprocess.Popen(command, cwd=ROOT, env=env, stdout=report, stderr=subprocess.DEVNULL)
+    with tempfile.TemporaryFile("w+") as report, tempfile.TemporaryFile("w+", errors="replace") as errors:
+        run = subprocess.Popen(command, cwd=ROOT, env=env, stdout=report, stderr=errors)
         def faults():
             run.wait()
-            report.seek(0)
+            for file in (report, errors): file.seek(0)
             print(report.read(), end="", flush=True)
+            if run.returncode: print(errors.read().strip()[-2000:], flush=True)
             return ["the fuzzer found faults, see above; or call scripts/fuzz.py"] if run.returncode else []
         try: yield faults
         finally: run.kill()
@@ -294,6 +297,8 @@ def main():
     ap.add_argument("--seed", type=int, default=0,
                     help="seed of every notebook; another one finds tests that pass by luck")
     args = ap.parse_args()
+    unknown = sorted({*args.flags.split()}-{*FLAGS})
+    if unknown: ap.error(f"no cell has the flag {' or '.join(unknown)}; the flags are {', '.join(FLAGS)}")
     books = notebooks(args.prefixes)
     if not books: sys.exit(f"no notebook begins with {' or '.join(args.prefixes)}")
     sys.path.insert(0, str(ROOT/"scripts"))

@@ -61,7 +61,8 @@ def run_one(path):
 def run_in_process(path):
     "Run one lesson by this script in a process of its own; what `run_one` returns."
     command = [sys.executable, __file__, "--one", str(path)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode: sys.exit(f"{path.name}: the run ended early: {done.stderr.strip()[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

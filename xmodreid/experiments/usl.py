@@ -25,6 +25,7 @@ from xmodreid.experiments.usl_data import (
     usl_translations,
 )
 from ..files import write_csv
+from ..hashing import hash_object
 from ..random import seed_all
 from ..reid.cluster_training import LabelSource
 from ..reid.crossmodal import USL_RECIPES, SelectBestEpoch, cross_learner
@@ -248,6 +249,17 @@ def run_usl_row(
     return trained.scores | {k: float(trained.quality[k]) for k in kept if k in trained.quality}
 
 # %% ../../nbs/experiments/08_usl.ipynb #506dde86
+def _image_hashes(shared):
+    "A function that gives the inputs of a row: a hash of people and source of its seed, which are read once."
+    hashes = {}
+    def inputs_of(config):
+        if config.seed not in hashes:
+            plain = replace(config, translations='none', start='none')  # needs no keypoints
+            people, source = usl_data(plain, shared.subfolder('data'))
+            hashes[config.seed] = hash_object([people.index, None if source is None else source.index])
+        return dict(images=hashes[config.seed])
+    return inputs_of
+
 def reproduce_usl(
     # Folder of the tables, with a folder for each size and data set
     out_dir: str|Path,
@@ -264,7 +276,9 @@ def reproduce_usl(
     name = f"{size}-{Path(kwargs['data']).name}" if 'data' in kwargs else size
     out_dir = Path(out_dir)/name
     def measure(config, row_dir): return run_usl_row(config, row_dir, out_dir/'shared', progress, device)
-    return run_rows(usl_rows(size, tuple(seeds), translation_kinds, **kwargs), out_dir/'rows', measure, progress, only)
+    inputs_of = _image_hashes(RunContext(out_dir/'shared', progress, check_device(device)))
+    rows = usl_rows(size, tuple(seeds), translation_kinds, **kwargs)
+    return run_rows(rows, out_dir/'rows', measure, progress, only, inputs_of=inputs_of)
 
 def _without_seed(index):
     "Columns by name, and the name of each row without its seed."

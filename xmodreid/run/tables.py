@@ -62,6 +62,8 @@ def run_rows(
     measure: Callable,
     progress: bool = True,         # Show a progress bar
     only: list[str]|None = None,   # Names of the rows to run; `None` for all
+    # `f(config) -> dict` of further inputs by name, e.g. the images of the row's seed
+    inputs_of: Callable|None = None,
     **inputs: Any,                 # Other inputs that all rows depend on, by name: see `open_run_dir`
 ) -> pd.DataFrame:                 # One row each: `setting`, then `(column, 'thesis')` and `(column, 'ours')`
     "Measure the rows that have no result yet; raises a `ConfigError` where a folder holds another experiment."
@@ -73,7 +75,8 @@ def run_rows(
     results = []
     for row in progress_bar(rows, 'rows', progress=progress):
         settings = dict(name=row.name, config=config_to_dict(row.config))
-        row_dir = open_run_dir(Path(out_dir)/_row_dir_name(row), settings, 'a row of a table', **inputs)
+        own = {} if inputs_of is None else inputs_of(row.config)
+        row_dir = open_run_dir(Path(out_dir)/_row_dir_name(row), settings, 'a row of a table', **inputs, **own)
         result_file = row_dir/'result.json'
         if not result_file.exists(): write_json(result_file, measure(row.config, row_dir))
         results.append((row,read_json(result_file)))

@@ -13,7 +13,9 @@ import pandas as pd
 
 from ..errors import ConfigError, check_choice
 from .identity import reproduce_exchange, reproduce_identity, reproduce_sources
-from .rgb_labels import format_rgb_labels, plot_rgb_labels, reproduce_rgb_labels
+from xmodreid.experiments.rgb_labels import (
+    format_rgb_labels, plot_rgb_labels, reproduce_rgb_labels, rgb_labels_folder,
+)
 from .thesis_ablation import reproduce_ablation
 from .thesis_tables import THESIS_TABLES, format_mean_std, reproduce_tables
 from .translation import acceptance_criteria, reproduce_translation, summarize_scores
@@ -116,7 +118,7 @@ def _reproduce_translation(out_dir, size, only, seeds, device):
 def _reproduce_rgb_labels(out_dir, size, only, seeds, data, device):
     data = 'standard' if data=='synth' else data
     table = reproduce_rgb_labels(out_dir, size, only, seeds, data, device=device)
-    stem = table_name(str(out_dir/size/'rgb_labels'), only)
+    stem = table_name(str(out_dir/rgb_labels_folder(size, data)/'rgb_labels'), only)
     write_csv(f'{stem}.csv', table.round(3))
     title = _title("Labels in RGB only", size, f"seeds {list(seeds)}", only)
     write_figure(f'{stem}.png', plot_rgb_labels(table, title=title))

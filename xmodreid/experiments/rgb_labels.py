@@ -6,7 +6,7 @@
 __all__ = ['IMAGE_KINDS', 'NORM_KINDS', 'INFRARED_RECIPES', 'CYCLEGAN_SEED', 'RGB_LABELS_SIZES', 'OURS', 'RGB_LABELS_ROWS',
            'FRONT_ROWS', 'RgbLabelsConfig', 'rgb_labels_people', 'train_cyclegan', 'rgb_labels_images',
            'train_rgb_labels', 'adapted_network', 'train_on_infrared', 'measure_rgb_labels', 'rgb_labels_rows',
-           'reproduce_rgb_labels', 'summarize_rgb_labels', 'format_rgb_labels', 'plot_rgb_labels']
+           'rgb_labels_folder', 'reproduce_rgb_labels', 'summarize_rgb_labels', 'format_rgb_labels', 'plot_rgb_labels']
 
 # %% ../../nbs/experiments/11_rgb_labels.ipynb #af26fa38
 from dataclasses import dataclass, replace
@@ -137,9 +137,9 @@ def train_cyclegan(
 ) -> nn.ModuleDict:          # Generators that ignore poses
     "Train a CycleGAN without poses: all keypoints are invisible, so each heatmap is zero."
     path = Path(out_dir)/'generators.safetensors'
-    if path.exists(): return load_generators(path)
     settings = dict(size=list(config.size), batches=config.cyclegan_batches)
     out_dir = open_run_dir(out_dir, settings, 'a CycleGAN', images=people.index)
+    if path.exists(): return load_generators(path)
     seed_all(CYCLEGAN_SEED)
     epochs = -(-config.cyclegan_batches//50)
     dls = translation_dls(PoseDataset(people.index, np.zeros_like(people.keypoints)), config.size, 4, val_pct=0,
@@ -230,9 +230,9 @@ def train_rgb_labels(
     settings = {k: v for k, v in settings.items() if k != 'recipe' and not k.startswith('usl_')}
     context = shared.subfolder(f'network-{hash_object(settings)[:12]}')
     path = context.out_dir/'model.safetensors'
-    if path.exists(): return path
     index = rgb_labels_images(config, people, shared.subfolder(f'images-{config.seed}'))
     open_run_dir(context.out_dir, settings, 'a Re-ID network', images=index)
+    if path.exists(): return path
     learn = _supervised_learner(config, index, context)
     fit_resumable(learn, config.epochs, context.out_dir, fit=learn.fit_reid)
     write_csv(context.out_dir/'epochs.csv', learn.loss_recorder.epochs)
@@ -362,8 +362,23 @@ def rgb_labels_rows(
             for seed in seeds for name, row in RGB_LABELS_ROWS.items()]
 
 # %% ../../nbs/experiments/11_rgb_labels.ipynb #5578de08
+def rgb_labels_folder(
+    size: str,               # One of `RGB_LABELS_SIZES`
+    data: str = 'standard',  # A name in `SYNTH_PRESETS`, or the folder of SYSU-MM01
+) -> str:                    # Name of a folder in that of the table
+    "Where the files of a size and data set go: results of other data are never replaced."
+    return size if data in ('standard', 'synth') else f'{size}-{Path(data).name}'
+
+def _image_hashes(shared):
+    "A function that gives the inputs of a row: a hash of all images of its seed, which are read once."
+    hashes = {}
+    def inputs_of(config):
+        if config.seed not in hashes: hashes[config.seed] = hash_object(rgb_labels_people(config, shared).index)
+        return dict(images=hashes[config.seed])
+    return inputs_of
+
 def reproduce_rgb_labels(
-    out_dir: str|Path,       # Folder of people, images, networks and table
+    out_dir: str|Path,       # Folder of the tables, with a folder for each size and data set
     size: str = 'quick',     # One of `RGB_LABELS_SIZES`
     only: list|None = None,  # Names of rows, e.g. `'all labels'` for all seeds; all rows when `None`
     seeds: tuple = (1,),     # Seeds
@@ -375,10 +390,11 @@ def reproduce_rgb_labels(
     rows = rgb_labels_rows(size, tuple(seeds), data)
     for name in only or (): check_choice('only', name, RGB_LABELS_ROWS)
     names = None if only is None else [r.name for r in rows if r.name.rsplit(' seed ', 1)[0] in only]
-    out_dir = Path(out_dir)/(size if data in SYNTH_PRESETS else f'{size}-{Path(data).name}')
+    out_dir = Path(out_dir)/rgb_labels_folder(size, data)
     shared = RunContext(out_dir/'shared', progress, device)
     def measure(config, row_dir): return measure_rgb_labels(config, row_dir, shared)
-    return summarize_rgb_labels(run_rows(rows, out_dir/'rows', measure, progress, names))
+    table = run_rows(rows, out_dir/'rows', measure, progress, names, inputs_of=_image_hashes(shared))
+    return summarize_rgb_labels(table)
 
 # %% ../../nbs/experiments/11_rgb_labels.ipynb #567a414e
 def summarize_rgb_labels(

@@ -41,7 +41,7 @@ class GalleryIndex(BaseGallery):
         self.dtype = check_choice('dtype', dtype, VECTOR_TYPES)
         self.duplicates = check_choice('duplicates', duplicates, DUPLICATE_POLICIES)
         self.folder, self.generation, self.model_path = None, 0, ''
-        self.next_id = 0
+        self.next_id, self.unfinished = 0, {}
         self.segments = []               # `[file name or None, (n, D) vectors]` in the order of the table
         self.table = _empty_table()      # All images ever added, the removed ones included
         self.active = np.zeros(0, bool)  # Rows of the table that were not removed

@@ -94,7 +94,7 @@ def save_gallery(
         format='xmodreid gallery', version=1, generation=generation, kind=gallery.kind, dtype=gallery.dtype,
         duplicates=gallery.duplicates, dim=gallery.dim, model=gallery.model, model_path=gallery.model_path,
         next_id=gallery.next_id, segments=[dict(name=name, rows=len(x)) for name, x in segments], removed=removed,
-        ann=ann, files=_hash_files(gallery, out_dir, files)), checksum=True)
+        ann=ann, unfinished=gallery.unfinished, files=_hash_files(gallery, out_dir, files)), checksum=True)
     gallery.segments = segments      # only now: a save that fails changes nothing in memory
     gallery.folder, gallery.generation = out_dir, generation
     remove_stale_temp_files(out_dir)
@@ -140,6 +140,9 @@ def _manifest_fault(m):
     for name, choices in _CHOICES.items():
         if m[name] not in choices: return f"{name} {m[name]!r}"
     if not all(_has_types(s, dict(name=str, rows=int)) for s in m['segments']): return 'a segment without name or rows'
+    unfinished = m.get('unfinished', {}) # older versions do not have it
+    if not isinstance(unfinished, dict) or not all(isinstance(v, int) for v in unfinished.values()):
+        return 'no valid unfinished'
     if m['ann'] and not _has_types(m['ann'], dict(file=str, rows=int, trained=int)): return 'no valid ann'
     odd = [name for name in m['files'] if not _GALLERY_FILES.fullmatch(name)]
     if odd: return f"{odd[0]!r}, which is not the name of a file of a gallery"
@@ -204,7 +207,7 @@ def load_gallery(
     m = _read_manifest(folder)
     _check_files(folder, m)
     g = GalleryIndex(m['kind'], m['dtype'], m['duplicates'])
-    g.folder = folder
+    g.folder, g.unfinished = folder, m.get('unfinished', {})
     for name in ('generation', 'next_id', 'dim', 'model', 'model_path'): setattr(g, name, m[name])
     parts = [_read_segment(folder, segment, m) for segment in m['segments']]
     g.segments = [[segment['name'], x] for segment, (_, x) in zip(m['segments'], parts)]

@@ -18,7 +18,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -38,38 +38,51 @@ def _is_disk_full(e: Exception) -> bool:
     found = re.search(r'os error (\d+)', str(e))
     return (int(found[1]) if found else getattr(e, 'errno', None)) in _DISK_FULL
 
+_being_written: set[str] = set() # temporary files of this process
+
 @contextmanager
 def atomic_path(
     path: str|os.PathLike, # File to create or replace; its folder is made if missing
 ) -> Iterator[Path]:       # Temporary path beside it
     """Yield a temporary `Path` beside `path`; rename it to `path` on success, remove it on failure.
 
-    A full disk raises a `DataError` that says so."""
+    A full disk, or a temporary file that is not there at the end, raises a `DataError` that says so."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     mark = f'{os.getpid()}.{random.SystemRandom().getrandbits(32):08x}'
     tmp = path.with_name(f'.{path.stem}.{mark}{path.suffix}')
+    _being_written.add(tmp.name)
     try:
         yield tmp
-        if tmp.exists():
-            with open(tmp, 'rb+') as f: os.fsync(f.fileno())
-            os.replace(tmp, path)
+        if not tmp.exists():
+            raise DataError(f"{path} was not written: the temporary file {tmp.name} is missing. Call again")
+        with open(tmp, 'rb+') as f: os.fsync(f.fileno())
+        os.replace(tmp, path)
     except Exception as e:
         if not _is_disk_full(e): raise
         raise DataError(f"{path} could not be written, because the disk is full or a quota is reached. "
                         "Files already written are unchanged. Free some space, then call again") from e
     finally:
         tmp.unlink(missing_ok=True)
+        _being_written.discard(tmp.name)
 
 # %% ../nbs/005_files.ipynb #faa09cd4
-_STALE_NAME = re.compile(r'\.[\w-]+\.\d+\.[0-9a-f]{8}\.\w+')
+_STALE_NAME = re.compile(r'\..+\.(\d+)\.[0-9a-f]{8}(\.\w+)?')
+
+def _is_running(pid: int) -> bool:
+    "Whether this machine has a process of this number. Windows does not say, but protects an open file."
+    try: return os.name != 'nt' and os.kill(pid, 0) is None
+    except PermissionError: return True  # of another user
+    except (OSError, OverflowError): return False
 
 def remove_stale_temp_files(
     folder: str|os.PathLike, # A folder that is about to be worked in; it may be missing
 ) -> None:
-    "Remove the temporary files that a killed `atomic_path` left."
+    "Remove the temporary files that a killed `atomic_path` left, not those of a running process of this machine."
     for p in Path(folder).glob('.*'):
-        if _STALE_NAME.fullmatch(p.name): p.unlink(missing_ok=True)
+        if not (found := _STALE_NAME.fullmatch(p.name)) or p.name in _being_written: continue
+        if (pid := int(found[1])) != os.getpid() and _is_running(pid): continue
+        with suppress(PermissionError): p.unlink(missing_ok=True)
 
 # %% ../nbs/005_files.ipynb #e8324783
 def write_csv(

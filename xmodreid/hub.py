@@ -84,8 +84,8 @@ def _save_weights(model, kind, size, path):
     "Write the file of one kind of model."
     if kind == 'pose': return save_pose_net(model, path, size, half=False)
     if kind == 'reid':
-        info = dict(classes=[int(c) for c in model.classes]) if hasattr(model, 'classes') else {}
-        return save_reid(model, path, size=list(size), **info)
+        classes = [int(c) for c in getattr(model, 'classes', ())]
+        return save_reid(model, path, size=list(size), classes=classes)
     if not isinstance(model, nn.ModuleDict):
         raise ModelError("one generator cannot be published alone. Pass both, as `get_generators` returns them")
     from xmodreid.gan.learner import save_generators
@@ -165,7 +165,7 @@ def save_pretrained(
     joints = {} if kind == 'reid' else dict(joints=list(JOINTS))
     write_json(folder/CONFIG_FILE, dict(
         library_name='xmodreid', format=1, kind=kind, version=__version__, size=list(size), model=settings, **joints,
-        hash=hash_module(model), sha256=hash_file(folder/WEIGHTS_FILE)))
+        hash=hash_module(model), weights_sha256=hash_file(folder/WEIGHTS_FILE)))
     return folder
 
 # %% ../nbs/148_hub.ipynb #1d0ba3a2
@@ -178,7 +178,8 @@ def _load_folder(config_file: Path, weights_file: Path) -> nn.Module:
         raise ModelError(f"{config_file} does not describe a model of this package, or one of a newer version. "
                          "Expected what `save_pretrained` or `push_to_hub` writes")
     if not weights_file.is_file(): raise ModelError(f"there is no file {weights_file}. Download the model again")
-    if hash_file(weights_file) != config.get('sha256') or file_kind(weights_file) != kind:
+    expected = config.get('weights_sha256', config.get('sha256')) # the name in folders of older versions
+    if hash_file(weights_file) != expected or file_kind(weights_file) != kind:
         raise ModelError(f"{weights_file} is not the file that {CONFIG_FILE} describes. Download the model again")
     return load_model_file(weights_file, config.get('size'))
 

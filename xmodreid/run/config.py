@@ -111,10 +111,13 @@ def open_run_dir(
 # %% ../../nbs/159_run.config.ipynb #load-run-seed
 def load_run_seed(
     run_dir: str|Path, # Folder of any training run
-) -> int|None:         # `None` where the folder has no settings
+) -> int|None:         # `None` where the folder has no settings, or is a model from the Hub
     "Seed of a training run."
     path = Path(run_dir)/'config.json'
-    return read_json(path, checksum=True).get('seed') if path.is_file() else None
+    if not path.is_file(): return None
+    values = read_json(path)
+    if isinstance(values, dict) and 'library_name' in values: return None # a description that `xmodreid.hub` wrote
+    return read_json(path, checksum=True).get('seed')
 
 # %% ../../nbs/159_run.config.ipynb #cell-013
 def _no_log(text: str) -> None:

@@ -181,9 +181,15 @@ def index(
     # Folder of a Re-ID model from xmodreid train-reid, an .onnx file of one, or 'synth', the one of the package
     model: str = 'synth',
     modality: str = 'rgb',    # Modality of the images where a CSV does not give it
-    kind: str = 'exact',      # 'exact', or an approximate index: 'hnsw', 'ivf', 'ivfpq'
-    dtype: str = 'float32',   # Type of the vectors of a new gallery: 'float32', or 'float16' for half the space
-    duplicates: str = 'skip', # Images that the gallery has already: 'skip', 'replace', 'keep' both, or 'error'
+    # 'exact', or an approximate index: 'hnsw', 'ivf', 'ivfpq'. If not given, a new gallery is exact, and an existing
+    # one stays as it is; another value than it has is an error
+    kind: str|None = None,
+    # Type of the vectors: 'float32', or 'float16' for half the space. If not given, a new gallery has float32, and an
+    # existing one stays as it is; another value than it has is an error
+    dtype: str|None = None,
+    # Images that the gallery has already: 'skip', 'replace', 'keep' both, or 'error'. After a stop, the same command
+    # continues; only 'keep' and 'error' on a Milvus server must begin with a new collection
+    duplicates: str = 'skip',
     device: str = 'cpu',      # Where to compute: 'cpu', or 'cuda' for a GPU
 ) -> None:
     """Embed images into a gallery that can be searched.

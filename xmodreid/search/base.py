@@ -19,7 +19,7 @@ from torch import nn
 
 from ..data.files import find_images
 from ..errors import ConfigError, DataError, ModelError, ProtocolError, check_choice
-from ..hashing import hash_module
+from ..hashing import hash_arrays, hash_module
 from ..onnx_model import OnnxModel
 from ..reid.distance import normalize_embeddings
 from ..skeleton import IR, MODALITIES
@@ -168,12 +168,14 @@ def load_embedder(
 # %% ../../nbs/138_search.base.ipynb #cell-023
 # What to do with an image whose path is already in the gallery
 DUPLICATE_POLICIES = ('skip', 'replace', 'keep', 'error')
+_NOT_BY_PATH = ('keep', 'error') # Here the paths in the gallery do not tell which images a stopped call must still add
 
 class BaseGallery:
     "Base of the galleries: adds images and searches by image with the `add` and `search` of a subclass."
     model = ''         # Hash of the model that made the embeddings
     dim = None         # Length of the embeddings; `None` for an empty gallery
     duplicates = 'skip' # One of `DUPLICATE_POLICIES`
+    unfinished: dict = {} # Hash of a table -> its first rows that are added, for calls of `add_images` that stopped
 
     def add_images(
         self,
@@ -183,16 +185,34 @@ class BaseGallery:
         chunk_size: int = 4096,   # Images that are embedded and added at a time
         on_chunk: Callable[[], None]|None = None, # Called after each chunk, e.g. `gallery.save`
     ) -> int:                     # Number of images added
-        "Embed images and add them. Images that would be skipped as duplicates are not embedded."
+        """Embed images and add them. Images that would be skipped as duplicates are not embedded.
+
+        If a call was stopped, call again with the same images: with `'keep'` and `'error'`, too, it continues."""
         index, embed, n = read_image_table(source, modality), load_embedder(model), 0
         self.check_model(embed.hash)
-        if self.duplicates == 'skip':
-            index = index[~index.path.isin(self.ids_by_path(index.path))].drop_duplicates('path').reset_index(drop=True)
+        key = hash_arrays(*(index[c].tolist() for c in GALLERY_COLUMNS))[:16]
+        done = self.unfinished.get(key, 0) if self.duplicates in _NOT_BY_PATH else 0
+        index = self._rows_to_add(index.iloc[done:])
         for i in range(0, len(index), chunk_size):
             rows = index.iloc[i:i+chunk_size].reset_index(drop=True)
             n += self.add(embed(rows), rows, embed.hash)
+            self._set_progress(key, done+i+len(rows), finished=i+chunk_size >= len(index))
             if on_chunk: on_chunk()
         return n
+
+    def _rows_to_add(self, index):
+        "Leave out what `'skip'` would leave out; `DataError` for a duplicate under `'error'`, before any embedding."
+        if self.duplicates == 'skip':
+            index = index[~index.path.isin(self.ids_by_path(index.path))].drop_duplicates('path')
+        if self.duplicates == 'error':
+            from xmodreid.search.gallery import resolve_duplicates
+            resolve_duplicates(index, self.ids_by_path(index.path), 'error')
+        return index.reset_index(drop=True)
+
+    def _set_progress(self, key, rows, finished):
+        "Note how many rows of a table are added. A finished one, or one whose paths tell it, needs no note."
+        self.unfinished = {k: v for k, v in self.unfinished.items() if k != key}
+        if not finished and self.duplicates in _NOT_BY_PATH: self.unfinished[key] = rows
 
     def search_images(
         self,

@@ -30,24 +30,44 @@ def open_gallery(
     "Open the gallery at a location."
     return MilvusIndex(str(location), name, **kwargs) if _is_server(location) else load_gallery(location)
 
+def _open_or_begin(location, kind, dtype, duplicates):
+    "The gallery at a location, or a new one; `ConfigError` for a given kind or type that it does not have."
+    if _is_server(location):
+        if dtype and dtype != 'float32':
+            raise ConfigError(f"dtype={dtype!r}: a Milvus server stores float32. Leave it out, or give a folder")
+        return MilvusIndex(str(location), kind=kind, duplicates=duplicates)
+    if not (Path(location)/'manifest.json').exists():
+        return GalleryIndex(kind or 'exact', dtype or 'float32', duplicates)
+    gallery = load_gallery(location)
+    for name, given in dict(kind=kind, dtype=dtype).items():
+        found = getattr(gallery, name)
+        if given and given != found:
+            raise ConfigError(f"the gallery in {location} has {name} {found!r}; {name}={given!r} was given. Leave it "
+                              "out, or choose another folder for a new gallery")
+    return gallery
+
 def build_gallery(
     source: str|Path|Sequence|pd.DataFrame, # Folder of images, CSV with a column `path`, or a table
     # File from `save_reid`, `.onnx` file from `xmodreid export`, or `'synth'` for the network of the package
     model: str|Path,
     location: str|Path,        # Folder to create or to add to, or a Milvus address
     modality: str = 'rgb',     # Modality of all images when the table has no column `modality`
-    kind: str = 'exact',       # One of `INDEX_KINDS`, for a new gallery
-    dtype: str = 'float32',    # Type of the stored vectors of a new gallery: `'float32'` or `'float16'`
+    # One of `INDEX_KINDS`; by default `'exact'` for a new gallery, and the kind that an existing one has
+    kind: str|None = None,
+    # Type of the stored vectors, `'float32'` or `'float16'`; by default `'float32'` for a new gallery, and the type
+    # that an existing one has
+    dtype: str|None = None,
     duplicates: str = 'skip',  # One of `DUPLICATE_POLICIES`
     batch_size: int = 64,      # Images per batch
     chunk_size: int = 4096,    # Images between two saves
     device: str|torch.device|None = None, # Device, e.g. `'cuda'`
 ) -> BaseGallery:              # The gallery, saved
-    "Embed images into a gallery. After an interruption, call it again: it continues with the missing images."
+    """Embed images into a gallery. After an interruption, call it again: it continues with the missing images.
+
+    Only with `'keep'` and `'error'` on a server, begin a new collection: it does not store how far a call came. Raises
+    `ConfigError` for a `kind` or `dtype` that an existing gallery does not have."""
     embed = load_embedder(model, device, batch_size)
-    if _is_server(location): gallery = MilvusIndex(str(location), kind=kind, duplicates=duplicates)
-    elif (Path(location)/'manifest.json').exists(): gallery = load_gallery(location)
-    else: gallery = GalleryIndex(kind, dtype, duplicates)
+    gallery = _open_or_begin(location, kind, dtype, duplicates)
     gallery.duplicates = check_choice('duplicates', duplicates, DUPLICATE_POLICIES)
     gallery.model_path = gallery.model_path or embed.path
     gallery.add_images(source, embed, modality, chunk_size, on_chunk=lambda: gallery.save(location))

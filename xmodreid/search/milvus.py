@@ -45,16 +45,21 @@ class MilvusIndex(BaseGallery):
         self,
         uri: str,                 # `'http://host:19530'`, or a file that ends in `.db`
         name: str = 'gallery',    # Name of the collection
-        kind: str = 'exact',      # One of `INDEX_KINDS`; used when the collection is created
+        # One of `INDEX_KINDS`; by default `'exact'` for a new collection, and the kind that an existing one has
+        kind: str|None = None,
         duplicates: str = 'skip', # One of `DUPLICATE_POLICIES`
         token: str = '',          # `'user:password'` or an API key, if the server requires one
     ):
-        self.kind = check_choice('kind', kind, INDEX_KINDS)
+        self.kind = check_choice('kind', kind or 'exact', INDEX_KINDS)
         self.duplicates = check_choice('duplicates', duplicates, DUPLICATE_POLICIES)
         self.uri, self.name, self.model_path = uri, name, ''
         self.client = _connect(uri, token)
         about = self._read_about()
         if about:
+            if kind and kind != about['kind']:
+                self.close()
+                raise ConfigError(f"the collection {name} of {uri} is of kind {about['kind']!r}; kind={kind!r} was "
+                                  "given. Leave it out, or choose another name for a new collection")
             self.client.load_collection(name)
             for c in ('dim', 'model', 'kind', 'model_path'): setattr(self, c, about[c])
 

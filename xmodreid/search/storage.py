@@ -16,12 +16,12 @@ import pandas as pd
 from ..errors import ConfigError, DataError
 from ..files import atomic_path, read_json, remove_stale_temp_files, write_json
 from ..hashing import hash_file
-from .ann import FaissIndex
-from .base import COLUMN_TYPES
-from .gallery import GalleryIndex
+from .ann import INDEX_KINDS, FaissIndex
+from .base import COLUMN_TYPES, DUPLICATE_POLICIES
+from .gallery import VECTOR_TYPES, GalleryIndex
 
 # %% ../../nbs/141_search.storage.ipynb #cell-043
-_GALLERY_FILES = re.compile(r'seg-\d{6}-\d+\.(npy|csv)|removed-\d{6}\.npy|ann-\d{6}\.faiss')
+_GALLERY_FILES = re.compile(r'seg-\d{6,}-\d+\.(npy|csv)|removed-\d{6,}\.npy|ann-\d{6,}\.faiss')
 
 def _next_generation(gallery, out_dir):
     "Number of the new manifest; `DataError` for a folder with another gallery, or one changed by another process."
@@ -66,9 +66,10 @@ def _write_ann(gallery, out_dir, generation):
     return ann
 
 # %% ../../nbs/141_search.storage.ipynb #cell-044
-def _segment_files(segments):
-    "Names of the files of segments."
-    return [f'{name}.{ext}' for name, _ in segments for ext in ('csv', 'npy')]
+def _listed_files(names, removed, ann):
+    "Names of all files of a gallery, from the names of its segments and its two other entries."
+    segments = [f'{name}.{ext}' for name in names for ext in ('csv', 'npy')]
+    return segments+[name for name in (removed, ann and ann['file']) if name]
 
 def _hash_files(gallery, out_dir, files):
     "File name -> SHA-256; a file that the last manifest lists has not changed since, and keeps its hash."
@@ -88,12 +89,12 @@ def save_gallery(
     segments = _write_segments(gallery, out_dir, generation)
     removed = _write_removed(gallery, out_dir, generation)
     ann = _write_ann(gallery, out_dir, generation)
-    files = _segment_files(segments)+[name for name in (removed, ann and ann['file']) if name]
+    files = _listed_files([name for name, _ in segments], removed, ann)
     write_json(out_dir/'manifest.json', dict(
         format='xmodreid gallery', version=1, generation=generation, kind=gallery.kind, dtype=gallery.dtype,
         duplicates=gallery.duplicates, dim=gallery.dim, model=gallery.model, model_path=gallery.model_path,
         next_id=gallery.next_id, segments=[dict(name=name, rows=len(x)) for name, x in segments], removed=removed,
-        ann=ann, files=_hash_files(gallery, out_dir, files)), checksum=True)
+        ann=ann, unfinished=gallery.unfinished, files=_hash_files(gallery, out_dir, files)), checksum=True)
     gallery.segments = segments      # only now: a save that fails changes nothing in memory
     gallery.folder, gallery.generation = out_dir, generation
     remove_stale_temp_files(out_dir)
@@ -123,13 +124,42 @@ def _read_segment(folder, segment, manifest):
                         "Restore the folder from a copy")
     return t, x
 
+_MANIFEST_TYPES = dict(
+    generation=int, kind=str, dtype=str, duplicates=str, dim=int|None, model=str, model_path=str, next_id=int,
+    segments=list, removed=str|None, ann=dict|None, files=dict)
+_CHOICES = dict(kind=INDEX_KINDS, dtype=VECTOR_TYPES, duplicates=DUPLICATE_POLICIES)
+
+def _has_types(values, types):
+    "Whether a dict of a manifest has all keys of `types`, with values of these types."
+    return isinstance(values, dict) and all(k in values and isinstance(values[k], t) for k, t in types.items())
+
+def _manifest_fault(m):
+    "What is wrong with a manifest, in words; empty for nothing."
+    wrong = [k for k, t in _MANIFEST_TYPES.items() if not _has_types(m, {k: t})]
+    if wrong: return f"no valid {', '.join(wrong)}"
+    for name, choices in _CHOICES.items():
+        if m[name] not in choices: return f"{name} {m[name]!r}"
+    if not all(_has_types(s, dict(name=str, rows=int)) for s in m['segments']): return 'a segment without name or rows'
+    unfinished = m.get('unfinished', {}) # older versions do not have it
+    if not isinstance(unfinished, dict) or not all(isinstance(v, int) for v in unfinished.values()):
+        return 'no valid unfinished'
+    if m['ann'] and not _has_types(m['ann'], dict(file=str, rows=int, trained=int)): return 'no valid ann'
+    odd = [name for name in m['files'] if not _GALLERY_FILES.fullmatch(name)]
+    if odd: return f"{odd[0]!r}, which is not the name of a file of a gallery"
+    used = _listed_files([s['name'] for s in m['segments']], m['removed'], m['ann'])
+    unlisted = [name for name in used if name not in m['files']]
+    return f"{unlisted[0]!r} without a SHA-256" if unlisted else ''
+
 def _read_manifest(folder):
     if not (folder/'manifest.json').is_file():
         raise DataError(f"there is no gallery in {folder}: it has no manifest.json. "
                         "Build one with `xmodreid index`, build_gallery or GalleryIndex.save")
     m = read_json(folder/'manifest.json', checksum=True)
-    if m.get('format') != 'xmodreid gallery' or m.get('version') != 1 or not isinstance(m.get('files'), dict):
+    if m.get('format') != 'xmodreid gallery' or m.get('version') != 1:
         raise DataError(f"{folder}/manifest.json is not of a gallery this version can read. Build it again")
+    if fault := _manifest_fault(m):
+        raise DataError(f"{folder}/manifest.json has {fault}; expected what GalleryIndex.save writes. "
+                        "Restore the folder from a copy, or build it again")
     return m
 
 def _check_files(folder, manifest):
@@ -143,6 +173,32 @@ def _check_files(folder, manifest):
             raise DataError(f"{folder/name} is damaged: its content does not fit its SHA-256 in manifest.json. "
                             "Restore the folder from a copy")
 
+def _read_removed(folder, manifest):
+    "Ids of the removed images; `DataError` for a file that holds something else."
+    if not manifest['removed']: return []
+    file = folder/manifest['removed']
+    try: removed = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as e:
+        raise DataError(f"{file} is missing or damaged ({e}). Restore the folder from a copy") from None
+    if removed.ndim != 1 or removed.dtype != np.int64:
+        raise DataError(f"{file} holds {removed.shape} {removed.dtype}; expected a list of ids, (n,) int64. "
+                        "Restore the folder from a copy")
+    return removed
+
+def _read_ann(folder, manifest, n):
+    "FAISS index of a gallery of `n` images; `DataError` for a file that holds something else."
+    ann, dim = manifest['ann'], manifest['dim']
+    file = folder/ann['file']
+    index = FaissIndex(manifest['kind'], dim, manifest['dtype'] == 'float16')
+    try: index.index = faiss.read_index(str(file))
+    except RuntimeError as e:
+        raise DataError(f"{file} is missing or damaged ({str(e)[:200]}). Restore the folder from a copy") from None
+    if (index.index.d, index.rows) != (dim, ann['rows']) or index.rows > n:
+        raise DataError(f"{file} holds {index.rows} vectors of {index.index.d} numbers; the manifest says "
+                        f"{ann['rows']} of {dim}, and the gallery has {n}. Restore the folder from a copy")
+    index.trained = ann['trained']
+    return index
+
 def load_gallery(
     folder: str|Path, # Written by `GalleryIndex.save`
 ) -> GalleryIndex:
@@ -151,15 +207,11 @@ def load_gallery(
     m = _read_manifest(folder)
     _check_files(folder, m)
     g = GalleryIndex(m['kind'], m['dtype'], m['duplicates'])
-    g.folder = folder
+    g.folder, g.unfinished = folder, m.get('unfinished', {})
     for name in ('generation', 'next_id', 'dim', 'model', 'model_path'): setattr(g, name, m[name])
     parts = [_read_segment(folder, segment, m) for segment in m['segments']]
     g.segments = [[segment['name'], x] for segment, (_, x) in zip(m['segments'], parts)]
     if parts: g.table = pd.concat([t for t, _ in parts], ignore_index=True)
-    removed = np.load(folder/m['removed'], allow_pickle=False) if m['removed'] else []
-    g.active = ~g.table.id.isin(removed).to_numpy()
-    if m['ann']:
-        g.faiss = FaissIndex(g.kind, g.dim, g.dtype == 'float16')
-        g.faiss.index = faiss.read_index(str(folder/m['ann']['file']))
-        g.faiss.trained = m['ann']['trained']
+    g.active = ~g.table.id.isin(_read_removed(folder, m)).to_numpy()
+    if m['ann']: g.faiss = _read_ann(folder, m, len(g.table))
     return g

@@ -63,8 +63,8 @@ def reproduce(
         raise ConfigError(f"--usl runs a table of its own, but --table {table} was given, too. Leave one of them out")
     from xmodreid.experiments.reproduce import reproduce_table
     rows = [name.strip() for name in only.split(';')] if only else None
-    print(reproduce_table('usl' if usl else table or '5.5', out_dir, size, rows, range(seed, seed+seeds), data, market, device,
-                          infrared))
+    name = 'usl' if usl else table or '5.5'
+    print(reproduce_table(name, out_dir, size, rows, range(seed, seed+seeds), data, market, device, infrared))
 
 # %% ../nbs/171_cli.ipynb #4f61dde5
 @contextmanager

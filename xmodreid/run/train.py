@@ -21,8 +21,9 @@ from ..data.loaders import LoaderOptions
 from ..data.pose_loaders import pose_dls
 from ..data.reid_loaders import reid_dls
 from ..data.translation_loaders import translation_dls
-from ..errors import ConfigError, DataError, ModelError
+from ..errors import ConfigError, DataError, ModelError, check_choice
 from ..files import read_json, write_csv
+from ..gan.attention import GENERATORS
 from ..gan.distributed import distributed_training
 from ..gan.learned_warp import LearnedWarp
 from xmodreid.gan.learner import (
@@ -85,7 +86,7 @@ class PoseConfig(TrainConfig):
     batch_size: int = 16   # Images per batch
     augment: bool = False  # Shift, turn and scale the images; not needed where all crops are alike
     robust: bool = False   # Recolor and damage the images, for a network that is to work with other cameras
-    # Start from these weights, e.g. `'synth'`, and the network they belong to; `width` is then ignored
+    # Start from these weights, e.g. `'synth'`, and the network they belong to; they decide `width`
     init_weights: str = ''
 
 # %% ../../nbs/162_run.train.ipynb #9cf33e77
@@ -99,6 +100,8 @@ def train_pose(
     tracker: str = '', # Send losses and images to `'tensorboard'` or `'wandb'`, see `make_tracker`; `''`: to none
 ) -> PoseEstimator:                    # The trained network
     "Train a pose network, resume or extend its training; raises a `ConfigError` where the folder holds another run."
+    if config.init_weights and config.width!=PoseConfig.width:
+        _check_initial(config, pose_net(pretrained=config.init_weights).config, width='width')
     inputs = dict(images=data.index, keypoints=data.keypoints)
     extend = partial(begin_extension, out_dir=out_dir, name='net.safetensors')
     with rank0_first(): out_dir = open_run_dir(out_dir, config_to_dict(config), 'a pose network', extend, **inputs)
@@ -213,9 +216,21 @@ class GanConfig(TrainConfig):
     init_weights: str = ''
 
 # %% ../../nbs/162_run.train.ipynb #89cdd498
-def _check_warp(config):
-    "`ConfigError` unless the generator and the learned warp fit each other."
-    if config.init_weights: return
+def _check_initial(config, found, **names):
+    "`ConfigError` where a setting is neither the default nor that of the networks to start from."
+    for name,stored in names.items():
+        value = getattr(config, name)
+        if value not in (getattr(type(config), name), found.get(stored)):
+            there = f" ({found[stored]!r})" if stored in found else ''
+            raise ConfigError(f"init_weights={config.init_weights!r} decides {name}{there}, so {value!r} would not be "
+                              f"used. Leave {name} out")
+
+def _check_gan(config, initial=None):
+    "`ConfigError` unless generator, learned warp and initial generators fit each other."
+    check_choice('generator', config.generator, GENERATORS)
+    if initial is not None:
+        names = dict(generator='kind', width='width', blocks='blocks', downs='downs', warp='')
+        return _check_initial(config, initial['ir'].config, **names)
     two_stage = config.generator=='two_stage'
     if two_stage and not config.warp:
         raise ConfigError("generator 'two_stage' needs a learned warp: "
@@ -264,10 +279,10 @@ def train_gan(
     """Train a pose CycleGAN, resume or extend its training.
 
     The curve of every loss is kept in `epochs.csv` and `batches.csv`."""
-    _check_warp(config)
     initial = load_trained_gan(config.init_weights) if config.init_weights else None
+    _check_gan(config, initial)
     warp = load_trained_warp(config.warp) if config.warp and initial is None else None
-    check_contrast(config.contrast_weight, config.contrast_model)
+    check_contrast(config.contrast_weight, config.contrast_model, config.contrast_clusters)
     reid = load_trained_reid(config.contrast_model) if config.contrast_model else None
     losses = _gan_losses(config, estimator, initial)
     networks = dict(warp=warp, init_weights=initial, contrast_model=reid)

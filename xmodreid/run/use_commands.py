@@ -76,8 +76,8 @@ def _scores_file(scores_dir, data, words, no_flip) -> Path:
 
 def _same_data(a, b) -> bool:
     "Whether two names mean one data set: the same folder, and not two kinds of it."
-    from xmodreid.run.options import _split_kind
-    (kind_a,root_a),(kind_b,root_b) = _split_kind(a),_split_kind(b)
+    from xmodreid.run.options import split_kind
+    (kind_a,root_a),(kind_b,root_b) = split_kind(a),split_kind(b)
     return os.path.realpath(root_a)==os.path.realpath(root_b) and (kind_a==kind_b or not (kind_a and kind_b))
 
 def _same_model(a, b) -> bool:

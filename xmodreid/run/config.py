@@ -168,13 +168,14 @@ def _no_log(text: str) -> None:
     "Show nothing."
 
 class StepRunner:
-    "The steps of a run in one folder, each done once."
+    "The steps of a run in one folder, each done once. `ConfigError` if the folder has other settings or inputs."
     def __init__(self,
         out_dir: str|os.PathLike,                 # Folder of the run; made if missing
         config: Any,                              # Configuration of the run, a dataclass
         log: Callable[[str], None]|None = None,   # Called with a sentence as each step begins or is skipped
+        **inputs: Any,                            # Other inputs of the run, see `open_run_dir`
     ):
-        self.out_dir = open_run_dir(out_dir, config_to_dict(config))
+        self.out_dir = open_run_dir(out_dir, config_to_dict(config), **inputs)
         self.log = log or _no_log
         self.seconds: dict[str, float] = {}       # step -> time it took
 

@@ -106,7 +106,10 @@ def usl_config(
     **settings: Any,               # Other settings of a `UslTrainConfig`
 ) -> UslTrainConfig:
     """Settings, of which those that are `None` suit the network to start from; a trained one keeps its batch
-    statistics. `ModelError` for an unknown network."""
+    statistics. `ModelError` for an unknown network, `ConfigError` for a first stage of a recipe that has none."""
+    if per_modality_epochs and settings.get('recipe') == 'semi_supervised':
+        raise ConfigError(f"recipe 'semi_supervised' has no first stage; got per_modality_epochs="
+                          f"{per_modality_epochs}. Leave it out, or choose another recipe")
     path = find_start(start)
     config = dict(start=start, size=(64, 32), lr=1.5e-3, per_modality_epochs=8)
     if path is not None:

@@ -169,8 +169,8 @@ def _own_data(steps, index, estimator, config, progress):
         table,names = read_keypoints(folder/'keypoints.npz'),[normalize_name(p) for p in index.path]
         missing = [name for name in names if name not in table]
         if missing:
-            raise DataError(f"{folder} has no keypoints of {summarize_list(missing)}. Delete this folder; they are then "
-                            "estimated again")
+            raise DataError(f"{folder} has no keypoints of {summarize_list(missing)}. Delete this folder; they are "
+                            "then estimated again")
         return np.stack([table[name] for name in names])
     return PoseDataset(index, steps('keypoints', make, read))
 

@@ -95,8 +95,9 @@ _MAIN_OUTPUTS = tuple(f'{name}.safetensors' for name in ('model','net','generato
 def _has_outputs(folder: Path) -> bool:
     "Whether there is more than settings, locks, temporary files and estimated keypoints, which suit any settings."
     def is_output(p):
-        return p.name not in ('config.json','keypoints','keypoints-source') and not p.name.startswith('.')
-    return any(is_output(p) and p.suffix!='.lock' for p in folder.iterdir())
+        if p.name in ('keypoints','keypoints-source'): return (p/'done.json').exists()  # a step, see `StepRunner`
+        return p.name!='config.json' and not p.name.startswith('.') and p.suffix!='.lock'
+    return any(map(is_output, folder.iterdir()))
 
 def _refuse_unknown_outputs(folder: Path) -> None:
     "Raise a `ConfigError` where a folder without settings has the network or the checkpoint of a run."

@@ -28,11 +28,11 @@ from .run.use_commands import annotate, evaluate, export, index, search, transla
 
 # %% ../nbs/171_cli.ipynb #91c2a6ed
 def reproduce(
-    # '5.1' to '5.4', 'fig5.1', 'fig5.2' or 'all' of these: Re-ID; '5.5': ablation of the translation;
+    # '5.1' to '5.4', 'fig5.1', 'fig5.2' or 'all' of these: Re-ID; '5.5', if not given: ablation of the translation;
     # 'translation': generators compared; 'identity': where the person is lost; 'sources': several sources
     # of a person; 'exchange': tones and detail exchanged with the truth; 'two_stage': seeds and lengths of the
     # shipped translator; 'rgb_labels': labels in RGB only
-    table: str = '5.5',
+    table: str|None = None,
     out_dir: str = 'runs/tables', # Folder of the rows; rows that are complete are not run again
     # 'quick': 64x32, minutes per row on a CPU; 'full': larger images, longer; 'medium': longer (5.1 to fig5.2, --usl,
     # rgb_labels) or 128x64 (identity, sources, exchange, two_stage); 'sysu': for SYSU-MM01 on a GPU, from ImageNet
@@ -59,10 +59,12 @@ def reproduce(
 
     Where the thesis printed a value, it stands beside ours."""
     if seeds<1: raise ConfigError(f"--seeds is the number of trainings per row, 1 or more; got {seeds}")
+    if usl and table:
+        raise ConfigError(f"--usl runs a table of its own, but --table {table} was given, too. Leave one of them out")
     from xmodreid.experiments.reproduce import reproduce_table
     rows = [name.strip() for name in only.split(';')] if only else None
-    print(reproduce_table('usl' if usl else table, out_dir, size, rows, range(seed, seed+seeds), data, market, device,
-                          infrared))
+    name = 'usl' if usl else table or '5.5'
+    print(reproduce_table(name, out_dir, size, rows, range(seed, seed+seeds), data, market, device, infrared))
 
 # %% ../nbs/171_cli.ipynb #4f61dde5
 @contextmanager

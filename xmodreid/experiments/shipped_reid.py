@@ -41,8 +41,8 @@ from ..reid.learner import embed_images, reid_learner
 from ..reid.loss_callbacks import ReIDLoss
 from ..reid.models import load_reid, reid_model, save_reid
 from ..reid.protocols import sysu_protocol
-from ..run.config import config_to_dict, open_run_dir
-from ..run.train import TrainConfig, begin_extension
+from ..run.config import begin_extension, config_to_dict, open_run_dir
+from ..run.train import TrainConfig
 from ..skeleton import IR, RGB
 from ..synth.appearance import build_atlas
 from ..synth.dataset import write_synth

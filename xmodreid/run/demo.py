@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..data.index import UNKNOWN_PID, concat_index, read_index
-from ..data.keypoints import PoseDataset, save_keypoints
+from ..data.files import normalize_name, summarize_list
+from ..data.keypoints import PoseDataset, read_keypoints, save_keypoints
 from ..data.readers import read_dataset
 from ..data.reid_loaders import embed_dl
 from ..errors import ConfigError, DataError, check_choice
@@ -164,7 +165,13 @@ def _own_data(steps, index, estimator, config, progress):
         mirrored = PoseEstimator(estimator.net, mirror=True)
         keypoints = estimate_keypoints(index, mirrored, progress=progress)
         save_keypoints(folder/'keypoints.npz', index.path.tolist(), keypoints, config.size)
-    def read(folder): return np.load(folder/'keypoints.npz')['keypoints']
+    def read(folder):
+        table,names = read_keypoints(folder/'keypoints.npz'),[normalize_name(p) for p in index.path]
+        missing = [name for name in names if name not in table]
+        if missing:
+            raise DataError(f"{folder} has no keypoints of {summarize_list(missing)}. Delete this folder; they are "
+                            "then estimated again")
+        return np.stack([table[name] for name in names])
     return PoseDataset(index, steps('keypoints', make, read))
 
 def _train_generators(steps, config, data, estimator, progress):
@@ -190,10 +197,9 @@ def _reid_models(steps, config, training_sets, progress):
     return {name: train(name, images) for name,images in training_sets.items()}
 
 # %% ../../nbs/166_run.demo.ipynb #09a37bc3
-def _shipped_networks(steps, config, progress):
+def _shipped_networks(steps, config, index, progress):
     "The networks of the package; the generators are fine-tuned on own images."
     name = shipped_generators(config.size)
-    index = None if config.data=='synth' else read_own_images(config)
     estimator,evaluator = load_trained_pose('synth'),load_trained_pose('synth-large')
     if index is not None:
         data = _own_data(steps, index, evaluator, config, progress)
@@ -221,10 +227,9 @@ def _rgb_label_sets(steps, config, networks, progress):
     return sets|dict(all=concat_index(people))
 
 # %% ../../nbs/166_run.demo.ipynb #341e5a2b
-def _scratch_networks(steps, config, progress):
+def _scratch_networks(steps, config, index, progress):
     "Two pose networks and the generators, trained from random weights; for real images, the estimator of the package."
-    real = config.data!='synth'
-    index = read_own_images(config) if real else None
+    real = index is not None
     synth = _synth_data(steps, config, progress)
     people = synth.select(split=('train','val'))
     def train(name, pose_config):
@@ -251,11 +256,14 @@ def run_demo(
     out_dir: str|Path = 'runs/demo',   # Folder of the run; a run with the same settings resumes in it
     progress: bool = True,             # Print each step and show progress bars
 ) -> Path:                             # The report; `read_tables` shows the tables of the folder
-    "Run every step that is not done yet, and write `report.html`; a `ConfigError` where the folder has other settings."
+    """Run every step that is not done yet, and write `report.html`; a `ConfigError` where the folder has other settings
+    or other images."""
     out_dir = Path(out_dir)
-    steps = StepRunner(out_dir, config, partial(print, flush=True) if progress else None)
+    index = None if config.data=='synth' else read_own_images(config)
+    inputs = {} if index is None else dict(images=index)
+    steps = StepRunner(out_dir, config, partial(print, flush=True) if progress else None, **inputs)
     scratch = isinstance(config, ScratchDemoConfig)
-    networks = (_scratch_networks if scratch else _shipped_networks)(steps, config, progress)
+    networks = (_scratch_networks if scratch else _shipped_networks)(steps, config, index, progress)
     training_sets = (_all_label_sets if scratch else _rgb_label_sets)(steps, config, networks, progress)
     models = _reid_models(steps, config, training_sets, progress)
     curves = out_dir/'gan'/'run'/'epochs.csv'

@@ -11,16 +11,19 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import DataError, XModError
+from ..errors import ConfigError, DataError, XModError
 
 # %% ../../nbs/170_run.explore.ipynb #run-explore-06
 def select_people(
     index: Any,            # Table of images
-    max_people: int = 30,  # People in the result
+    max_people: int = 30,  # People in the result; of images without a person, so many of each modality
     seed: int = 0,         # Seed of the choice
 ) -> Any:                  # Their rows of the test split, of all splits where there is no test split
-    "The images of some people, those with both modalities first. Raises `DataError` where a modality is missing."
+    """The images of some people, those with both modalities first. Raises `DataError` where a modality is missing,
+    `ConfigError` for less than one person."""
     import numpy as np
+    import pandas as pd
+    if max_people<1: raise ConfigError(f"max_people is the number of people to show, 1 or more; got {max_people}")
     test = index[~index.split.isin(['train','val'])]
     if test.modality.nunique()==2: index = test
     if index.modality.nunique()!=2:
@@ -29,7 +32,11 @@ def select_people(
     n_modalities = index.groupby('pid').modality.nunique()
     order = np.random.default_rng(seed).permutation(len(n_modalities))
     order = order[np.argsort(-n_modalities.to_numpy()[order], kind='stable')]
-    return index[index.pid.isin(n_modalities.index[order[:max_people]])].reset_index(drop=True)
+    index = index[index.pid.isin(n_modalities.index[order[:max_people]])]
+    unnamed = index[index.pid<0]
+    if len(unnamed):
+        index = pd.concat([index[index.pid>=0], select_images(unnamed, max_people, seed)])
+    return index.reset_index(drop=True)
 
 def select_images(
     index: Any,     # Table of images

@@ -123,8 +123,12 @@ def as_embedder(
 def check_contrast(
     weight:float, # Weight of the contrast
     model:str,    # Folder of its Re-ID model
+    clusters:int=0, # Clusters in place of the labels of RGB images
 ) -> None:
-    "Raise a `ConfigError` where a weight has no model, or a model no weight."
+    "Raise a `ConfigError` where a weight has no model, a model no weight, or clusters neither."
+    if clusters and not (weight or model):
+        raise ConfigError(f"contrast_clusters={clusters} is for the contrast of people, which is off. Leave it out, or "
+                          "give a weight and a Re-ID model of the contrast")
     if bool(weight)==bool(model): return
     raise ConfigError("a contrast of people needs a weight and a Re-ID model; "
                       f"got contrast_weight={weight:g}, contrast_model={model!r}. "

@@ -40,7 +40,7 @@ def parse_size(
 ) -> tuple[int, int]:  # `(height, width)` in pixels
     "Read an image size; raises a `ConfigError` for anything else."
     parts = str(text).lower().split('x')
-    if len(parts)!=2 or not all(p.isdigit() for p in parts):
+    if len(parts)!=2 or not all(p.isascii() and p.isdecimal() for p in parts):
         raise ConfigError(f"size {text!r} is not HEIGHTxWIDTH, e.g. 128x64")
     height,width = map(int, parts)
     if height%16 or width%16 or not height or not width:
@@ -50,7 +50,9 @@ def parse_size(
 # %% ../../nbs/167_run.options.ipynb #run-options-split
 _MARKER_FILES = dict(index='index.csv', sysu='cam1', regdb='idx', pairs='visible', market='bounding_box_train')
 
-def _split_kind(data:str) -> tuple[str, str]:
+def split_kind(
+    data: str,          # Data set, as for `read_data`
+) -> tuple[str, str]:   # Kind, `''` if it is not given, and folder
     "Kind and folder of `KIND:FOLDER`. An existing folder of that name wins; one letter before the colon is a drive."
     kind,colon,root = data.partition(':')
     return (kind,root) if colon and len(kind)>1 and not os.path.exists(data) else ('',data)
@@ -59,7 +61,7 @@ def split_data_list(
     data: str,   # Data sets with commas between them
 ) -> list[str]:  # One text per data set
     "Split a list of data sets; a folder whose name contains a comma is one."
-    if os.path.exists(_split_kind(data)[1]): return [data]
+    if os.path.exists(split_kind(data)[1]): return [data]
     parts = [part.strip() for part in data.split(',')]
     if not all(parts): raise ConfigError(f"{data!r} names an empty data set. Write A,B without a comma at either end")
     return parts
@@ -85,7 +87,7 @@ def read_data(
 ) -> pd.DataFrame:         # The table of images
     "Read a data set of any kind; raises a `DataError` where the folder holds none."
     check_choice('on_bad', on_bad, ('raise','skip'))
-    kind,root = _split_kind(data)
+    kind,root = split_kind(data)
     kind = kind or _detect_kind(Path(root))
     options = {} if kind=='index' else dict(on_bad=on_bad)  # an index is written by this package: it is never damaged
     if kind=='regdb': options['trial'] = trial
@@ -119,7 +121,7 @@ def choose_pose(
 ) -> str:        # `pose`; for `'auto'`, `'synth'` where the data bring keypoints, else `'synth-large'`
     "Resolve `'auto'`: images without keypoints are taken for real ones, which need the large network."
     if pose != 'auto': return pose
-    return 'synth' if (Path(_split_kind(data)[1])/'keypoints.npz').is_file() else 'synth-large'
+    return 'synth' if (Path(split_kind(data)[1])/'keypoints.npz').is_file() else 'synth-large'
 
 def choose_loss_pose(
     data: str,   # Folder of a data set, as given to `read_data`
@@ -147,7 +149,7 @@ def load_or_estimate_keypoints(
     cache_dir: str|Path|None = None,      # Folder where estimates are kept, so that a resumed run uses the same ones
 ) -> np.ndarray:                          # `(N, 18, 3)` float32: x, y in pixels of the files, confidence
     "The keypoints stored with the data, or else those that an estimator finds; raises a `DataError` without either."
-    root = Path(_split_kind(data)[1])
+    root = Path(split_kind(data)[1])
     if (root/'keypoints.npz').is_file(): return lookup_keypoints(index, root/'keypoints.npz', root)
     if not pose:
         raise DataError(f"{root} has no keypoints.npz. Place keypoints by hand with `xmodreid annotate`; "

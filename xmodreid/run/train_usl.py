@@ -33,9 +33,9 @@ from ..reid.modality_norm import ModalityNorm, estimate_statistics
 from ..reid.models import load_reid, save_reid
 from ..reid.semi_supervised import semi_supervised_learner
 from ..reid.usl import check_usl_index, find_start, usl_learner
-from .config import config_to_dict, open_run_dir
+from .config import begin_extension, config_to_dict, open_run_dir
 from xmodreid.run.train import (
-    TrainConfig, begin_extension, check_device, load_gan_config, load_trained_gan, load_trained_pose, load_trained_reid,
+    TrainConfig, check_device, load_gan_config, load_trained_gan, load_trained_pose, load_trained_reid,
 )
 from ..skeleton import IR, RGB
 from ..training.checkpoint import fit_resumable
@@ -70,6 +70,7 @@ class UslTrainConfig(TrainConfig):
     k2: int|None = None            # Neighbors whose descriptions are averaged
 
     def __post_init__(self):
+        super().__post_init__()
         check_choice('recipe', self.recipe, TRAIN_RECIPES)
         check_choice('labels', self.labels, LABEL_SETTINGS)
         check_choice('poses', self.poses, USL_POSES)
@@ -105,7 +106,10 @@ def usl_config(
     **settings: Any,               # Other settings of a `UslTrainConfig`
 ) -> UslTrainConfig:
     """Settings, of which those that are `None` suit the network to start from; a trained one keeps its batch
-    statistics. `ModelError` for an unknown network."""
+    statistics. `ModelError` for an unknown network, `ConfigError` for a first stage of a recipe that has none."""
+    if per_modality_epochs and settings.get('recipe') == 'semi_supervised':
+        raise ConfigError(f"recipe 'semi_supervised' has no first stage; got per_modality_epochs="
+                          f"{per_modality_epochs}. Leave it out, or choose another recipe")
     path = find_start(start)
     config = dict(start=start, size=(64, 32), lr=1.5e-3, per_modality_epochs=8)
     if path is not None:

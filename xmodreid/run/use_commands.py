@@ -6,6 +6,7 @@
 __all__ = ['translate', 'evaluate', 'annotate', 'index', 'search', 'export']
 
 # %% ../../nbs/169_run.use_commands.ipynb #cell-003
+import inspect
 import os
 import re
 from pathlib import Path
@@ -73,20 +74,63 @@ def _scores_file(scores_dir, data, words, no_flip) -> Path:
     name = f"{Path(data).name} {words}{' no mirror' if no_flip else ''}"
     return Path(scores_dir)/f"scores-{re.sub('[^a-z0-9]+', '-', name.lower())}"
 
-def _check_scores_file(file, data):
-    "Raise a `ConfigError` where the file holds the scores of other data."
+def _same_data(a, b) -> bool:
+    "Whether two names mean one data set: the same folder, and not two kinds of it."
+    from xmodreid.run.options import split_kind
+    (kind_a,root_a),(kind_b,root_b) = split_kind(a),split_kind(b)
+    return os.path.realpath(root_a)==os.path.realpath(root_b) and (kind_a==kind_b or not (kind_a and kind_b))
+
+def _same_model(a, b) -> bool:
+    "Whether two names mean one Re-ID model; a folder means its `model.safetensors`."
+    from xmodreid.reid.models import PRETRAINED_REID
+    def file_of(model):
+        if model in PRETRAINED_REID: return model
+        return os.path.realpath(Path(model)/'model.safetensors' if Path(model).is_dir() else model)
+    return file_of(a)==file_of(b)
+
+def _check_scores_file(file, data, model):
+    "Raise a `ConfigError` where the file holds the scores of other data or of another model."
     from xmodreid.reid.evaluate import load_results
     json_file = file.with_name(f'{file.name}.json')
     if not json_file.is_file(): return
-    previous = load_results(json_file).attrs['dataset']
-    if previous!=data:
-        raise ConfigError(f"{json_file} holds the scores of {previous}, not of {data}. "
-                          "Give another folder with --out-dir")
+    previous = load_results(json_file).attrs
+    if _same_data(previous['dataset'], data) and _same_model(previous.get('model', model), model): return
+    raise ConfigError(f"{json_file} holds the scores of {previous['dataset']} with the model {previous.get('model')}, "
+                      f"not of {data} with {model}. Give another folder with --out-dir")
+
+# %% ../../nbs/169_run.use_commands.ipynb #cli-evaluate-options
+_PROTOCOL_OPTIONS = dict(sysu=('mode','shots','gallery','permutations','direction'), regdb=('trial','direction'),
+                         llcm=('direction',), market=())
+
+def _protocol_options(protocol, **options) -> dict:
+    "The options that a protocol uses; a `ConfigError` where another one, or one without effect, was given."
+    used = _PROTOCOL_OPTIONS[protocol]
+    defaults = inspect.signature(evaluate).parameters
+    # the trial also selects the images of RegDB
+    unused = [k for k,v in options.items() if k not in ('trial',*used) and v!=defaults[k].default]
+    if unused:
+        raise ConfigError(f"protocol {protocol!r} does not use {', '.join(f'--{k} {options[k]}' for k in unused)}. "
+                          "Leave it out, or choose another protocol")
+    if options['permutations'] and options['gallery']!='official':
+        raise ConfigError(f"--permutations lists the images of the official gallery; got --gallery "
+                          f"{options['gallery']}. Leave it out, or give --gallery official")
+    return {k: options[k] for k in used}
+
+def _model_to_evaluate(model) -> tuple[str, Path|None]:
+    "Name or file of a Re-ID model, and the folder of its training."
+    from xmodreid.reid.models import PRETRAINED_REID
+    from xmodreid.run.options import find_reid_model
+    if model in PRETRAINED_REID: return model,None
+    file = find_reid_model(model)
+    if file.suffix.lower()=='.onnx':
+        raise ConfigError(f"{model} is an ONNX file, which does not name the people that it was trained on. "
+                          "Evaluate the model that was exported: its folder or .safetensors file")
+    return str(file),file.parent
 
 # %% ../../nbs/169_run.use_commands.ipynb #cell-023
 def evaluate(
     data: str,                     # Data set whose test people are searched for
-    model: str,                    # Folder of a model from xmodreid train-reid, or 'synth', the one of the package
+    model: str,    # Folder of a model from xmodreid train-reid, a file in it, or 'synth', the one of the package
     # Folder for the scores, as CSV and JSON named after data and protocol. If not given: the model's folder, or this
     # folder for 'synth'
     out_dir: str|None = None,
@@ -117,30 +161,29 @@ def evaluate(
     from xmodreid.files import write_csv
     from xmodreid.reid.evaluate import evaluate_reid, save_results, summarize_results
     from xmodreid.reid.learner import embed_images
-    from xmodreid.reid.models import PRETRAINED_REID
     from xmodreid.reid.protocols import PROTOCOLS, get_protocol
-    from xmodreid.run.options import find_reid_model, parse_rerank, read_data
+    from xmodreid.run.options import parse_rerank, read_data
     from xmodreid.run.config import load_run_seed
     from xmodreid.run.train import check_device, load_trained_reid
-    sysu_options = dict(mode=mode, shots=shots, gallery=gallery, direction=direction, permutations=permutations)
-    options = dict(sysu=sysu_options, regdb=dict(trial=trial, direction=direction),
-                   llcm=dict(direction=direction), market={})
-    model_dir = Path(model) if model in PRETRAINED_REID else find_reid_model(model).parent
+    options = _protocol_options(check_choice('protocol', protocol, PROTOCOLS), mode=mode, shots=shots, gallery=gallery,
+                                permutations=permutations, direction=direction, trial=trial)
+    model,run_dir = _model_to_evaluate(model)
     rerank_options = parse_rerank(rerank)
-    test_protocol = get_protocol(check_choice('protocol', protocol, PROTOCOLS), **options[protocol])
-    net = load_trained_reid(model_dir).to(check_device(device))
+    test_protocol = get_protocol(protocol, **options)
+    words = test_protocol.name
+    if rerank_options: words += f", re-ranked with {' '.join(f'{k}={v}' for k,v in rerank_options.items())}"
+    file = _scores_file(out_dir or run_dir or '.', data, words, no_flip)
+    _check_scores_file(file, data, model)
+    net = load_trained_reid(model).to(check_device(device))
     index = read_data(data, trial, on_bad, pattern, infrared, split='test')
     index = index[~index.split.isin(['train','val'])].reset_index(drop=True)
     embeddings = embed_images(net, embed_dl(index, size=net.size), not no_flip, True)
     train_pids = () if other_identities else net.classes
     scores = evaluate_reid(embeddings, index, test_protocol, train_pids=train_pids, rerank=rerank_options)
-    words = test_protocol.name
-    if rerank_options is not None: words += f", re-ranked with {scores.attrs['rerank']}"
-    file = _scores_file(out_dir or ('.' if model in PRETRAINED_REID else model_dir), data, words, no_flip)
-    _check_scores_file(file, data)
-    write_csv(f'{file}.csv', scores)
-    save_results(f'{file}.json', scores, load_run_seed(model_dir), dataset=data, model=str(model_dir),
+    # the JSON file first: it says what the CSV file beside it belongs to
+    save_results(f'{file}.json', scores, load_run_seed(run_dir) if run_dir else None, dataset=data, model=model,
                  mirror=not no_flip)
+    write_csv(f'{file}.csv', scores)
     mean = summarize_results(scores).loc['mean'].drop('n_runs')
     print(words)
     print((100*mean).round(1).to_frame('percent').T.to_string())

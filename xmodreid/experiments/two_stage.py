@@ -6,7 +6,7 @@
 __all__ = ['TWO_STAGE_SIZES', 'TwoStageConfig', 'train_two_stage', 'measure_references', 'measure_generators', 'measure_curve',
            'translation_bars', 'summarize_two_stage', 'reproduce_two_stage']
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #40709e9d
+# %% ../../nbs/experiments/29_two_stage.ipynb #77c5f398
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,7 +35,7 @@ from ..skeleton import IR
 from ..synth.dataset import load_synth_data, write_synth
 from ..synth.world import SYNTH_PRESETS, SynthConfig
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #56d3f094
+# %% ../../nbs/experiments/29_two_stage.ipynb #5977667b
 @dataclass(frozen=True, kw_only=True)
 class TwoStageConfig:
     "Settings of a training of the two-stage translator. `ConfigError` for settings that contradict each other."
@@ -43,7 +43,7 @@ class TwoStageConfig:
     warp: WarpConfig             # Settings of the learned warp
     gan: GanConfig               # Settings of the generators
     longer: tuple[int, ...] = () # Epochs that the finished training is extended to, one after the other
-    keep_every: int = 8          # Epochs between two generators that are kept for the curve
+    keep_every: int = 16         # Epochs between two generators that are kept for the curve
 
     def __post_init__(self):
         if self.gan.generator!='two_stage':
@@ -95,7 +95,7 @@ def train_two_stage(
         save_generators(generators, file, size=config.gan.size)
     return files
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #9f8d13fc
+# %% ../../nbs/experiments/29_two_stage.ipynb #af6f9a43
 def _measure(generators, test, embed, size, n, references, device) -> pd.DataFrame:
     "`evaluate_translation` of each direction alone, so that the round trips are not measured."
     estimator = PoseEstimator(pose_net(pretrained='synth-large'))
@@ -175,7 +175,7 @@ def _kept_generators(gan_dir) -> list[Path]:
     if not files: raise DataError(f"{gan_dir} has no generators-EPOCHS.safetensors. Train with keep_every")
     return files
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #e7f442e7
+# %% ../../nbs/experiments/29_two_stage.ipynb #b091218d
 _SEVERAL = 'generated, sources of the person'
 
 def translation_bars(
@@ -218,7 +218,7 @@ def summarize_two_stage(
     summary = groups.mean().join(std.add_suffix('_std')).rename(columns=dict(kid='kid_x1000', kid_std='kid_x1000_std'))
     return summary[sorted(summary, key=lambda c: [*_METRICS,'kid_x1000'].index(c.removesuffix('_std')))].reset_index()
 
-# %% ../../nbs/experiments/29_two_stage.ipynb #fcbe77aa
+# %% ../../nbs/experiments/29_two_stage.ipynb #c886f32f
 def reproduce_two_stage(
     out_dir: str|Path,      # Folder of the run; that of `reproduce_identity` has the same people and evaluators
     size: str = 'quick',    # One of `TWO_STAGE_SIZES`

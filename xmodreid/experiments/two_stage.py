@@ -216,7 +216,8 @@ def summarize_two_stage(
     own = groups.nunique().max(axis=1)>1 # references are the same for all seeds
     std = groups.std().where(own, axis=0)
     summary = groups.mean().join(std.add_suffix('_std')).rename(columns=dict(kid='kid_x1000', kid_std='kid_x1000_std'))
-    return summary[sorted(summary, key=lambda c: [*_METRICS,'kid_x1000'].index(c.removesuffix('_std')))].reset_index()
+    columns = [c for m in (*_METRICS[:-1],'kid_x1000') for c in (m,f'{m}_std')]
+    return summary[columns].reset_index()
 
 # %% ../../nbs/experiments/29_two_stage.ipynb #c886f32f
 def reproduce_two_stage(
